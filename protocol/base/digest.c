@@ -1,0 +1,109 @@
+#include "protocol/base/digest.h"
+
+#include <nmmintrin.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+void sha256(struct slice bytes, uint8_t out[SHA256_BYTES])
+{
+    unsigned size = 0;
+    int ok = EVP_Digest(bytes.data, bytes.size, out, &size, EVP_sha256(), NULL);
+    ASSERT(ok == 1 && size == SHA256_BYTES);
+}
+
+void sha256_parts(const struct slice *parts, size_t count, uint8_t out[SHA256_BYTES])
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    ASSERT(context);
+    int ok = EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t size = parts[i].size;
+        ok &= EVP_DigestUpdate(context, &size, sizeof size);
+        ok &= EVP_DigestUpdate(context, parts[i].data, parts[i].size);
+    }
+    unsigned size = 0;
+    ok &= EVP_DigestFinal_ex(context, out, &size);
+    EVP_MD_CTX_free(context);
+    ASSERT(ok == 1 && size == SHA256_BYTES);
+}
+
+bool equal_constant_time(const void *a, const void *b, size_t size)
+{
+    return CRYPTO_memcmp(a, b, size) == 0;
+}
+
+/* The reflected polynomial, one bit at a time: only for CPUs without SSE4.2, where a table would be premature. */
+static uint32_t crc32c_plain(uint32_t crc, struct slice bytes)
+{
+    for (size_t i = 0; i < bytes.size; i++) {
+        crc ^= bytes.data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = (crc >> 1) ^ (0x82f63b78u & (0u - (crc & 1u)));
+    }
+    return crc;
+}
+
+__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, struct slice bytes)
+{
+    uint64_t wide = crc;
+    size_t i = 0;
+    for (; i + 8 <= bytes.size; i += 8) {
+        uint64_t word;
+        memcpy(&word, bytes.data + i, sizeof word);
+        wide = _mm_crc32_u64(wide, word);
+    }
+    crc = (uint32_t)wide;
+    for (; i < bytes.size; i++)
+        crc = _mm_crc32_u8(crc, bytes.data[i]);
+    return crc;
+}
+
+uint32_t crc32c(uint32_t crc, struct slice bytes)
+{
+    crc = ~crc;
+    crc = __builtin_cpu_supports("sse4.2") ? crc32c_sse42(crc, bytes) : crc32c_plain(crc, bytes);
+    return ~crc;
+}
+
+void hex_encode(struct slice bytes, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < bytes.size; i++) {
+        *out++ = digits[bytes.data[i] >> 4];
+        *out++ = digits[bytes.data[i] & 15];
+    }
+    *out = 0;
+}
+
+static int hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+enum err hex_decode(struct slice text, uint8_t *out, size_t size)
+{
+    if (text.size != size * 2)
+        return ERR_INVALID;
+    for (size_t i = 0; i < size; i++) {
+        int high = hex_digit(text.data[2 * i]), low = hex_digit(text.data[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return ERR_INVALID;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return ERR_OK;
+}
+
+enum err base64_encode(struct slice bytes, struct buf *out)
+{
+    uint8_t *at;
+    size_t size = (bytes.size + 2) / 3 * 4;
+    TRY(buf_reserve(out, size + 1, &at)); /* + 1: EVP_EncodeBlock ends with a NUL */
+    int written = EVP_EncodeBlock(at, bytes.data, (int)bytes.size);
+    ASSERT(written >= 0 && (size_t)written == size);
+    buf_commit(out, size);
+    return ERR_OK;
+}
