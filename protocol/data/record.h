@@ -1,0 +1,58 @@
+/* record — one journal record: what a commit's batch is made of.
+ *
+ * A msgpack array; later versions may append elements, which a reader of today skips if they are scalars:
+ *
+ *     [ type u8, flags u8, stream number u64, seq u64, time_ns i64, payload bin ]
+ *
+ * An event larger than a fragment is several records of the same seq, the last one with RECORD_LAST.
+ *
+ *   thread  any; no state · no allocation in either direction · the journal adds magic, length and CRC around a batch
+ *   source  https://github.com/msgpack/msgpack/blob/master/spec.md                                              */
+#ifndef TOKENLOG_PROTOCOL_DATA_RECORD_H
+#define TOKENLOG_PROTOCOL_DATA_RECORD_H
+
+#include "protocol/base/slice.h"
+
+enum record_type {
+    RECORD_ROW = 1,   /* payload: an encoded row (row.h), the newest truth of its stream */
+    RECORD_BODY = 2,  /* payload: a fragment of the request's body */
+    RECORD_EVENT = 3, /* payload: an event of the stream, or a fragment of one */
+    RECORD_ASIDE =
+        4, /* payload: a provider frame hidden from the caller; has no number of its own */
+    RECORD_DELETE = 5,      /* payload: none, or a reason */
+    RECORD_MAY_SKIP = 0x80, /* bit: a reader that does not know the type may go on without it */
+};
+
+enum record_flags {
+    RECORD_LAST = 1, /* the last fragment of its event */
+};
+
+enum {
+    /* A record's size beyond its payload: array head 1, type 2, flags 2, number 9, seq 9, time 9, bin head 5. */
+    RECORD_OVERHEAD_BYTES_MAX = 37,
+};
+
+struct record {
+    uint8_t type;    /* enum record_type; unknown ones are decoded like any other */
+    uint8_t flags;   /* enum record_flags */
+    uint64_t number; /* the stream's number in the store */
+    uint64_t seq;
+    int64_t time_ns;      /* ns since the Unix epoch */
+    struct slice payload; /* at most UINT32_MAX bytes; the caller's bound is far below */
+};
+
+/* record_encode — writes the record to the front of `out`; *size is what it took, at most payload.size +
+ * RECORD_OVERHEAD_BYTES_MAX.  answers ERR_LIMIT it does not fit in `capacity` (`out` may hold a part of it) */
+enum err record_encode(
+    const struct record *record, uint8_t *out, size_t capacity, size_t *size) NODISCARD;
+
+/* record_decode — takes one record off the front of `input`; the payload is borrowed from it.
+ *   faults  ERR_CORRUPT malformed, cut short or out of range; `input` is as it was */
+enum err record_decode(struct slice *input, struct record *out) NODISCARD;
+
+static inline bool record_type_may_be_skipped(uint8_t type)
+{
+    return (type & RECORD_MAY_SKIP) != 0;
+}
+
+#endif
