@@ -1,15 +1,25 @@
 /* json — reading and writing JSON (cJSON inside; its header is included by json.c only).
  *
- * Two ways to read: json_scan finds the byte spans of top-level members without changing the text (requests are passed on byte-exact, so a
- * change is a splice of spans, never a re-serialisation, which would alter numbers); json_parse gives a tree for configs, usage and errors.
+ * Two ways to read. json_scan finds the byte spans of top-level members without changing the text:
+ * requests are passed on byte-exact, so a change is a splice of spans and never a re-serialisation,
+ * which would alter numbers. json_parse gives a tree, for usage, errors and final chunks.
  *
- *   depth is bounded by JSON_DEPTH_MAX; text must be UTF-8; duplicate top-level members are refused (the provider might take the other one) */
+ * Both are strict RFC 8259: UTF-8 only, depth bounded by JSON_DEPTH_MAX before any library sees the
+ * text, no halves of surrogate pairs, nothing after the value. Of an object to be passed on,
+ * duplicate top-level members are refused too: the provider might take the other one.
+ *
+ *   thread  any; no state                                                                        */
 #ifndef TOKENLOG_PROTOCOL_DATA_JSON_H
 #define TOKENLOG_PROTOCOL_DATA_JSON_H
 
 #include "protocol/base/slice.h"
 
-enum { JSON_DEPTH_MAX = 200 /* nested arrays and objects; deep enough for any tool schema */ };
+enum {
+    JSON_DEPTH_MAX = 200,       /* nested arrays and objects; deep enough for any tool schema */
+    JSON_MEMBERS_MAX = 256,     /* top-level members; the largest provider request has about 40 */
+    JSON_WRITER_DEPTH_MAX = 63, /* a bit each; what we write is a few levels deep */
+    JSON_INTEGER_MAX_BITS = 53, /* beyond ±2^53 a double no longer holds every integer */
+};
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
@@ -18,32 +28,45 @@ struct json_span {
     struct slice raw; /* the value's bytes in the text, quotes included */
 };
 
-/* json_object_check — the text is exactly one JSON object, UTF-8, in bounds. ERR_INVALID with a static sentence in *why and the byte offset in *at. */
+/* json_object_check — whether the text is exactly one JSON object of at most JSON_MEMBERS_MAX members.
+ *   answers  ERR_INVALID with a static sentence in *why and the byte offset in *at */
 enum err json_object_check(struct slice text, const char **why, size_t *at) NODISCARD;
-/* json_scan — the span of a top-level member of an object that passed json_object_check; ERR_NOTFOUND.  O(text). */
+
+/* json_scan — the span of a top-level member of an object that passed json_object_check. O(text).
+ *   answers  ERR_NOTFOUND
+ * json_scan_all — the same for several names in one walk: an absent one's raw becomes SLICE_NONE. */
 enum err json_scan(struct slice text, const char *name, struct json_span *out) NODISCARD;
-/* json_span_text — the decoded value of a string span, appended to `out` (UTF-8); ERR_INVALID if it is no string. */
+void json_scan_all(
+    struct slice text, const char *const *names, size_t count, struct json_span *out);
+
+/* json_span_text — the decoded value of a string span, appended to `out` (UTF-8; may hold NUL).
+ *   answers  ERR_INVALID it is no string · buf_append's */
 enum err json_span_text(struct json_span span, struct buf *out) NODISCARD;
 bool json_span_is_true(struct json_span span);
 
-/* A tree: owned by its root. Getters take NULL and wrong types, and answer with the default: they chain. */
+/* A tree, owned by its root; costs some 64 bytes a value: bound the text. Getters take NULL and wrong
+ * types, and answer with the default, so they chain. A string is cut at its first \u0000. */
 struct json;
-enum err json_parse(struct slice text, struct json **out) NODISCARD; /* ERR_INVALID · ERR_NOMEM */
+/* json_parse — any one value.  answers ERR_INVALID · faults ERR_NOMEM */
+enum err json_parse(struct slice text, struct json **out) NODISCARD;
 struct json *json_free(struct json *root);
+void json_cleanup(struct json **root); /* for CLEANUP */
 const struct json *json_get(const struct json *object, const char *name);
-const struct json *json_at(const struct json *array, size_t index);
+const struct json *json_at(const struct json *array, size_t index); /* O(index) */
 size_t json_size(const struct json *array_or_object);
-enum json_type json_type(const struct json *value);         /* JSON_NULL for NULL */
-struct slice json_text(const struct json *value);           /* SLICE_NONE if it is no string */
-int64_t json_int(const struct json *value, int64_t otherwise); /* truncated; otherwise if it is no number or beyond ±2^53 */
+enum json_type json_type(const struct json *value); /* JSON_NULL for NULL */
+struct slice json_text(const struct json *value);   /* SLICE_NONE if it is no string */
+/* json_int — truncated; `otherwise` if it is no number, or beyond ±2^53. */
+int64_t json_int(const struct json *value, int64_t otherwise);
 bool json_bool(const struct json *value, bool otherwise);
 
-/* Writing: append to a buf. json_write_text quotes and escapes (invalid UTF-8 becomes U+FFFD). A json_writer keeps the commas:
- *   json_open(w, '{'); json_key(w, "id"); json_string(w, …); json_close(w, '}');                                              */
+/* Writing: appends to a buf. A json_writer keeps the commas:
+ *   json_open(w, '{'); json_key(w, "id"); json_string(w, …); json_close(w, '}');
+ * Names are written as they are: literals that need no escape. */
 struct json_writer {
     struct buf *out;
-    enum err err;        /* the first failure; later calls do nothing: check once, at the end */
-    uint64_t has_items;  /* bit per depth */
+    enum err err;       /* the first failure; later calls do nothing: check once, at the end */
+    uint64_t has_items; /* bit per depth */
     unsigned depth;
     bool after_key;
 };
@@ -57,6 +80,9 @@ void json_unsigned(struct json_writer *writer, uint64_t number);
 void json_boolean(struct json_writer *writer, bool value);
 void json_null(struct json_writer *writer);
 void json_raw(struct json_writer *writer, struct slice json); /* spliced as it is */
+
+/* json_write_text — quotes and escapes; a byte that is not UTF-8 becomes U+FFFD.
+ *   answers  buf_append's; a part may have been appended */
 enum err json_write_text(struct buf *out, struct slice text) NODISCARD;
 
 #endif
