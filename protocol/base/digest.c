@@ -1,5 +1,6 @@
 #include "protocol/base/digest.h"
 
+#include <endian.h>
 #include <nmmintrin.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -18,7 +19,7 @@ void sha256_parts(const struct slice *parts, size_t count, uint8_t out[SHA256_BY
     ASSERT(context);
     int ok = EVP_DigestInit_ex(context, EVP_sha256(), NULL);
     for (size_t i = 0; i < count; i++) {
-        uint64_t size = parts[i].size;
+        uint64_t size = htole64(parts[i].size);
         ok &= EVP_DigestUpdate(context, &size, sizeof size);
         ok &= EVP_DigestUpdate(context, parts[i].data, parts[i].size);
     }
@@ -33,7 +34,8 @@ bool equal_constant_time(const void *a, const void *b, size_t size)
     return CRYPTO_memcmp(a, b, size) == 0;
 }
 
-/* The reflected polynomial, one bit at a time: only for CPUs without SSE4.2, where a table would be premature. */
+/* The reflected polynomial, one bit at a time: only for CPUs without SSE4.2, where a table would be
+ * premature. */
 static uint32_t crc32c_plain(uint32_t crc, struct slice bytes)
 {
     for (size_t i = 0; i < bytes.size; i++) {
@@ -97,13 +99,20 @@ enum err hex_decode(struct slice text, uint8_t *out, size_t size)
     return ERR_OK;
 }
 
+/* EVP_EncodeBlock() counts in int; a multiple of 3, so that only the last part is padded. */
+enum { BASE64_STEP_BYTES = 3 * 1024 * 1024 };
+
 enum err base64_encode(struct slice bytes, struct buf *out)
 {
     uint8_t *at;
     size_t size = (bytes.size + 2) / 3 * 4;
     TRY(buf_reserve(out, size + 1, &at)); /* + 1: EVP_EncodeBlock ends with a NUL */
-    int written = EVP_EncodeBlock(at, bytes.data, (int)bytes.size);
-    ASSERT(written >= 0 && (size_t)written == size);
+    for (size_t from = 0; from < bytes.size; from += BASE64_STEP_BYTES) {
+        struct slice part = slice_sub(bytes, from, BASE64_STEP_BYTES);
+        int written = EVP_EncodeBlock(at, part.data, (int)part.size);
+        ASSERT(written >= 0 && (size_t)written == (part.size + 2) / 3 * 4);
+        at += written;
+    }
     buf_commit(out, size);
     return ERR_OK;
 }

@@ -1,5 +1,5 @@
-/* err — see err.h. The last fault of a thread is the one piece of thread-local state in the program: the origin has to
- * travel beside an enum that goes up through many owners. */
+/* err — see err.h. The last fault of a thread is the one piece of thread-local state in the
+ * program: the origin has to travel beside an enum that goes up through many owners. */
 #include "protocol/base/err.h"
 
 #include <stdarg.h>
@@ -16,8 +16,8 @@ static const struct {
     const char *text;
     bool is_fault;
 } table[] = {
-#define ANSWER false
-#define FAULT  true
+#define ANSWER                false
+#define FAULT                 true
 #define ERR(name, kind, text) [ERR_##name] = {#name, text, kind},
 #include "protocol/base/err.def"
 #undef ERR

@@ -10,10 +10,12 @@ struct id {
     uint8_t bytes[ID_BYTES];
 };
 
-/* id_make — from the wall clock and 10 bytes from a cryptographic source: an ID must not be guessable. */
+/* id_make — from the wall clock and 10 bytes from a cryptographic source: an ID must not be
+ * guessable. */
 struct id id_make(int64_t unix_ms, const uint8_t random[ID_RANDOM_BYTES]);
 void id_format(const struct id *id, char out[ID_TEXT_BYTES]);
-/* id_parse — the 36-character form, either case; ERR_INVALID for anything else, other UUID versions included. */
+/* id_parse — the 36-character form, either case; ERR_INVALID for anything else, other UUID versions
+ * included. */
 enum err id_parse(struct slice text, struct id *out) NODISCARD;
 bool id_equal(const struct id *a, const struct id *b);
 struct slice id_slice(const struct id *id); /* borrowed from `id` */

@@ -1,5 +1,6 @@
-/* list — an intrusive, circular, doubly linked list: the node lives in its owner, so that linking never allocates and an
- * element is unlinked without knowing its list. A node is in at most one list; an unlinked node points to itself. */
+/* list — an intrusive, circular, doubly linked list: the node lives in its owner, so that linking
+ * never allocates and an element is unlinked without knowing its list. A node is in at most one
+ * list; an unlinked node points to itself. */
 #ifndef TOKENLOG_PROTOCOL_BASE_LIST_H
 #define TOKENLOG_PROTOCOL_BASE_LIST_H
 
@@ -11,8 +12,10 @@ struct list {
     struct list *prev;
 };
 
-#define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-#define LIST_FOREACH(node, head)            for (struct list *node = (head)->next; node != (head); node = node->next)
+#define CONTAINER_OF(pointer, type, member)                                                        \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+#define LIST_FOREACH(node, head)                                                                   \
+    for (struct list *node = (head)->next; node != (head); node = node->next)
 /* The body may unlink or free `node`, and nothing else of the list. */
 #define LIST_FOREACH_SAFE(node, head)                                                              \
     for (struct list *node = (head)->next, *node##_next = node->next; node != (head);              \

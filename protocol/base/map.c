@@ -16,8 +16,8 @@ void map_deinit(struct map *map)
     *map = (struct map){0};
 }
 
-/* FNV-1a with a final mix (MurmurHash3's fmix64): keys are UUIDs and hashed names, so speed matters more than defence;
- * callers' own names are hashed with SHA-256 before they come here. */
+/* FNV-1a with a final mix (MurmurHash3's fmix64): keys are UUIDs and hashed names, so speed matters
+ * more than defence; callers' own names are hashed with SHA-256 before they come here. */
 uint64_t map_hash(struct slice key)
 {
     uint64_t hash = 0xcbf29ce484222325u;

@@ -1,4 +1,5 @@
-/* own — destructors on scope exit: `CLEANUP(buf_deinit) struct buf text;` and `return MOVE(pointer);`. */
+/* own — destructors on scope exit: `CLEANUP(buf_deinit) struct buf text;` and
+ * `return MOVE(pointer);`. */
 #ifndef TOKENLOG_PROTOCOL_BASE_OWN_H
 #define TOKENLOG_PROTOCOL_BASE_OWN_H
 

@@ -152,17 +152,22 @@ struct slice buf_slice(const struct buf *buf)
     return (struct slice){buf->data, buf->size};
 }
 
+/* The next power-of-two multiple that holds `need`; the bound itself where that would pass it. */
+static size_t buf_capacity_for(const struct buf *buf, size_t need)
+{
+    size_t capacity = buf->capacity ? buf->capacity : BUF_CAPACITY_MIN;
+    while (capacity < need && capacity <= buf->size_max / 2)
+        capacity *= 2;
+    return capacity < need || capacity > buf->size_max ? buf->size_max : capacity;
+}
+
 enum err buf_reserve(struct buf *buf, size_t size, uint8_t **out)
 {
     if (size > buf->size_max - buf->size)
         return ERR_LIMIT;
     size_t need = buf->size + size;
     if (need > buf->capacity) {
-        size_t capacity = buf->capacity ? buf->capacity : BUF_CAPACITY_MIN;
-        while (capacity < need)
-            capacity *= 2;
-        if (capacity > buf->size_max)
-            capacity = buf->size_max;
+        size_t capacity = buf_capacity_for(buf, need);
         uint8_t *data = realloc(buf->data, capacity);
         if (!data)
             return fault(ERR_NOMEM, "buf of %zu bytes", capacity);

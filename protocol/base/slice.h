@@ -1,7 +1,8 @@
 /* slice, buf — bytes borrowed, and bytes owned within a bound.
  *
- * A slice never owns: whoever hands one out says until when it holds. A buf owns one growing allocation and refuses
- * (ERR_LIMIT) to grow past the bound it was born with, so that no peer decides how much memory is used. */
+ * A slice never owns: whoever hands one out says until when it holds. A buf owns one growing
+ * allocation and refuses (ERR_LIMIT) to grow past the bound it was born with, so that no peer
+ * decides how much memory is used. */
 #ifndef TOKENLOG_PROTOCOL_BASE_SLICE_H
 #define TOKENLOG_PROTOCOL_BASE_SLICE_H
 
@@ -31,7 +32,8 @@ ptrdiff_t slice_find_byte(struct slice s, uint8_t byte);
 /* slice_sub — [from, from + size), clipped to `s`. */
 struct slice slice_sub(struct slice s, size_t from, size_t size);
 struct slice slice_trim(struct slice s); /* spaces and tabs at both ends */
-/* slice_u64 — the whole slice as decimal digits; ERR_INVALID for anything else (sign, space, empty, overflow). */
+/* slice_u64 — the whole slice as decimal digits; ERR_INVALID for anything else (sign, space, empty,
+ * overflow). */
 enum err slice_u64(struct slice s, uint64_t *out) NODISCARD;
 bool slice_is_utf8(struct slice s); /* RFC 3629: no overlong forms, no surrogates */
 
@@ -46,12 +48,14 @@ void buf_init(struct buf *buf, size_t size_max);
 void buf_deinit(struct buf *buf);
 void buf_clear(struct buf *buf); /* keeps the allocation */
 struct slice buf_slice(const struct buf *buf);
-/* buf_append…  answers ERR_LIMIT (nothing was appended) · faults ERR_NOMEM */
+/* buf_append…  answers ERR_LIMIT (nothing was appended) · faults ERR_NOMEM. What is appended must
+ * not be a part of the buf itself. buf_printf needs room for one byte more than it appends. */
 enum err buf_append(struct buf *buf, struct slice bytes) NODISCARD;
 enum err buf_append_text(struct buf *buf, const char *text) NODISCARD;
 enum err buf_append_byte(struct buf *buf, uint8_t byte) NODISCARD;
 enum err buf_printf(struct buf *buf, const char *format, ...) NODISCARD PRINTF(2, 3);
-/* buf_reserve — room for `size` more bytes at `*out`; they count once buf_commit() is told how many were written. */
+/* buf_reserve — room for `size` more bytes at `*out`; they count once buf_commit() is told how many
+ * were written. */
 enum err buf_reserve(struct buf *buf, size_t size, uint8_t **out) NODISCARD;
 void buf_commit(struct buf *buf, size_t size);
 /* buf_consume — drop the first `size` bytes. */

@@ -1,4 +1,6 @@
-/* header — header fields as borrowed slices, and the one table that says which of them cross the gateway. */
+/* header — header fields as borrowed slices, and the one table that says which cross the gateway.
+ *
+ *   thread  any; pure · source  RFC 9110 §5, §7.6 */
 #ifndef TOKENLOG_PROTOCOL_HTTP_HEADER_H
 #define TOKENLOG_PROTOCOL_HTTP_HEADER_H
 
@@ -15,23 +17,28 @@ struct headers {
     size_t count;
 };
 
-/* headers_get — the value of the first field of that name (case-insensitive); SLICE_NONE if there is none.
- * headers_count — how many fields of that name there are. */
+/* headers_get — the value of the first field of that name (any case). SLICE_NONE (data is NULL) if
+ * there is none; an empty value has data. headers_count — how many fields of that name there
+ * are. */
 struct slice headers_get(const struct headers *headers, const char *name);
 size_t headers_count(const struct headers *headers, const char *name);
-/* headers_has_token — whether a comma-separated list field (Connection, Transfer-Encoding…) has the token, any case. */
+/* headers_has_token — whether a list field (Connection, Transfer-Encoding…) has the token, in any
+ * case and in any of the fields of that name. */
 bool headers_has_token(const struct headers *headers, const char *name, const char *token);
 
-/* Which fields cross. Hop-by-hop fields (RFC 9110 §7.6.1: Connection and what it names, Keep-Alive, Proxy-*, TE, Trailer,
- * Transfer-Encoding, Upgrade), Host, Content-Length, Expect, Accept-Encoding (we ask for identity), Cookie, the caller's
- * credentials (Authorization, x-api-key, api-key, x-goog-api-key), forwarding fields (Forwarded, X-Forwarded-*, Via, X-Real-IP),
- * Origin, Referer, Sec-*, Idempotency-Key, Last-Event-ID and Tokenlog-* never go to a provider; all else does (an SDK's
- * OpenAI-Beta, anthropic-version…). Towards the caller: hop-by-hop fields, Content-Length, Content-Encoding of
- * identity, Set-Cookie, Alt-Svc, Strict-Transport-Security, Server, Date, CORS (Access-Control-*) and Tokenlog-* do not go on; all else does. */
+/* header_crosses_… — whether a field of the message `all` goes on to the other side. The table in
+ * header.c says which fields do not, and why; whatever it does not name crosses (an SDK's
+ * OpenAI-Beta, anthropic-version, x-request-id…).
+ *
+ *   to_provider  fields of a caller's request, on their way to a provider
+ *   to_caller    fields of a provider's response, on their way to a caller */
 bool header_crosses_to_provider(struct slice name, const struct headers *all);
 bool header_crosses_to_caller(struct slice name, const struct headers *all);
 
-/* header_is_clean — the name is a token and the value has no control characters but tab (RFC 9110 §5.5): safe to write. */
+/* header_is_clean — the name is a token and the value has no control characters but tab
+ * (RFC 9110 §5.5): safe to write. */
 bool header_is_clean(struct header header);
+/* byte_is_token — a tchar (RFC 9110 §5.6.2). */
+bool byte_is_token(uint8_t byte);
 
 #endif
