@@ -28,13 +28,13 @@ struct json_span {
     struct slice raw; /* the value's bytes in the text, quotes included */
 };
 
-/* json_object_check — whether the text is exactly one JSON object of at most JSON_MEMBERS_MAX members.
+/* json_object_check — the text is exactly one JSON object, of at most JSON_MEMBERS_MAX members.
  *   answers  ERR_INVALID with a static sentence in *why and the byte offset in *at */
 enum err json_object_check(struct slice text, const char **why, size_t *at) NODISCARD;
 
 /* json_scan — the span of a top-level member of an object that passed json_object_check. O(text).
  *   answers  ERR_NOTFOUND
- * json_scan_all — the same for several names in one walk: an absent one's raw becomes SLICE_NONE. */
+ * json_scan_all — the same for several names in one walk; the raw of an absent one is SLICE_NONE. */
 enum err json_scan(struct slice text, const char *name, struct json_span *out) NODISCARD;
 void json_scan_all(
     struct slice text, const char *const *names, size_t count, struct json_span *out);
@@ -44,8 +44,8 @@ void json_scan_all(
 enum err json_span_text(struct json_span span, struct buf *out) NODISCARD;
 bool json_span_is_true(struct json_span span);
 
-/* A tree, owned by its root; costs some 64 bytes a value: bound the text. Getters take NULL and wrong
- * types, and answer with the default, so they chain. A string is cut at its first \u0000. */
+/* A tree, owned by its root; costs some 64 bytes a value: bound the text. Getters take NULL and
+ * wrong types, and answer with the default, so they chain. A string is cut at its first \u0000. */
 struct json;
 /* json_parse — any one value.  answers ERR_INVALID · faults ERR_NOMEM */
 enum err json_parse(struct slice text, struct json **out) NODISCARD;

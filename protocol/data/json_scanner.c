@@ -3,7 +3,7 @@
  *     value ──▶ scalar ───────────────▶ after a value ──▶ ',' ──▶ [name ':'] value
  *       │                                 ▲    │
  *       └▶ '{' '[' push ──▶ empty ─ pop ──┘    └▶ '}' ']' pop ──▶ after a value
- *                  └▶ [name ':'] value                                                             */
+ *                  └▶ [name ':'] value */
 #include "protocol/data/json_scanner.h"
 
 #include <string.h>
@@ -62,8 +62,9 @@ static bool take(struct json_scanner *scanner, int byte)
 
 /* ---- strings ---- */
 
-/* Whether none of eight bytes is a quote, a backslash or a control character: per byte, x - n borrows
- * into the top bit when x < n (https://graphics.stanford.edu/~seander/bithacks.html, ZeroInWord). */
+/* Whether none of eight bytes is a quote, a backslash or a control character: per byte, x - n
+ * borrows into the top bit when x < n (https://graphics.stanford.edu/~seander/bithacks.html,
+ * ZeroInWord). */
 static bool is_plain_word(uint64_t word)
 {
     const uint64_t ones = 0x0101010101010101u;
@@ -313,7 +314,7 @@ static enum err step_value(
     return c == '{' ? skip_name(scanner) : ERR_OK;
 }
 
-/* After a value inside an array or object: its end, or a comma and what stands before the next value. */
+/* After a value inside an array or object: its end, or a comma and what stands before the next. */
 static enum err step_after(
     struct json_scanner *scanner, struct bracket_stack *stack, bool *wants_value)
 {
@@ -379,7 +380,7 @@ enum err json_scanner_open(struct json_scanner *scanner)
     return ERR_OK;
 }
 
-/* The comma before a member is known by the byte before it: only '{' stands before the first one. */
+/* The first member is known by the byte before it: only there is it the opening brace. */
 static bool is_first_member(const struct json_scanner *scanner)
 {
     return scanner->text.data[scanner->at - 1] == '{';

@@ -1,9 +1,9 @@
-/* json_scanner — walks JSON text in place, strictly by RFC 8259: no tree, no recursion, no allocation.
+/* json_scanner — walks JSON text in place, strictly by RFC 8259, without recursion or allocation.
  *
  * Internal to protocol/data: json.c stands on it. The text must be UTF-8 already.
  *
  *   answers  ERR_INVALID the grammar is broken at `at`, for the static sentence in `why`
- *   thread   any; the state is the struct                                                         */
+ *   thread   any; the state is the struct */
 #ifndef TOKENLOG_PROTOCOL_DATA_JSON_SCANNER_H
 #define TOKENLOG_PROTOCOL_DATA_JSON_SCANNER_H
 

@@ -5,7 +5,7 @@
  *
  *     [ type u8, flags u8, stream number u64, seq u64, time_ns i64, payload bin ]
  *
- * An event larger than a fragment is several records of the same seq, the last one with RECORD_LAST.
+ * An event larger than a fragment is several records of the same seq, the last one has RECORD_LAST.
  *
  *   thread  any; no state · allocates nothing · the journal adds magic, length and CRC to a batch
  *   source  https://github.com/msgpack/msgpack/blob/master/spec.md                               */

@@ -360,7 +360,7 @@ static void put_usage(struct json_writer *writer, const struct usage *usage)
     json_close(writer, '}');
 }
 
-/* The caller's own object, as it is; what is no JSON object would break ours, so it becomes null. */
+/* The caller's own object, as it is. What is no JSON object would break ours: null. */
 static void put_metadata(struct json_writer *writer, struct slice metadata)
 {
     const char *why;

@@ -1,12 +1,12 @@
 /* row — all that is known of a stream besides its events: request, response head, times, end.
  *
- * A row is written whole each time it changes (accepted, head, end): the newest one in the journal or
- * the store is the truth, so that no chain of partial updates has to be replayed. It is a msgpack map
- * with small integer keys: an unknown key is skipped, a missing one has its zero value, so that
- * versions can differ by fields.
+ * A row is written whole each time it changes (accepted, head, end): the newest one in the journal
+ * or the store is the truth, so that no chain of partial updates has to be replayed. It is a
+ * msgpack map with small integer keys: an unknown key is skipped, a missing one has its zero value,
+ * so that versions can differ by fields.
  *
- *     accepted ──▶ streaming ──▶ completed    the dialect's terminator, or HTTP's framing, was recorded
- *        │             ├───────▶ failed       provider error, reset, stall, malformed frame: `reason`
+ *     accepted ──▶ streaming ──▶ completed    the dialect's terminator, or HTTP's framing, is there
+ *        │             ├───────▶ failed       provider error, reset, stall, malformed frame
  *        ├─────────────┼───────▶ stopped      an explicit stop, or a configured limit
  *        └─────────────┴───────▶ interrupted  we died, or shut down, while it was live; what became of
  *                                             it upstream is unknown
@@ -83,9 +83,9 @@ struct row {
 enum err row_encode(const struct row *row, struct buf *out) NODISCARD;
 enum err row_decode(struct slice bytes, struct row *out) NODISCARD;
 
-/* row_json — the row as the JSON object that GET /v1/streams/{id} shows, appended to `out`. Of a live
- * stream the caller puts in the current counts first. What is unknown or empty is null; times are
- * RFC 3339, UTC, with milliseconds.  answers buf_append's; a part may have been appended */
+/* row_json — the row as the JSON object that GET /v1/streams/{id} shows, appended to `out`. Of a
+ * live stream the caller puts in the current counts first. What is unknown or empty is null; times
+ * are RFC 3339, UTC, with milliseconds.  answers buf_append's; a part may have been appended */
 enum err row_json(const struct row *row, struct buf *out) NODISCARD;
 
 #endif

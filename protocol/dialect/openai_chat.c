@@ -1,0 +1,151 @@
+/* openai_chat — Chat Completions, and the older Completions, as OpenAI and many others speak them.
+ *
+ *     data: {"choices":[{"delta":{…},"finish_reason":null}],"usage":null}     any number of these
+ *     data: {"choices":[{"delta":{},"finish_reason":"stop"}],"usage":null}
+ *     data: {"choices":[],"usage":{…}}             only with stream_options.include_usage
+ *     data: [DONE]                                 the terminator
+ *     data: {"error":{"message":…}}                instead of the rest
+ *
+ * Nearly all chunks say nothing that matters here, and building a tree for each would cost more
+ * than all else that is done with it. So a chunk is first searched for the three keys that matter,
+ * with a value other than null. Text cannot fool the search into missing one: a quote inside a
+ * string is escaped, so `"usage":` between plain quotes is a key — or else the search finds too
+ * much, and the tree decides. (A key written with escapes is missed; no provider does that.)
+ *
+ *   source  https://platform.openai.com/docs/api-reference/chat-streaming (2025-11) */
+#include "protocol/dialect/reading.h"
+
+#include <string.h>
+
+#include "protocol/base/own.h"
+
+/* 16 bytes compared at once, on any CPU that the compiler knows how to do it for. */
+typedef uint8_t lanes __attribute__((vector_size(16)));
+
+static bool any_lane(lanes mask)
+{
+    uint64_t halves[2];
+    memcpy(halves, &mask, sizeof halves);
+    return (halves[0] | halves[1]) != 0;
+}
+
+/* From `at` on, the first quote that a key's first letter follows; the size if there is none. */
+static size_t next_candidate(struct slice json, size_t at)
+{
+    for (; json.size - at > sizeof(lanes); at += sizeof(lanes)) {
+        lanes quote, letter;
+        memcpy(&quote, json.data + at, sizeof quote);
+        memcpy(&letter, json.data + at + 1, sizeof letter);
+        lanes is_letter = (lanes)(letter == 'f') | (lanes)(letter == 'u') | (lanes)(letter == 'e');
+        if (any_lane((lanes)(quote == '"') & is_letter))
+            break;
+    }
+    for (; at + 1 < json.size; at++) {
+        uint8_t letter = json.data[at + 1];
+        if (json.data[at] == '"' && (letter == 'f' || letter == 'u' || letter == 'e'))
+            return at;
+    }
+    return json.size;
+}
+
+static size_t skip_space(struct slice json, size_t at)
+{
+    while (at < json.size && strchr(" \t\r\n", json.data[at]) && json.data[at])
+        at++;
+    return at;
+}
+
+/* Whether the key stands at `at` with a value other than null, or may do so. */
+static bool key_matters(struct slice json, size_t at, struct slice key)
+{
+    if (!slice_has_prefix(slice_sub(json, at, key.size), key))
+        return false;
+    at = skip_space(json, at + key.size);
+    if (at == json.size || json.data[at] != ':')
+        return true;
+    at = skip_space(json, at + 1);
+    return !slice_equal(slice_sub(json, at, 4), SLICE("null"));
+}
+
+static bool chunk_matters(struct slice json)
+{
+    for (size_t at = 0; (at = next_candidate(json, at)) < json.size; at++)
+        if (key_matters(json, at, SLICE("\"finish_reason\"")) ||
+            key_matters(json, at, SLICE("\"usage\"")) || key_matters(json, at, SLICE("\"error\"")))
+            return true;
+    return false;
+}
+
+/* With several choices the first reason to come is kept. */
+static void read_choices(struct dialect_reading *reading, const struct json *choices)
+{
+    for (size_t i = 0; i < json_size(choices) && reading->finish_reason[0] == '\0'; i++)
+        reading_finish_reason(reading, json_text(json_get(json_at(choices, i), "finish_reason")));
+}
+
+static enum dialect_verdict read_chunk(struct dialect_reading *reading, const struct json *chunk)
+{
+    const struct json *choices = json_get(chunk, "choices");
+    const struct json *usage = json_get(chunk, "usage");
+    reading_fail(reading, json_get(chunk, "error"));
+    read_choices(reading, choices);
+    reading_openai_usage(reading, usage);
+    bool is_usage_chunk = json_type(choices) == JSON_ARRAY && json_size(choices) == 0 &&
+                          json_type(usage) == JSON_OBJECT;
+    return is_usage_chunk && reading->hides_usage ? DIALECT_ASIDE : DIALECT_EVENT;
+}
+
+static bool is_done(struct slice data)
+{
+    return slice_equal(slice_trim(data), SLICE("[DONE]"));
+}
+
+static enum dialect_verdict chat_read_event(struct dialect_reading *reading, struct slice block)
+{
+    CLEANUP(buf_deinit) struct buf joined;
+    CLEANUP(json_cleanup) struct json *chunk = NULL;
+    struct sse_fields fields;
+    buf_init(&joined, block.size);
+    if (sse_fields(block, &joined, &fields) != ERR_OK || !fields.has_data)
+        return DIALECT_EVENT;
+    struct slice data = sse_data(&fields, &joined);
+    if (is_done(data)) {
+        reading->is_terminated = true;
+        return DIALECT_EVENT;
+    }
+    if (!chunk_matters(data) || json_parse(data, &chunk) != ERR_OK)
+        return DIALECT_EVENT;
+    return read_chunk(reading, chunk);
+}
+
+static void chat_read_body(struct dialect_reading *reading, struct slice body)
+{
+    static const char *const names[] = {"choices", "usage", "error"};
+    enum { COUNT = sizeof names / sizeof names[0] };
+    struct json *members[COUNT];
+    if (reading_body_members(body, names, COUNT, members)) {
+        read_choices(reading, members[0]);
+        reading_openai_usage(reading, members[1]);
+        reading_fail(reading, members[2]);
+    }
+    reading_body_free(members, COUNT);
+}
+
+static bool chat_is_terminator_residue(struct slice residue)
+{
+    CLEANUP(buf_deinit) struct buf joined;
+    struct sse_fields fields;
+    buf_init(&joined, residue.size);
+    return sse_fields(residue, &joined, &fields) == ERR_OK && fields.has_data &&
+           is_done(sse_data(&fields, &joined));
+}
+
+const struct dialect dialect_openai_chat = {
+    .name = "openai_chat",
+    .has_terminator = true,
+    .asks_usage = true,
+    .read_event = chat_read_event,
+    .read_body = chat_read_body,
+    .is_terminator_residue = chat_is_terminator_residue,
+    .write_error = reading_openai_error,
+};

@@ -1,0 +1,113 @@
+/* openai_responses — the Responses API: named events, of which five end a response.
+ *
+ *     event: response.output_text.delta      and some fifty others, passed on unread
+ *     event: response.completed              the terminator; data.response.usage
+ *     event: response.incomplete             the terminator; response.incomplete_details.reason
+ *     event: response.failed                 data.response.error
+ *     event: error                           data.message, or data.error.message
+ *
+ *   source  https://platform.openai.com/docs/api-reference/responses-streaming (2025-11) */
+#include "protocol/dialect/reading.h"
+
+#include "protocol/base/own.h"
+
+enum ending { ENDING_NONE, ENDING_COMPLETED, ENDING_INCOMPLETE, ENDING_FAILED, ENDING_ERROR };
+
+static enum ending ending_of(struct slice event)
+{
+    if (slice_equal(event, SLICE("response.completed")))
+        return ENDING_COMPLETED;
+    if (slice_equal(event, SLICE("response.incomplete")))
+        return ENDING_INCOMPLETE;
+    if (slice_equal(event, SLICE("response.failed")))
+        return ENDING_FAILED;
+    return slice_equal(event, SLICE("error")) ? ENDING_ERROR : ENDING_NONE;
+}
+
+/* The object that response.* events carry and a body is: why it ended, from its three members. */
+static void read_status(struct dialect_reading *reading, const struct json *status,
+    const struct json *incomplete_details, const struct json *error)
+{
+    struct slice reason = json_text(json_get(incomplete_details, "reason"));
+    reading_finish_reason(reading, reason.size ? reason : json_text(status));
+    reading_fail(reading, error);
+}
+
+static void read_response(struct dialect_reading *reading, const struct json *response)
+{
+    reading_openai_usage(reading, json_get(response, "usage"));
+    read_status(reading, json_get(response, "status"), json_get(response, "incomplete_details"),
+        json_get(response, "error"));
+}
+
+static void read_error(struct dialect_reading *reading, const struct json *event)
+{
+    const struct json *error = json_get(event, "error");
+    reading_fail(reading, error ? error : event);
+    reading->is_failed = true;
+}
+
+static void read_ending(
+    struct dialect_reading *reading, enum ending ending, const struct json *event)
+{
+    const struct json *response = json_get(event, "response");
+    switch (ending) {
+    case ENDING_NONE: break;
+    case ENDING_COMPLETED:
+    case ENDING_INCOMPLETE:
+        read_response(reading, response);
+        reading->is_terminated = true;
+        break;
+    case ENDING_FAILED:
+        read_response(reading, response);
+        reading->is_failed = true;
+        break;
+    case ENDING_ERROR: read_error(reading, event); break;
+    }
+}
+
+static enum dialect_verdict responses_read_event(
+    struct dialect_reading *reading, struct slice block)
+{
+    CLEANUP(buf_deinit) struct buf joined;
+    CLEANUP(json_cleanup) struct json *event = NULL;
+    struct sse_fields fields;
+    buf_init(&joined, block.size);
+    if (sse_fields(block, &joined, &fields) != ERR_OK || !fields.has_data)
+        return DIALECT_EVENT;
+    struct slice data = sse_data(&fields, &joined);
+    enum ending ending = ending_of(reading_event_name(&fields, data, &event));
+    if (ending == ENDING_NONE || (!event && json_parse(data, &event) != ERR_OK))
+        return DIALECT_EVENT;
+    read_ending(reading, ending, event);
+    return DIALECT_EVENT;
+}
+
+static void responses_read_body(struct dialect_reading *reading, struct slice body)
+{
+    static const char *const names[] = {"status", "incomplete_details", "error", "usage"};
+    enum { COUNT = sizeof names / sizeof names[0] };
+    struct json *members[COUNT];
+    if (reading_body_members(body, names, COUNT, members)) {
+        read_status(reading, members[0], members[1], members[2]);
+        reading_openai_usage(reading, members[3]);
+    }
+    reading_body_free(members, COUNT);
+}
+
+static bool responses_is_terminator_residue(struct slice residue)
+{
+    struct dialect_reading reading;
+    dialect_reading_init(&reading);
+    (void)responses_read_event(&reading, residue);
+    return reading.is_terminated; /* its data were whole, or they had not parsed */
+}
+
+const struct dialect dialect_openai_responses = {
+    .name = "openai_responses",
+    .has_terminator = true,
+    .read_event = responses_read_event,
+    .read_body = responses_read_body,
+    .is_terminator_residue = responses_is_terminator_residue,
+    .write_error = reading_openai_error,
+};

@@ -1,0 +1,41 @@
+/* reading — what the dialects have in common; internal to protocol/dialect. */
+#ifndef TOKENLOG_PROTOCOL_DIALECT_READING_H
+#define TOKENLOG_PROTOCOL_DIALECT_READING_H
+
+#include "protocol/data/json.h"
+#include "protocol/dialect/dialect.h"
+#include "protocol/http/sse.h"
+
+extern const struct dialect dialect_openai_chat;
+extern const struct dialect dialect_openai_responses;
+extern const struct dialect dialect_anthropic;
+extern const struct dialect dialect_opaque;
+
+/* reading_finish_reason — copies what fits, cut between characters; an empty text changes nothing. */
+void reading_finish_reason(struct dialect_reading *reading, struct slice text);
+/* reading_fail — notes a provider's error: an object with a message, or a string. NULL and null are
+ * none: then nothing changes. */
+void reading_fail(struct dialect_reading *reading, const struct json *error);
+/* reading_total — input + output where the provider gave both and no total. */
+void reading_total(struct usage *usage);
+/* reading_openai_usage — either of OpenAI's two shapes: prompt_tokens, completion_tokens (Chat) or
+ * input_tokens, output_tokens (Responses, images), with their …_details. Other types change
+ * nothing. */
+void reading_openai_usage(struct dialect_reading *reading, const struct json *usage);
+
+/* reading_body_members — the trees of the named top-level members of a body, NULL for absent ones;
+ * false if the body is no JSON object. Each tree is owned by the caller, who frees it also then. */
+bool reading_body_members(
+    struct slice body, const char *const *names, size_t count, struct json **out);
+void reading_body_free(struct json **members, size_t count);
+
+/* reading_event_name — the name of an event of a dialect that names them: its `event:` field, or
+ * else the "type" of its data. Borrowed from `fields`, `data` or *tree, which the caller frees. */
+struct slice reading_event_name(
+    const struct sse_fields *fields, struct slice data, struct json **tree);
+
+/* reading_openai_error — OpenAI's error object. */
+enum err reading_openai_error(struct buf *out, int status, const char *code, struct slice message,
+    const char *param) NODISCARD;
+
+#endif
