@@ -34,7 +34,7 @@ enum err json_object_check(struct slice text, const char **why, size_t *at) NODI
 
 /* json_scan — the span of a top-level member of an object that passed json_object_check. O(text).
  *   answers  ERR_NOTFOUND
- * json_scan_all — the same for several names in one walk; the raw of an absent one is SLICE_NONE. */
+ * json_scan_all — the same for several names in one walk; an absent one has the raw SLICE_NONE. */
 enum err json_scan(struct slice text, const char *name, struct json_span *out) NODISCARD;
 void json_scan_all(
     struct slice text, const char *const *names, size_t count, struct json_span *out);

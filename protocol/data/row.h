@@ -8,8 +8,8 @@
  *     accepted ──▶ streaming ──▶ completed    the dialect's terminator, or HTTP's framing, is there
  *        │             ├───────▶ failed       provider error, reset, stall, malformed frame
  *        ├─────────────┼───────▶ stopped      an explicit stop, or a configured limit
- *        └─────────────┴───────▶ interrupted  we died, or shut down, while it was live; what became of
- *                                             it upstream is unknown
+ *        └─────────────┴───────▶ interrupted  we died, or shut down, while it was live; what came
+ *                                             of it upstream is unknown
  *     any ended state ──▶ deleted             by request or by retention (`reason`: "deleted",
  *                                             "expired"); no events are left
  *

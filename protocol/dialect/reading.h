@@ -11,7 +11,7 @@ extern const struct dialect dialect_openai_responses;
 extern const struct dialect dialect_anthropic;
 extern const struct dialect dialect_opaque;
 
-/* reading_finish_reason — copies what fits, cut between characters; an empty text changes nothing. */
+/* reading_finish_reason — copies what fits, cut between characters; empty: nothing changes. */
 void reading_finish_reason(struct dialect_reading *reading, struct slice text);
 /* reading_fail — notes a provider's error: an object with a message, or a string. NULL and null are
  * none: then nothing changes. */
