@@ -1,0 +1,283 @@
+/* desk — every path to an answer. An inference request is checked in the order a provider does it: key, body, model;
+ * then the model's name may reject it (fail=, status=), and only what is left is a generation. */
+#include "tools/mock/desk.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "protocol/base/digest.h"
+#include "protocol/base/own.h"
+#include "tools/mock/bounds.h"
+#include "tools/mock/call.h"
+#include "tools/mock/escape.h"
+
+/* An answer that is JSON of known size. */
+struct reply {
+    unsigned status;
+    uint64_t retry_after_s; /* 0: no header */
+    struct slice body;
+    bool keeps_alive;
+};
+
+static const char *reason(unsigned status)
+{
+    switch (status) {
+    case 200: return "OK";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 413: return "Payload Too Large";
+    case 429: return "Too Many Requests";
+    case 500: return "Internal Server Error";
+    case 503: return "Service Unavailable";
+    default: return "Status";
+    }
+}
+
+static enum err put_reply(const struct reply *reply, struct buf *out)
+{
+    TRY(buf_printf(out,
+        "HTTP/1.1 %u %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n",
+        reply->status, reason(reply->status), reply->body.size));
+    if (reply->retry_after_s)
+        TRY(buf_printf(out, "Retry-After: %" PRIu64 "\r\n", reply->retry_after_s));
+    TRY(buf_printf(out, "Connection: %s\r\n\r\n", reply->keeps_alive ? "keep-alive" : "close"));
+    return buf_append(out, reply->body);
+}
+
+static enum err put_error(
+    const struct shape *shape, struct reply reply, const char *message, struct buf *out)
+{
+    CLEANUP(buf_deinit) struct buf body;
+    CLEANUP(buf_deinit) struct buf escaped;
+    buf_init(&body, WRITE_BYTES_MAX);
+    buf_init(&escaped, WRITE_BYTES_MAX);
+    TRY(escape_json(slice_text(message), &escaped));
+    TRY(shape_error(shape, reply.status, buf_slice(&escaped), &body));
+    reply.body = buf_slice(&body);
+    return put_reply(&reply, out);
+}
+
+enum err desk_init(struct desk *desk, const char *require_key)
+{
+    *desk = (struct desk){.stats = stats_new(), .require_key = require_key};
+    return desk->stats ? ERR_OK : fault(ERR_NOMEM, "the counters");
+}
+
+void desk_deinit(struct desk *desk)
+{
+    desk->last = request_free(desk->last);
+    desk->stats = stats_free(desk->stats);
+}
+
+enum err desk_refuse(unsigned status, const char *message, struct buf *out)
+{
+    return put_error(NULL, (struct reply){.status = status}, message, out);
+}
+
+/* ---- control ---- */
+
+static enum err render_headers(const struct request *request, struct buf *out)
+{
+    for (size_t i = 0; i < request_header_count(request); i++) {
+        struct slice name, value;
+        request_header_at(request, i, &name, &value);
+        TRY(buf_append_text(out, i ? "," : ""));
+        size_t at = out->size;
+        TRY(escape_json_quoted(name, out));
+        for (; at < out->size; at++) /* names are compared in lower case */
+            if (out->data[at] >= 'A' && out->data[at] <= 'Z')
+                out->data[at] = (uint8_t)(out->data[at] + 'a' - 'A');
+        TRY(buf_append_byte(out, ':'));
+        TRY(escape_json_quoted(value, out));
+    }
+    return ERR_OK;
+}
+
+static enum err render_body(struct slice body, struct buf *out)
+{
+    if (slice_is_utf8(body)) {
+        TRY(buf_append_text(out, "\"body\":"));
+        return escape_json_quoted(body, out);
+    }
+    TRY(buf_append_text(out, "\"body\":null,\"body_base64\":\""));
+    TRY(base64_encode(body, out));
+    return buf_append_byte(out, '"');
+}
+
+static enum err render_last(const struct request *last, struct buf *out)
+{
+    if (!last)
+        return buf_append_text(out, "null\n");
+    TRY(buf_printf(out, "{\"method\":\"%s\",\"path\":", request_method(last)));
+    TRY(escape_json_quoted(request_target(last), out));
+    TRY(buf_append_text(out, ",\"headers\":{"));
+    TRY(render_headers(last, out));
+    TRY(buf_append_text(out, "},"));
+    TRY(render_body(request_body(last), out));
+    return buf_append_text(out, "}\n");
+}
+
+static enum err control_body(
+    struct desk *desk, const struct request *request, struct slice path, struct buf *out)
+{
+    bool is_get = strcmp(request_method(request), "GET") == 0;
+    bool is_post = strcmp(request_method(request), "POST") == 0;
+    if (is_get && slice_equal(path, SLICE("/mock/stats")))
+        return stats_render(desk->stats, out);
+    if (is_get && slice_equal(path, SLICE("/mock/last")))
+        return render_last(desk->last, out);
+    if (!is_post || !slice_equal(path, SLICE("/mock/reset")))
+        return ERR_NOTFOUND;
+    stats_reset(desk->stats);
+    desk->last = request_free(desk->last);
+    return buf_append_text(out, "{}\n");
+}
+
+static enum err serve_control(struct desk *desk, const struct request *request, struct buf *out)
+{
+    CLEANUP(buf_deinit) struct buf body;
+    buf_init(&body, 4 * (size_t)WRITE_BYTES_MAX); /* the last body, escaped */
+    enum err err = control_body(desk, request, request_path(request), &body);
+    struct reply reply = {.status = 200, .keeps_alive = request_keeps_alive(request)};
+    if (err == ERR_NOTFOUND) {
+        reply.status = 404;
+        return put_error(NULL, reply, "The mock has no such endpoint.", out);
+    }
+    TRY(err);
+    reply.body = buf_slice(&body);
+    return put_reply(&reply, out);
+}
+
+/* ---- inference ---- */
+
+/* One inference request on its way through the checks. */
+struct visit {
+    struct desk *desk;
+    const struct request *request; /* = desk->last */
+    const struct shape *shape;
+    struct call call;
+    struct behavior behavior;
+    int64_t now_ns;
+    struct buf *out;
+};
+
+static enum err reject(struct visit *visit, unsigned status, const char *message)
+{
+    stats_rejected(visit->desk->stats);
+    struct reply reply = {.status = status,
+        .keeps_alive = request_keeps_alive(visit->request),
+        .retry_after_s = status == visit->behavior.status ? visit->behavior.retry_after_s : 0};
+    return put_error(visit->shape, reply, message, visit->out);
+}
+
+static bool has_key(const struct visit *visit)
+{
+    if (!visit->desk->require_key)
+        return true;
+    struct slice wanted = slice_text(visit->desk->require_key);
+    struct slice bearer = request_header(visit->request, "authorization");
+    if (slice_has_prefix(bearer, SLICE("Bearer ")) &&
+        slice_equal(slice_sub(bearer, 7, bearer.size), wanted))
+        return true;
+    return slice_equal(request_header(visit->request, "x-api-key"), wanted);
+}
+
+/* The whole text, where an event or the answer holds it, must fit a write. */
+static bool is_text_too_long(const struct visit *visit)
+{
+    enum { BARE_TOKEN_BYTES_MAX = 24 };
+    if (!shape_has_stream(visit->shape) ||
+        (visit->call.is_stream && !shape_repeats_text(visit->shape)))
+        return false;
+    uint64_t bytes = visit->behavior.text_bytes;
+    if (bytes < BARE_TOKEN_BYTES_MAX)
+        bytes = BARE_TOKEN_BYTES_MAX;
+    return bytes * visit->behavior.events > TEXT_TOTAL_BYTES_MAX;
+}
+
+static enum err generate(struct visit *visit, struct desk_answer *answer)
+{
+    CLEANUP(buf_deinit) struct buf model;
+    buf_init(&model, (size_t)MODEL_BYTES_MAX * 8); /* escaping makes six bytes of one at most */
+    TRY(escape_json(buf_slice(&visit->call.model), &model));
+    struct stream_order order = {
+        .shape = visit->shape,
+        .behavior = visit->behavior,
+        .answer = {.created_s = (int64_t)time(NULL),
+            .model = buf_slice(&model),
+            .prompt_tokens = visit->call.prompt_tokens,
+            .events = visit->behavior.events,
+            .text_bytes = visit->behavior.text_bytes,
+            .inputs = visit->call.inputs,
+            .has_usage = visit->call.has_usage},
+        .now_ns = visit->now_ns,
+        .is_stream = visit->call.is_stream,
+        .keeps_alive = request_keeps_alive(visit->request),
+        .is_http10 = request_is_http10(visit->request),
+    };
+    TRY(stats_begin(visit->desk->stats, buf_slice(&visit->call.model), &order.ticket));
+    order.answer.generation = order.ticket.generation;
+    answer->stream = stream_new(&order);
+    if (answer->stream)
+        return ERR_OK;
+    stats_end(visit->desk->stats, &order.ticket, OUTCOME_FAILED);
+    return fault(ERR_NOMEM, "a stream");
+}
+
+static enum err serve_call(struct visit *visit, struct desk_answer *answer)
+{
+    struct slice wrong;
+    uint64_t before;
+    struct slice model = buf_slice(&visit->call.model);
+    if (behavior_parse(model, &visit->behavior, &wrong) != ERR_OK) {
+        char message[256];
+        (void)snprintf(message, sizeof message, "The mock cannot do \"%.*s\".",
+            wrong.size > 128 ? 128 : (int)wrong.size, (const char *)wrong.data);
+        return reject(visit, 400, message);
+    }
+    if (is_text_too_long(visit))
+        return reject(visit, 400, "The mock's whole answer would be too long; ask for a stream.");
+    TRY(stats_attempt(visit->desk->stats, model, &before));
+    if (before < visit->behavior.fails)
+        return reject(visit, 500, "The mock was asked to fail at first.");
+    if (visit->behavior.status)
+        return reject(visit, (unsigned)visit->behavior.status, "The mock was asked to fail.");
+    return generate(visit, answer);
+}
+
+static enum err serve_inference(struct visit *visit, struct desk_answer *answer)
+{
+    if (!has_key(visit))
+        return reject(visit, 401, "Incorrect API key provided.");
+    enum err err = call_parse(request_body(visit->request), &visit->call);
+    if (err == ERR_INVALID)
+        return reject(visit, 400, "The body must be a JSON object with a \"model\".");
+    TRY(err);
+    err = serve_call(visit, answer);
+    call_deinit(&visit->call);
+    return err;
+}
+
+enum err desk_serve(struct desk *desk, struct request **request, int64_t now_ns, struct buf *out,
+    struct desk_answer *answer)
+{
+    stats_request(desk->stats);
+    struct visit visit = {.desk = desk,
+        .request = *request,
+        .shape = shape_find(request_path(*request)),
+        .now_ns = now_ns,
+        .out = out};
+    *answer = (struct desk_answer){.closes = !request_keeps_alive(*request)};
+    if (!visit.shape)
+        return serve_control(desk, *request, out);
+    if (strcmp(request_method(*request), "POST") != 0)
+        return reject(&visit, 405, "Only POST is allowed here.");
+    request_free(desk->last);
+    desk->last = MOVE(*request);
+    return serve_inference(&visit, answer);
+}

@@ -1,0 +1,56 @@
+/* frame — the size of an event is known before it is written, so that its chunk's header comes first. */
+#include "tools/mock/frame.h"
+
+#include <string.h>
+
+#define EVENT_FIELD "event: "
+#define DATA_FIELD  "data: "
+
+const char *frame_line_end(const struct frame *frame)
+{
+    switch (frame->sse) {
+    case SSE_CRLF: return "\r\n";
+    case SSE_CR: return "\r";
+    case SSE_LF:
+    case SSE_BOM: return "\n";
+    }
+    ASSERT(false);
+    return NULL;
+}
+
+enum err frame_put(const struct frame *frame, struct slice bytes, struct buf *out)
+{
+    if (!frame->is_chunked)
+        return buf_append(out, bytes);
+    TRY(buf_printf(out, "%zx\r\n", bytes.size));
+    TRY(buf_append(out, bytes));
+    return buf_append_text(out, "\r\n");
+}
+
+size_t frame_event_size(const struct frame *frame, const char *name, size_t data_size)
+{
+    size_t line_end = strlen(frame_line_end(frame));
+    size_t size = strlen(DATA_FIELD) + data_size + 2 * line_end;
+    return name ? size + strlen(EVENT_FIELD) + strlen(name) + line_end : size;
+}
+
+enum err frame_event(const struct frame *frame, const char *name, struct slice data,
+    struct buf *out, size_t *data_at)
+{
+    const char *line_end = frame_line_end(frame);
+    if (frame->is_chunked)
+        TRY(buf_printf(out, "%zx\r\n", frame_event_size(frame, name, data.size)));
+    if (name)
+        TRY(buf_printf(out, EVENT_FIELD "%s%s", name, line_end));
+    TRY(buf_append_text(out, DATA_FIELD));
+    if (data_at)
+        *data_at = out->size;
+    TRY(buf_append(out, data));
+    TRY(buf_printf(out, "%s%s", line_end, line_end));
+    return frame->is_chunked ? buf_append_text(out, "\r\n") : ERR_OK;
+}
+
+enum err frame_end(const struct frame *frame, struct buf *out)
+{
+    return frame->is_chunked ? buf_append_text(out, "0\r\n\r\n") : ERR_OK;
+}

@@ -1,0 +1,59 @@
+/* shape — the wire formats of the endpoints: what their events, whole answers and errors look like.
+ *
+ *   source  OpenAI API reference (chat, completions, embeddings, responses) and Anthropic API reference (messages,
+ *           streaming), as of 2025 */
+#ifndef TOKENLOG_TOOLS_MOCK_SHAPE_H
+#define TOKENLOG_TOOLS_MOCK_SHAPE_H
+
+#include "protocol/base/slice.h"
+#include "tools/mock/frame.h"
+
+struct shape;
+
+/* What one answer says. */
+struct answer {
+    uint64_t generation;
+    int64_t created_s;  /* Unix time */
+    struct slice model; /* inside of a JSON string; borrowed */
+    uint64_t prompt_tokens;
+    uint64_t events;
+    uint64_t text_bytes; /* of one token's text; 0: no filling */
+    uint64_t inputs;     /* embeddings */
+    bool has_usage;      /* a usage event was asked for */
+};
+
+/* Where the bytes that differ between two tokens lie in the data of an event. */
+struct token_spot {
+    size_t index_at;    /* the token's index, in the text */
+    size_t sequence_at; /* sequence_number; SIZE_MAX where the shape has none */
+    size_t pad_at;      /* where padding goes; behind the others */
+    char pad;
+};
+
+const struct shape *shape_find(struct slice path); /* NULL: no inference endpoint */
+bool shape_has_stream(const struct shape *shape);
+/* shape_repeats_text — some of the stream's events hold the whole text. */
+bool shape_repeats_text(const struct shape *shape);
+bool shape_is_anthropic(const struct shape *shape);
+
+/* shape_prelude, shape_tail — the events before the first and after the last token; `*count` is increased by each. */
+enum err shape_prelude(const struct shape *shape, const struct answer *answer,
+    const struct frame *frame, struct buf *out, uint64_t *count) NODISCARD;
+enum err shape_tail(const struct shape *shape, const struct answer *answer,
+    const struct frame *frame, struct buf *out, uint64_t *count) NODISCARD;
+/* shape_token — the data of token `index`, not padded. Its text is " g<generation>t<index>", filled with '.'. */
+enum err shape_token(const struct shape *shape, const struct answer *answer, uint64_t index,
+    struct buf *out, struct token_spot *spot) NODISCARD;
+const char *shape_token_event(const struct shape *shape); /* the event's name; NULL for none */
+uint64_t shape_token_sequence(uint64_t index);            /* sequence_number of token `index` */
+/* shape_whole — the JSON of the answer that is no stream. */
+enum err shape_whole(
+    const struct shape *shape, const struct answer *answer, struct buf *out) NODISCARD;
+/* shape_error — the JSON of an error answer; `shape` may be NULL (OpenAI's then). `message` goes inside a JSON string. */
+enum err shape_error(
+    const struct shape *shape, unsigned status, struct slice message, struct buf *out) NODISCARD;
+/* shape_error_event — an error in the midst of a stream, after `index` tokens. */
+enum err shape_error_event(const struct shape *shape, const struct frame *frame, uint64_t index,
+    struct buf *out) NODISCARD;
+
+#endif
