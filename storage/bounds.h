@@ -31,11 +31,28 @@ enum {
     LIST_PAGE_MAX = 1000,                /* rows of one listing */
     KEY_BYTES_MAX = 255,                 /* a caller's Idempotency-Key */
     PROJECT_NAME_BYTES_MAX = 64,
+    FRAME_BYTES_MAX = 16000, /* a longer event is cut into parts of this size when it is appended. A frame so fits
+                              * one stored block even if it does not compress, and is never cut again: an event
+                              * has the same parts in journal, tail and store, and a reader can change over */
+    BULK_SHARE_BYTES = BATCH_BYTES / 2, /* of large events and request bodies, between two commits */
+    WRITE_QUEUE_BYTES_MAX = 64 * 1024 * 1024, /* large events and bodies that wait for their share, then ERR_FULL */
+    SHIP_BYTES = 1024 * 1024,         /* sealed events are handed to the archiver when there are so many… */
+    SHIP_BYTES_MAX = 8 * 1024 * 1024, /* …in bundles of about so many at the most (whole events) */
+    SHIP_STREAMS_MAX = 4096,          /* tails of one bundle: bounds its rows, which can be 15 KiB each */
+    LEDGER_STRETCHES_MAX = 1024,      /* resolution of the absorbed position; coarser when they run out */
+    FORWARD_RING_DIVISOR = 8,         /* a live stream's row is journalled again after this part of the ring */
+    FORWARD_ROWS_MAX = 64,            /* …so many a tick */
+    DELETE_REASON_BYTES_MAX = 255,
 };
+#define SHIP_INTERVAL_NS       (250ll * 1000 * 1000) /* …or when this old */
+#define SHIP_ENDED_INTERVAL_NS (4ll * 1000 * 1000)   /* ended streams: soon, a few milliseconds' worth at once */
 #define STORE_MAP_BYTES (1ull << 40) /* address space reserved for LMDB; the file grows as it is used */
 
 static_assert(FRAGMENT_BYTES_MAX * 2 < BATCH_BYTES, "a terminator and its row share one batch");
 static_assert(JOURNAL_BACKLOG_PAUSE_BYTES < BATCH_BUFFER_COUNT * BATCH_BYTES, "pausing comes before refusing");
+static_assert(FRAME_BYTES_MAX + 256 <= BLOCK_STORED_BYTES_MAX, "a frame and its header fit one stored block");
+static_assert(FRAME_BYTES_MAX <= FRAGMENT_BYTES_MAX, "a frame is one journal record");
+static_assert(SHIP_BYTES_MAX < ARCHIVE_TXN_BYTES_MAX, "a bundle fits a transaction");
 static_assert(JOURNAL_REFUSE_PERCENT < JOURNAL_PAUSE_PERCENT, "new work yields to work under way");
 
 #endif

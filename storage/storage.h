@@ -1,15 +1,21 @@
-/* storage — the seam that everything above it sees: create, append, read, delete, over journal + store. Small and asynchronous, so that a
- * replicated backend can stand behind it later: no transaction, segment or thread shows.
+/* storage — the seam that everything above sees: create, append, read, delete, over journal + store.
+ * Small and asynchronous, so that a replicated backend can stand behind it later: no transaction,
+ * segment or thread shows.
  *
- *                      loop thread                          archiver's thread            reader threads
+ *                      loop thread                          archiver's thread     reader threads
  *   tail_append ──▶ journal batch ──▶ durable ──▶ watermark
  *        └────────▶ tail's open block ──(full, ended, or old)──▶ store blocks
- *   storage_read: tail in memory, else ◀──────────────────────────────────────────────── store block
+ *   storage_query: tail in memory, else ◀──────────────────────────────────────── store block
  *
- * A *tail* is a stream that is live or not yet wholly archived. It keeps every event until the archiver has acknowledged it; a reader asks the
- * tail first, and only when the event is no longer there the store, whose transaction begins after the miss: so nothing falls between.
+ * A *tail* is a stream that is live or not yet wholly archived. It keeps every event until the
+ * archiver has acknowledged it; a reader asks the tail first, and only when the event is no longer
+ * there the store, whose transaction begins after the miss: so nothing falls between.
  *
- *   thread  all calls on the loop thread that opened it; callbacks too, and never from inside the call that caused them   */
+ * With `is_memory`, "durable" below reads "given to the journal": nothing is waited for, and a crash
+ * may take back what was visible. What goes to the store is durable in either mode.
+ *
+ *   thread  all calls on the loop thread that opened it; callbacks too: from storage_tick only
+ *           (`recovered`: from storage_open), never from inside the call that caused them        */
 #ifndef TOKENLOG_STORAGE_STORAGE_H
 #define TOKENLOG_STORAGE_STORAGE_H
 
@@ -19,105 +25,179 @@ struct storage;
 struct tail;
 
 struct storage_config {
-    const char *path;             /* created 0700 if absent; DIR/lock is held while open */
+    const char *path; /* created 0700 if absent (its parent must exist); DIR/lock is held while open */
     struct disk *disk;
     const struct storage_host *host;
     uint64_t segment_bytes;
     uint32_t segment_count;
-    int64_t commit_spacing_ns;    /* 1–2 ms */
-    int64_t archive_after_ns;     /* an open block moves after so long even if not full */
+    int64_t commit_spacing_ns; /* 1–2 ms */
+    int64_t archive_after_ns;  /* an open block moves after so long even if not full */
     int64_t retention_step_ns;
     int64_t tombstone_ttl_s;
     int zstd_level;
-    bool is_memory;               /* durability: memory — events count as visible once appended */
-    /* The watermark, the durable row or the archived part of a tail has moved. */
+    bool is_memory; /* durability: memory — events count as visible once appended */
+    /* The watermark, the durable row or the archived part of a tail has moved: once a tail and
+     * tick. May call anything here but storage_tick and storage_close. */
     void (*changed)(void *context, struct tail *tail);
-    /* Everything of an ended tail is in the store and it is about to be freed: drop the pointer. */
+    /* Everything of an ended tail is in the store and it is freed when this returns: drop the
+     * pointer. Blocks that were read from it stay with their references. */
     void (*gone)(void *context, struct tail *tail);
     /* Pressure: transfers are to pause (true) or may go on (false). */
     void (*pause)(void *context, bool is_paused);
-    void (*stuck)(void *context, enum err err); /* nothing can be made durable any more: go read-only */
-    /* journal_observe's: for the metrics. */
+    /* Nothing can be made durable any more: go read-only. Called once. */
+    void (*stuck)(void *context, enum err err);
+    /* journal_observe's: for the metrics. NULL: not wanted. */
     void (*committed)(void *context, int64_t latency_ns, uint64_t records, uint64_t bytes);
     void *context;
 };
 
-/* storage_open — lock, open, recover. Each stream that was live at the crash is given to `recovered` as a tail whose row still says so: the
- * caller ends it (tail_end, interrupted). Ended but unarchived streams become tails too, and go to the archiver by themselves.
- *   answers ERR_BUSY (another server holds the directory; *holder_pid) · faults as journal_open and store_open */
-struct storage_report { struct journal_recovery journal; uint64_t live_streams; int64_t duration_ns; };
-enum err storage_open(const struct storage_config *config, void (*recovered)(void *context, struct tail *tail), struct storage_report *report, int *holder_pid, struct storage **out) NODISCARD;
-/* storage_drain — ask for everything to be committed and archived; storage_is_drained tells. storage_close then frees (it waits for threads). */
+struct storage_report {
+    struct journal_recovery journal;
+    uint64_t live_streams;
+    int64_t duration_ns;
+};
+
+/* storage_open — lock, open, recover (blocking). Each stream that was live at the crash is given to
+ * `recovered` as a tail whose row still says so, just before the call returns: the caller ends it
+ * (tail_end, interrupted), there or later, or goes on writing to it. Ended but unarchived streams
+ * become tails too, and go to the archiver by themselves.
+ *
+ *   config   copied; path, disk, host and context are borrowed until storage_close
+ *   answers  ERR_BUSY another process holds the directory (*holder_pid; 0 if it does not say)
+ *   faults   as journal_open and store_open                                                   */
+enum err storage_open(const struct storage_config *config,
+    void (*recovered)(void *context, struct tail *tail), struct storage_report *report,
+    int *holder_pid, struct storage **out) NODISCARD;
+
+/* storage_tick — at the end of each loop turn, and at wake_at. */
+void storage_tick(struct storage *storage);
+
+/* storage_drain — from now on everything is committed and archived without delay, and
+ *   storage_is_drained tells when nothing is left: no write in flight, nothing unarchived. Tails
+ *   that are live then stay live, and are `recovered` at the next start.
+ * storage_close — waits for the threads and frees; NULL is taken. No write may be in flight on the
+ *   disk: close when drained, or else (a fault, a time limit) when the disk is at rest; what was
+ *   not durable is then lost, and tasks posted to the host by the archiver must be dropped, not
+ *   run. Waiting queries are answered ERR_CANCELED; their tasks may run after. */
 void storage_drain(struct storage *storage);
 bool storage_is_drained(const struct storage *storage);
 struct storage *storage_close(struct storage *storage);
-void storage_tick(struct storage *storage); /* end of each loop turn, and at wake_at */
 
-/* New work. storage_admits — whether a new stream may begin: ERR_FULL past JOURNAL_REFUSE_PERCENT, a full disk, or when stuck. */
+/* storage_admits — whether a new stream may begin: ERR_FULL past JOURNAL_REFUSE_PERCENT, on a full
+ * disk, when the archiver has stopped or is too far behind, or when stuck. */
 enum err storage_admits(const struct storage *storage) NODISCARD;
-/* storage_project — the number of a project, given at first use (made durable with its first row). */
-enum err storage_project(struct storage *storage, struct slice name, uint32_t *out) NODISCARD;
-/* storage_create — assigns row->number and appends the row (accepted) and then the request body to the journal. The tail copies the row and the body. */
-enum err storage_create(struct storage *storage, struct row *row, struct slice request_body, struct tail **out) NODISCARD;
 
-/* Writing, by the stream's one producer.  answers ERR_FULL (journal stuck or out of buffers; nothing was appended) · faults ERR_NOMEM
+/* storage_project — the number of a project, given at first use (made durable with its first row).
+ *   answers ERR_LIMIT name longer than PROJECT_NAME_BYTES_MAX, or empty · faults ERR_NOMEM */
+enum err storage_project(struct storage *storage, struct slice name, uint32_t *out) NODISCARD;
+
+/* storage_create — assigns row->number and appends the row (accepted) and then the request body to
+ * the journal: the row at once; the body in shares, so that it delays no tokens.
+ *   answers  ERR_FULL nothing was appended · ERR_LIMIT the row is too large (ROW_BYTES_MAX)
+ *   faults   ERR_NOMEM
+ *   owns     the tail copies the row and the body; the tail is storage's until `gone`        */
+enum err storage_create(struct storage *storage, struct row *row, struct slice request_body,
+    struct tail **out) NODISCARD;
+
+/* Writing, by the stream's one producer, while the newest row is live.
  *   tail_append  one event of any size, numbered next; visible once its last fragment is durable
- *   tail_aside   recorded beside the stream, without a number
+ *   tail_aside   recorded beside the stream, without a number; at most FRAGMENT_BYTES_MAX
  *   tail_update  a new version of the row (state still live): the head, say
- *   tail_end     the last event, if any (empty slice: none), and the final row, in one batch: neither is visible without the other.
- *   Counts (events, bytes, last_event_ns) in the row are filled in here. */
+ *   tail_end     the last event, if any (empty slice: none), and the final row, in one batch:
+ *                neither is visible without the other. The tail is closed to writing from here on.
+ *   Counts (events, bytes, last_event_ns) and identity (id, number, project) are filled in here.
+ *   answers  ERR_FULL journal stuck or out of buffers; nothing was appended: pause, try again
+ *            ERR_LIMIT the row or the aside is too large
+ *   faults   ERR_NOMEM; nothing was appended                                                  */
 enum err tail_append(struct tail *tail, struct slice event, int64_t time_ns) NODISCARD;
 enum err tail_aside(struct tail *tail, struct slice event, int64_t time_ns) NODISCARD;
 enum err tail_update(struct tail *tail, const struct row *row) NODISCARD;
-enum err tail_end(struct tail *tail, struct slice last_event, int64_t time_ns, const struct row *row) NODISCARD;
+enum err tail_end(struct tail *tail, struct slice last_event, int64_t time_ns,
+    const struct row *row) NODISCARD;
 
-/* Looking at a tail. */
-const struct row *tail_row(const struct tail *tail);      /* newest version given, durable or not; slices owned by the tail until the next update */
-bool tail_is_row_durable(const struct tail *tail);        /* the newest version is */
-const struct row *tail_durable_row(const struct tail *tail); /* newest durable version; NULL before the first */
-uint64_t tail_events(const struct tail *tail);            /* appended */
-uint64_t tail_watermark(const struct tail *tail);         /* visible */
-bool tail_has_ended(const struct tail *tail);             /* the final row is durable */
-void tail_set_owner(struct tail *tail, void *owner);      /* the hub's */
+/* Looking at a tail.
+ *   tail_row              newest version given, durable or not; its slices are owned by the tail
+ *                         until the next update
+ *   tail_is_row_durable   the newest version is
+ *   tail_durable_row      newest durable version, NULL before the first; until the next tick
+ *   tail_events           appended                tail_watermark   visible
+ *   tail_has_ended        the final row is durable
+ *   tail_owner            the hub's, set by tail_set_owner; NULL at first                     */
+const struct row *tail_row(const struct tail *tail);
+bool tail_is_row_durable(const struct tail *tail);
+const struct row *tail_durable_row(const struct tail *tail);
+uint64_t tail_events(const struct tail *tail);
+uint64_t tail_watermark(const struct tail *tail);
+bool tail_has_ended(const struct tail *tail);
+void tail_set_owner(struct tail *tail, void *owner);
 void *tail_owner(const struct tail *tail);
-/* tail_read — the block that holds event `seq` (part `part`), a new reference, and the frames of it that may be read: [*index, *end).
- *   answers ERR_AGAIN seq is at the watermark · ERR_CLOSED seq is at the end of an ended stream · ERR_NOTFOUND archived: storage_read */
-enum err tail_read(struct tail *tail, uint64_t seq, uint32_t part, struct block **block, uint32_t *index, uint32_t *end) NODISCARD;
 
-/* Reading the store, asynchronously on a reader thread; embedded in its owner, who keeps it until `done`.
- *   answers (to done)  ERR_NOTFOUND · faults ERR_CORRUPT, ERR_IO, ERR_NOMEM
- *   storage_cancel     `done` will be called with ERR_CANCELED, or with the result if that was faster: never not at all */
-enum storage_query_kind { STORAGE_BLOCK, STORAGE_ROW, STORAGE_KEY, STORAGE_BODY, STORAGE_LIST };
+/* tail_read — the block that holds event `seq` (part `part` of it), a new reference, and the frames
+ * of it that may be read: [*index, *end). An event's parts are the same in the tail and in the store,
+ * so that a reader may go from one to the other between any two frames.
+ *   answers  ERR_AGAIN seq is at the watermark (or beyond) · ERR_CLOSED the same, of an ended stream
+ *            ERR_NOTFOUND archived: storage_query (STORAGE_BLOCK)                             */
+enum err tail_read(struct tail *tail, uint64_t seq, uint32_t part, struct block **block,
+    uint32_t *index, uint32_t *end) NODISCARD;
+
+/* Reading the store, asynchronously on a reader thread; embedded in its owner, who keeps it until
+ * `done` and fills in the fields below up to `context`, `done` and `owner`; the rest is set here.
+ *   answers (to done)  ERR_NOTFOUND · ERR_CLOSED (BODY: past its end) · ERR_CANCELED
+ *   faults  (to done)  ERR_CORRUPT, ERR_IO, ERR_NOMEM */
+enum storage_query_kind {
+    STORAGE_BLOCK, /* project, number, seq, part → block */
+    STORAGE_ROW,   /* project, id → bytes, the encoded row */
+    STORAGE_KEY,   /* project, key → id, and bytes, the encoded row, of the newest attempt */
+    STORAGE_BODY,  /* project, number, seq (a byte offset) → bytes, one piece from there */
+    STORAGE_LIST,  /* project, id (before, if has_before), rows_max → visit, newest first */
+};
 struct storage_query {
     struct task task;
     enum storage_query_kind kind;
     uint32_t project;
-    uint64_t number;       /* BLOCK, BODY */
-    uint64_t seq;          /* BLOCK; BODY: offset */
-    uint32_t part;         /* BLOCK */
-    struct id id;          /* ROW in; KEY out; LIST: before */
-    bool has_before;       /* LIST */
-    struct slice key;      /* KEY, borrowed until done */
-    size_t rows_max;       /* LIST: how many rows may be looked at; for LIST, `visit` runs on the reader thread and touches only its context */
+    uint64_t number; /* BLOCK, BODY */
+    uint64_t seq;    /* BLOCK; BODY: offset */
+    uint32_t part;   /* BLOCK */
+    struct id id;    /* ROW in; KEY out; LIST: before */
+    bool has_before; /* LIST */
+    struct slice key; /* KEY, borrowed until done */
+    size_t rows_max;  /* LIST: how many rows may be looked at */
+    /* LIST: runs on the reader thread and touches only its context; the row is borrowed. */
     enum err (*visit)(void *context, const struct row *row);
     void *context;
-    struct buf bytes;      /* out: ROW, KEY (encoded row), BODY; the owner frees it */
-    struct block *block;   /* out: BLOCK, one reference */
+    struct buf bytes;    /* out: ROW, KEY, BODY; the owner frees it, whatever the answer was */
+    struct block *block; /* out: BLOCK, one reference; NULL unless ERR_OK */
     enum err err;
-    void (*done)(struct storage_query *query, enum err err);
+    void (*done)(struct storage_query *query, enum err err); /* loop thread */
     void *owner;
     atomic_bool is_canceled;
     struct storage *storage;
     struct storage_query *next;
 };
-enum err storage_query(struct storage *storage, struct storage_query *query) NODISCARD; /* ERR_LIMIT: too many wait; done is not called */
+/* storage_query — answers ERR_LIMIT: too many wait; done is not called.
+ * storage_cancel — `done` will be called with ERR_CANCELED, or with the result if that was faster:
+ *   never not at all. */
+enum err storage_query(struct storage *storage, struct storage_query *query) NODISCARD;
 void storage_cancel(struct storage_query *query);
 
-/* storage_delete — journal a delete of an ended stream; the recording goes from the store soon after. `done` by `changed` is not needed: a reader's next
- * query answers ERR_NOTFOUND or a tombstone. Pass its tail if it still has one. */
-enum err storage_delete(struct storage *storage, uint32_t project, const struct id *id, uint64_t number, struct slice reason) NODISCARD;
+/* storage_delete — journal a delete of an ended stream; the recording goes from the store soon after,
+ * and from then on queries answer with its tombstone. Its tail, if it still has one, is archived
+ * first and then `gone` as usual. A crash before the delete is durable takes it back.
+ *   reason   kept in the tombstone's row; at most DELETE_REASON_BYTES_MAX
+ *   answers  ERR_BUSY the stream is live · ERR_FULL nothing was appended · ERR_LIMIT reason
+ *   faults   ERR_NOMEM                                                                       */
+enum err storage_delete(struct storage *storage, uint32_t project, const struct id *id,
+    uint64_t number, struct slice reason) NODISCARD;
 
-struct storage_status { struct journal_status journal; struct archive_status archive; struct store_size store; uint64_t tails, tail_bytes, queries_waiting; };
+struct storage_status {
+    struct journal_status journal;
+    struct archive_status archive;
+    struct store_size store;
+    uint64_t tails, tail_bytes; /* memory of their blocks */
+    uint64_t queued_bytes;      /* of large events and bodies, waiting for their share of the journal */
+    uint64_t queries_waiting;
+    bool is_paused;
+};
 void storage_status(const struct storage *storage, struct storage_status *out);
 
 #endif
