@@ -135,7 +135,7 @@ static enum err item(struct slice key, struct slice value, struct behavior *out)
     return item_number(key, value, out);
 }
 
-/* What follows "mock,": `mock` at the start or after anything that is no letter, digit, '-' or '_'. */
+/* What follows "mock,": `mock` at the start or after what is no letter, digit, '-' or '_'. */
 static struct slice items_of(struct slice model)
 {
     size_t from = 0;

@@ -1,4 +1,5 @@
-/* behavior — what a model's name asks the mock to do: `mock,key=value,…` after any prefix. README.md has the grammar. */
+/* behavior — what a model's name asks the mock to do: `mock,key=value,…` after any prefix.
+ * README.md has the grammar. */
 #ifndef TOKENLOG_TOOLS_MOCK_BEHAVIOR_H
 #define TOKENLOG_TOOLS_MOCK_BEHAVIOR_H
 
@@ -38,7 +39,8 @@ struct behavior {
 };
 
 /* behavior_parse — a name without the word `mock` gives the defaults; so does plain `mock`.
- *   answers  ERR_INVALID an unknown key or a value out of range: `*wrong` borrows that item from `model` */
+ *   answers  ERR_INVALID an unknown key or a value out of range: `*wrong` borrows that item from
+ *            `model` */
 enum err behavior_parse(struct slice model, struct behavior *out, struct slice *wrong) NODISCARD;
 
 #endif

@@ -1,4 +1,5 @@
-/* call — reads five members of the body and ignores the rest, as providers do with what they do not know. */
+/* call — reads five members of the body and ignores the rest, as providers do with what they do not
+ * know. */
 #include "tools/mock/call.h"
 
 #include <cjson/cJSON.h>

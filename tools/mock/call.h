@@ -12,7 +12,8 @@ struct call {
     bool has_usage; /* stream_options.include_usage */
 };
 
-/* call_parse — answers ERR_INVALID: no JSON object with a "model" of 1 … MODEL_BYTES_MAX bytes · faults ERR_NOMEM
+/* call_parse — answers ERR_INVALID: no JSON object with a "model" of 1 … MODEL_BYTES_MAX bytes ·
+ * faults ERR_NOMEM
  *   owns  the caller deinits `out` after ERR_OK */
 enum err call_parse(struct slice body, struct call *out) NODISCARD;
 void call_deinit(struct call *call);

@@ -1,14 +1,15 @@
 /* conn — a connection's states; whatever happens to the socket, conn_close leads out of each:
  *
  *   READING ──request──▸ ANSWERING ──whole, keep-alive──▸ READING
- *                            │ whole, close; or ACT_CLOSE ──▸ DRAINING ──the caller's FIN, or DRAIN_MS──▸ CLOSED
+ *                            │ whole, close; or ACT_CLOSE ──▸ DRAINING ──FIN, DRAIN_MS──▸ CLOSED
  *                            │ ACT_RESET ──▸ RESETTING ──the kernel has sent all──▸ CLOSED (RST)
  *                            └ ACT_STALL ──▸ STALLED
  *
- * `out` holds what the kernel would not take of the last write: while it is not empty nothing more is rendered, so a
- * connection never holds back more than one write. EPOLLIN is asked for only where bytes are wanted; EPOLLRDHUP always,
- * so that a caller's going is seen at once, and half-closing counts as going. DRAINING is there because close(2) with
- * unread bytes sends RST, which could overtake the answer. */
+ * `out` holds what the kernel would not take of the last write: while it is not empty nothing more
+ * is rendered, so a connection never holds back more than one write. EPOLLIN is asked for only
+ * where bytes are wanted; EPOLLRDHUP always, so that a caller's going is seen at once, and
+ * half-closing counts as going. DRAINING is there because close(2) with unread bytes sends RST,
+ * which could overtake the answer. */
 #include "tools/mock/conn.h"
 
 #include <stdio.h>
@@ -270,8 +271,8 @@ static enum err feed(struct conn *conn, struct slice bytes, size_t *used)
         return begin_answer(conn, err);
     if (!request_wants_continue(conn->request))
         return ERR_OK;
-    size_t
-        written; /* 25 bytes into an idle socket: if they do not fit, the caller goes on after its own timeout */
+    /* 25 bytes into an idle socket: should they not fit, the caller goes on after its own timeout. */
+    size_t written;
     err = transport_write(conn->transport, SLICE("HTTP/1.1 100 Continue\r\n\r\n"), &written);
     return err == ERR_AGAIN ? ERR_OK : err;
 }

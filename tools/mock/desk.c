@@ -1,5 +1,6 @@
-/* desk — every path to an answer. An inference request is checked in the order a provider does it: key, body, model;
- * then the model's name may reject it (fail=, status=), and only what is left is a generation. */
+/* desk — every path to an answer. An inference request is checked in the order a provider does it:
+ * key, body, model; then the model's name may reject it (fail=, status=), and only what is left is
+ * a generation. */
 #include "tools/mock/desk.h"
 
 #include <inttypes.h>

@@ -1,4 +1,5 @@
-/* frame — the size of an event is known before it is written, so that its chunk's header comes first. */
+/* frame — the size of an event is known before it is written, so that its chunk's header comes
+ * first. */
 #include "tools/mock/frame.h"
 
 #include <string.h>

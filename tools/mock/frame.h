@@ -1,7 +1,8 @@
 /* frame — SSE events on the wire: their line ends, and HTTP's chunks around them.
  *
- *   12f CRLF  event: NAME eol  data: DATA eol  eol  CRLF        one chunk an event; without the chunk when the body ends
- *                                                               with the connection */
+ *   12f CRLF  event: NAME eol  data: DATA eol  eol  CRLF
+ *
+ * One chunk an event; without the chunk's parts when the body ends with the connection. */
 #ifndef TOKENLOG_TOOLS_MOCK_FRAME_H
 #define TOKENLOG_TOOLS_MOCK_FRAME_H
 
@@ -16,7 +17,8 @@ struct frame {
 const char *frame_line_end(const struct frame *frame);
 /* frame_put — `bytes` as one chunk. */
 enum err frame_put(const struct frame *frame, struct slice bytes, struct buf *out) NODISCARD;
-/* frame_event — one SSE event; `name` may be NULL. `*data_at`, unless NULL, gets the offset of `data` in `out`. */
+/* frame_event — one SSE event; `name` may be NULL. `*data_at`, unless NULL, gets the offset of
+ * `data` in `out`. */
 enum err frame_event(const struct frame *frame, const char *name, struct slice data,
     struct buf *out, size_t *data_at) NODISCARD;
 /* frame_event_size — of the event alone, without the chunk around it. */

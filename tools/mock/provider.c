@@ -1,6 +1,7 @@
-/* provider — one epoll over the listener, a signalfd and the connections. A turn is: wait, take the time once, run what
- * sockets and timers ask for, bury the closed. Timers have the resolution of epoll_wait, 1 ms: what is due within a
- * millisecond runs in one turn, which is what makes thousands of slow streams cheap. */
+/* provider — one epoll over the listener, a signalfd and the connections. A turn is: wait, take the
+ * time once, run what sockets and timers ask for, bury the closed. Timers have the resolution of
+ * epoll_wait, 1 ms: what is due within a millisecond runs in one turn, which is what makes
+ * thousands of slow streams cheap. */
 #include "tools/mock/provider.h"
 
 #include <arpa/inet.h>

@@ -4,8 +4,9 @@
  *   head     name value name value …        fields[i] says where each pair lies
  *   body     the decoded body
  *
- * llhttp may hand a name or value over in pieces, and no piece at all of an empty value. It is paused when the message
- * is whole, so that the next request's bytes are left to the next parser. */
+ * llhttp may hand a name or value over in pieces, and no piece at all of an empty value. It is
+ * paused when the message is whole, so that the next request's bytes are left to the next parser.
+ */
 #include "tools/mock/request.h"
 
 #include <llhttp.h>

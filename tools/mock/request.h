@@ -1,4 +1,5 @@
-/* request — one HTTP/1 request, read from bytes (llhttp inside, strict). Chunked bodies are read like counted ones. */
+/* request — one HTTP/1 request, read from bytes (llhttp inside, strict). Chunked bodies are read
+ * like counted ones. */
 #ifndef TOKENLOG_TOOLS_MOCK_REQUEST_H
 #define TOKENLOG_TOOLS_MOCK_REQUEST_H
 
@@ -9,9 +10,10 @@ struct request;
 struct request *request_new(void); /* NULL: out of memory */
 struct request *request_free(struct request *request);
 
-/* request_feed — more bytes of the connection. After ERR_OK the request is whole and takes no more; `*used` bytes were its
- * own, the others belong to the next one.
- *   answers  ERR_AGAIN it needs more · ERR_INVALID it is no HTTP · ERR_LIMIT head or body beyond bounds.h
+/* request_feed — more bytes of the connection. After ERR_OK the request is whole and takes no more;
+ * `*used` bytes were its own, the others belong to the next one.
+ *   answers  ERR_AGAIN it needs more · ERR_INVALID it is no HTTP · ERR_LIMIT head or body beyond
+ *            bounds.h
  *   faults   ERR_NOMEM */
 enum err request_feed(struct request *request, struct slice bytes, size_t *used) NODISCARD;
 /* request_wants_continue — true once, when the head is read and asks for `100 Continue`. */

@@ -1,11 +1,17 @@
 /* shape — a table of the five endpoints; each row's functions print that endpoint's JSON.
  *
- * A stream is prelude, tokens, tail:
+ * A stream:
  *
- *   chat         role chunk                                   chunk…   finish chunk, [usage chunk], [DONE]
- *   completions                                               chunk…   finish chunk, [usage chunk], [DONE]
- *   responses    created, in_progress, item.added, part.added delta…   text.done, part.done, item.done, completed
- *   messages     message_start, block_start, ping             delta…   block_stop, message_delta, message_stop  */
+ *                prelude             tokens     tail
+ *   chat         role chunk          chunk…     finish chunk, [usage chunk], [DONE]
+ *   completions                      chunk…     finish chunk, [usage chunk], [DONE]
+ *   responses    created,            delta…     output_text.done,
+ *                in_progress,                   content_part.done,
+ *                output_item.added,             output_item.done,
+ *                content_part.added             completed
+ *   messages     message_start,      delta…     content_block_stop,
+ *                content_block_start,           message_delta,
+ *                ping                           message_stop */
 #include "tools/mock/shape.h"
 
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* shape — the wire formats of the endpoints: what their events, whole answers and errors look like.
  *
- *   source  OpenAI API reference (chat, completions, embeddings, responses) and Anthropic API reference (messages,
- *           streaming), as of 2025 */
+ *   source  OpenAI API reference (chat, completions, embeddings, responses) and Anthropic API
+ *           reference (messages, streaming), as of 2025 */
 #ifndef TOKENLOG_TOOLS_MOCK_SHAPE_H
 #define TOKENLOG_TOOLS_MOCK_SHAPE_H
 
@@ -36,12 +36,14 @@ bool shape_has_stream(const struct shape *shape);
 bool shape_repeats_text(const struct shape *shape);
 bool shape_is_anthropic(const struct shape *shape);
 
-/* shape_prelude, shape_tail — the events before the first and after the last token; `*count` is increased by each. */
+/* shape_prelude, shape_tail — the events before the first and after the last token; `*count` is
+ * increased by each. */
 enum err shape_prelude(const struct shape *shape, const struct answer *answer,
     const struct frame *frame, struct buf *out, uint64_t *count) NODISCARD;
 enum err shape_tail(const struct shape *shape, const struct answer *answer,
     const struct frame *frame, struct buf *out, uint64_t *count) NODISCARD;
-/* shape_token — the data of token `index`, not padded. Its text is " g<generation>t<index>", filled with '.'. */
+/* shape_token — the data of token `index`, not padded. Its text is " g<generation>t<index>", filled
+ * with '.'. */
 enum err shape_token(const struct shape *shape, const struct answer *answer, uint64_t index,
     struct buf *out, struct token_spot *spot) NODISCARD;
 const char *shape_token_event(const struct shape *shape); /* the event's name; NULL for none */
@@ -49,7 +51,8 @@ uint64_t shape_token_sequence(uint64_t index);            /* sequence_number of 
 /* shape_whole — the JSON of the answer that is no stream. */
 enum err shape_whole(
     const struct shape *shape, const struct answer *answer, struct buf *out) NODISCARD;
-/* shape_error — the JSON of an error answer; `shape` may be NULL (OpenAI's then). `message` goes inside a JSON string. */
+/* shape_error — the JSON of an error answer; `shape` may be NULL (OpenAI's then). `message` goes
+ * inside a JSON string. */
 enum err shape_error(
     const struct shape *shape, unsigned status, struct slice message, struct buf *out) NODISCARD;
 /* shape_error_event — an error in the midst of a stream, after `index` tokens. */

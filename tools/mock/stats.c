@@ -1,5 +1,5 @@
-/* stats — totals, and a table of models by name. An open generation holds a reference to its model's row; a reset takes
- * every row out of the table, and the last reference frees it. */
+/* stats — totals, and a table of models by name. An open generation holds a reference to its
+ * model's row; a reset takes every row out of the table, and the last reference frees it. */
 #include "tools/mock/stats.h"
 
 #include <inttypes.h>

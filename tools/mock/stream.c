@@ -3,11 +3,12 @@
  *   HEAD  response head and prelude  →  TOKENS  `burst` tokens a write  →  TAIL  →  OVER
  *   HEAD  an answer that is no stream, whole                            →          OVER
  *
- * A fault takes the place of the write at whose turn it is. Token i is due at zero + i / rate, whatever happened to the
- * others, so a late stream catches up and does not drift.
+ * A fault takes the place of the write at whose turn it is. Token i is due at zero + i / rate,
+ * whatever happened to the others, so a late stream catches up and does not drift.
  *
- * Tokens come from a pre-rendered event, chunk header included, in which only the digits of the index (and of
- * sequence_number) are patched. It is rendered anew when one of them gains a digit. */
+ * Tokens come from a pre-rendered event, chunk header included, in which only the digits of the
+ * index (and of sequence_number) are patched. It is rendered anew when one of them gains a digit.
+ */
 #include "tools/mock/stream.h"
 
 #include <inttypes.h>

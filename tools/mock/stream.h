@@ -1,4 +1,5 @@
-/* stream — one generation on its way out: what its next write holds and when it is due. Knows no sockets.
+/* stream — one generation on its way out: what its next write holds and when it is due. Knows no
+ * sockets.
  *
  *   thread  the loop's */
 #ifndef TOKENLOG_TOOLS_MOCK_STREAM_H

@@ -1,5 +1,5 @@
-/* timer — a 4-ary heap in an array: the children of i are 4i + 1 … 4i + 4, and no child is due before its parent.
- * Invariant: entries[i].timer->place == i + 1. */
+/* timer — a 4-ary heap in an array: the children of i are 4i + 1 … 4i + 4, and no child is due
+ * before its parent. Invariant: entries[i].timer->place == i + 1. */
 #include "tools/mock/timer.h"
 
 #include <stdlib.h>

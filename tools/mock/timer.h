@@ -1,5 +1,5 @@
-/* timer — due times in a 4-ary heap: set, moved and cancelled in O(log n); the keys lie in the heap itself, so that
- * sifting touches no timer but those it moves.
+/* timer — due times in a 4-ary heap: set, moved and cancelled in O(log n); the keys lie in the heap
+ * itself, so that sifting touches no timer but those it moves.
  *
  *   thread  the loop's */
 #ifndef TOKENLOG_TOOLS_MOCK_TIMER_H

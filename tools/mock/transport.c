@@ -1,4 +1,5 @@
-/* transport — OpenSSL works on the socket itself, so that a plain connection and one under TLS differ only here. */
+/* transport — OpenSSL works on the socket itself, so that a plain connection and one under TLS
+ * differ only here. */
 #include "tools/mock/transport.h"
 
 #include <errno.h>

@@ -19,12 +19,14 @@ struct transport *transport_free(struct transport *transport); /* closes the fd 
 int transport_fd(const struct transport *transport);
 
 /* transport_read, transport_write — as read(2) and send(2): some bytes at least, or
- *   answers  ERR_AGAIN the socket would block · ERR_CLOSED the peer has ended or reset the connection */
+ *   answers  ERR_AGAIN the socket would block · ERR_CLOSED the peer has ended or reset the
+ *            connection */
 enum err transport_read(
     struct transport *transport, uint8_t *at, size_t size, size_t *got) NODISCARD;
 enum err transport_write(
     struct transport *transport, struct slice bytes, size_t *written) NODISCARD;
-/* transport_waits_to_write — the last ERR_AGAIN of a read was for want of room to write (a TLS handshake). */
+/* transport_waits_to_write — the last ERR_AGAIN of a read was for want of room to write (a TLS
+ * handshake). */
 bool transport_waits_to_write(const struct transport *transport);
 /* transport_has_sent_all — nothing written waits in the kernel for the peer's window. */
 bool transport_has_sent_all(const struct transport *transport);
