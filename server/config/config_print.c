@@ -1,0 +1,217 @@
+/* config_print — the table for people: what is in force, and what there is.
+ *
+ * What --print-config writes is YAML that can be read back, but for the keys of projects, which are
+ * not printed. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "protocol/base/own.h"
+#include "server/config/origin.h"
+
+enum {
+    COMMENT_COLUMN = 44, /* where `# origin` begins */
+    HELP_COLUMN = 34,    /* where a flag's explanation begins */
+    LINE_COLUMNS = 96,   /* of the help text */
+};
+
+static enum err pad(struct buf *out, size_t line_start, size_t column)
+{
+    while (out->size - line_start < column - 1)
+        TRY(buf_append_byte(out, ' '));
+    return buf_append_byte(out, ' ');
+}
+
+static enum err print_origin(
+    const struct config_memory *memory, const struct origin *origin, struct buf *out)
+{
+    static const char *const names[] = {
+        [ORIGIN_DEFAULT] = "default",
+        [ORIGIN_FILE] = "file",
+        [ORIGIN_ENVIRONMENT] = "environment",
+        [ORIGIN_FLAG] = "flag",
+    };
+    if (origin->kind != ORIGIN_FILE)
+        return buf_printf(out, "# %s\n", names[origin->kind]);
+    if (origin->line == 0)
+        return buf_printf(out, "# %s\n", config_file_path(memory->file));
+    return buf_printf(out, "# %s:%zu\n", config_file_path(memory->file), origin->line);
+}
+
+/* A proxy's URL may hold a password: everything up to the @ after :// is left out. */
+static enum err print_value(const struct param *param, const struct config *config, struct buf *out)
+{
+    const char *proxy = config->upstream_proxy;
+    const char *at = param == param_at(PARAM_INDEX_upstream_proxy) ? strrchr(proxy, '@') : NULL;
+    if (!at)
+        return param_format(param, config, out);
+    const char *scheme_end = strstr(proxy, "://");
+    size_t scheme_size = scheme_end && scheme_end < at ? (size_t)(scheme_end + 3 - proxy) : 0;
+    TRY(buf_printf(out, "\"%.*s***", (int)scheme_size, proxy));
+    struct config masked = {.upstream_proxy = at};
+    CLEANUP(buf_deinit) struct buf quoted;
+    buf_init(&quoted, CONFIG_WHY_BYTES_MAX);
+    TRY(param_format(param, &masked, &quoted));
+    return buf_append(out, slice_sub(buf_slice(&quoted), 1, quoted.size));
+}
+
+static enum err print_params(const struct config *config, struct buf *out)
+{
+    const struct config_memory *memory = config_memory(config);
+    for (size_t i = 0; i < PARAM_COUNT; i++) {
+        const struct param *param = param_at((enum param_index)i);
+        if (param_is_for_tests(param) && memory->params[i].kind == ORIGIN_DEFAULT)
+            continue;
+        size_t start = out->size;
+        TRY(buf_printf(out, "%s: ", param->name));
+        TRY(print_value(param, config, out));
+        TRY(pad(out, start, COMMENT_COLUMN));
+        TRY(print_origin(memory, &memory->params[i], out));
+    }
+    return ERR_OK;
+}
+
+static enum err print_provider(const struct config *config, size_t index, struct buf *out)
+{
+    static const char *const auths[] = {
+        [AUTH_BEARER] = "bearer",
+        [AUTH_X_API_KEY] = "x-api-key",
+        [AUTH_NONE] = "none",
+    };
+    const struct config_memory *memory = config_memory(config);
+    const struct provider_config *provider = &config->providers[index];
+    size_t start = out->size;
+    TRY(buf_printf(out, "  - name: %s", provider->name));
+    TRY(pad(out, start, COMMENT_COLUMN));
+    TRY(print_origin(memory, &memory->providers[index], out));
+    TRY(buf_append_text(out, "    base_url: "));
+    TRY(yaml_quote(provider->base_url, out));
+    start = out->size + 1;
+    TRY(buf_printf(out, "\n    api_key_env: %s", provider->api_key_env));
+    TRY(pad(out, start, COMMENT_COLUMN));
+    TRY(buf_printf(
+        out, "# %s\n", provider->api_key ? "set; not shown" : "not set: no key is sent"));
+    TRY(buf_printf(out, "    auth: %s\n", auths[provider->auth]));
+    if (!provider->ca_file)
+        return ERR_OK;
+    TRY(buf_append_text(out, "    ca_file: "));
+    TRY(yaml_quote(provider->ca_file, out));
+    return buf_append_byte(out, '\n');
+}
+
+static enum err print_disconnect(const struct disconnect *disconnect, struct buf *out)
+{
+    switch (disconnect->policy) {
+    case DISCONNECT_CONTINUE: return buf_append_text(out, "continue");
+    case DISCONNECT_STOP: return buf_append_text(out, "stop");
+    case DISCONNECT_AFTER: return buf_printf(out, "%" PRId64, disconnect->after_s);
+    }
+    return ERR_OK;
+}
+
+static enum err print_project(const struct project_config *project, struct buf *out)
+{
+    enum { DAY_S = 24 * 3600 };
+    TRY(buf_printf(out, "  - name: %s\n", project->name));
+    TRY(buf_printf(out, "    keys: [] # %zu; not shown\n", project->key_count));
+    TRY(buf_append_text(out, "    on_disconnect: "));
+    TRY(print_disconnect(&project->on_disconnect, out));
+    return buf_printf(out, "\n    keep_days: %" PRId64 "\n", project->keep_s / DAY_S);
+}
+
+enum err config_print(const struct config *config, struct buf *out)
+{
+    TRY(print_params(config, out));
+    TRY(buf_append_text(out, config->provider_count ? "providers:\n" : "providers: []\n"));
+    for (size_t i = 0; i < config->provider_count; i++)
+        TRY(print_provider(config, i, out));
+    TRY(buf_append_text(out, config->project_count ? "projects:\n" : "projects: []\n"));
+    for (size_t i = 0; i < config->project_count; i++)
+        TRY(print_project(&config->projects[i], out));
+    return ERR_OK;
+}
+
+/* The first word of `text`; what is in brackets stays together. */
+static struct slice first_word(struct slice text)
+{
+    uint8_t stop = text.size && text.data[0] == '[' ? ']' : ' ';
+    ptrdiff_t end = slice_find_byte(text, stop);
+    return slice_sub(text, 0, end < 0 ? text.size : (size_t)end + (stop == ']'));
+}
+
+/* Words of `text` from HELP_COLUMN on, in as many lines as they need. */
+static enum err help_wrap(struct buf *out, size_t line_start, struct slice text)
+{
+    for (bool is_first = true; text.size; is_first = false) {
+        struct slice word = first_word(text);
+        text = slice_trim(slice_sub(text, word.size, text.size));
+        if (is_first)
+            TRY(pad(out, line_start, HELP_COLUMN));
+        else if (out->size - line_start + word.size < LINE_COLUMNS)
+            TRY(buf_append_byte(out, ' '));
+        else {
+            TRY(buf_append_byte(out, '\n'));
+            line_start = out->size;
+            TRY(pad(out, line_start, HELP_COLUMN));
+        }
+        TRY(buf_append(out, word));
+    }
+    return buf_append_byte(out, '\n');
+}
+
+static enum err help_sentence(const struct param *param, struct buf *out)
+{
+    TRY(buf_append_text(out, param->help));
+    switch (param->type) {
+    case PARAM_TEXT:
+        return param->otherwise[0] ? buf_printf(out, " [%s]", param->otherwise) : ERR_OK;
+    case PARAM_NUMBER:
+        return buf_printf(
+            out, " [%s; %" PRId64 " to %" PRId64 "]", param->otherwise, param->min, param->max);
+    case PARAM_SWITCH: return buf_printf(out, " [%s]", param->otherwise[0] == 't' ? "on" : "off");
+    case PARAM_CHOICE: return buf_printf(out, " [%s]", param->otherwise);
+    }
+    return ERR_OK;
+}
+
+static enum err help_param(const struct param *param, struct buf *out)
+{
+    CLEANUP(buf_deinit) struct buf sentence;
+    buf_init(&sentence, CONFIG_WHY_BYTES_MAX);
+    TRY(help_sentence(param, &sentence));
+    char flag[PARAM_NAME_BYTES];
+    param_flag(param, flag);
+    size_t start = out->size;
+    if (param->type == PARAM_SWITCH)
+        TRY(buf_printf(out, "  --[no-]%s", flag + 2));
+    else
+        TRY(buf_printf(out, "  %s %s", flag, param->unit));
+    if (out->size - start >= HELP_COLUMN) {
+        TRY(buf_append_byte(out, '\n'));
+        start = out->size;
+    }
+    return help_wrap(out, start, buf_slice(&sentence));
+}
+
+enum err config_help(struct buf *out)
+{
+    const char *title;
+    const struct param *param;
+    TRY(buf_append_text(out,
+        "Configuration\n"
+        "  --config file                   YAML file; else $TOKENLOG_CONFIG, else none\n"
+        "  --provider NAME=URL             where models are called, repeatable; the key comes "
+        "from\n"
+        "                                  $NAME_API_KEY, and the first is the default\n"
+        "  --print-config                  print what is in force and where it came from\n"
+        "  --help                          print this\n"));
+    for (size_t i = 0; param_help_row(i, &title, &param); i++) {
+        if (title)
+            TRY(buf_printf(out, "\n%s\n", title));
+        if (param)
+            TRY(help_param(param, out));
+    }
+    return buf_append_text(out,
+        "\nEach of them is also a key of the YAML file (keep_days: 7) and an environment variable\n"
+        "(TOKENLOG_KEEP_DAYS=7). A flag wins over the environment, the environment over the file.\n"
+        "In brackets: [default; least to most].\n");
+}
