@@ -1,9 +1,10 @@
 /* pack — how msgpack-c is used.
  *
  * Writing goes through its packer with a callback that copies to the buffer. Reading goes value by
- * value through msgpack_unpack_next, which for a scalar neither allocates nor copies. The heads of
- * arrays and maps are read here: the library would allocate by the count that the input claims, and
- * keeps a stack for what is nested. Nothing below recurses.
+ * value through msgpack_unpack, which for a scalar neither allocates nor copies; its successor,
+ * msgpack_unpack_next, allocates a zone each time. The heads of arrays and maps are read here: the
+ * library would allocate by the count that the input claims, and keeps a stack for what is nested.
+ * Nothing below recurses.
  *
  *     head     1001nnnn 0xdc n16 0xdd n32 array     1000nnnn 0xde n16 0xdf n32 map               */
 #include "protocol/data/pack.h"
@@ -159,22 +160,22 @@ static bool is_map(uint8_t head)
     return (head & HEAD_MASK) == HEAD_FIXMAP || head == HEAD_MAP16 || head == HEAD_MAP32;
 }
 
-/* One scalar; its bytes, if it has any, are borrowed from the input. */
+/* One scalar; its bytes, if it has any, are borrowed from the input. The zone is where the library puts
+ * containers: for a scalar an empty one will do, and stays empty. */
 static enum err read_scalar(struct slice *input, msgpack_object *out, size_t *size)
 {
-    msgpack_unpacked unpacked = {0};
+    msgpack_zone zone = {0};
     size_t end = 0;
     if (input->size == 0)
         return fault(ERR_CORRUPT, "msgpack: cut short");
     if (is_array(input->data[0]) || is_map(input->data[0]))
         return fault(ERR_CORRUPT, "msgpack: a container where a scalar is expected");
     msgpack_unpack_return result =
-        msgpack_unpack_next(&unpacked, (const char *)input->data, input->size, &end);
-    ASSERT(!unpacked.zone); /* nothing to free: the library allocates for containers only */
-    if (result != MSGPACK_UNPACK_SUCCESS)
+        msgpack_unpack((const char *)input->data, input->size, &end, &zone, out);
+    ASSERT(!zone.chunk_list.head && !zone.finalizer_array.array);
+    if (result != MSGPACK_UNPACK_SUCCESS && result != MSGPACK_UNPACK_EXTRA_BYTES)
         return fault(ERR_CORRUPT, "msgpack: malformed or cut short (%d)", (int)result);
     ASSERT(end > 0 && end <= input->size);
-    *out = unpacked.data;
     *size = end;
     return ERR_OK;
 }

@@ -10,7 +10,7 @@
  * `input` is their sum, as it is with the other dialects. All counts are cumulative: of a count
  * that comes twice the larger one is the later one, and an absent one was said before.
  *
- *   source  https://docs.anthropic.com/en/docs/build-with-claude/streaming (2025-11) */
+ *   source  https://docs.anthropic.com/en/docs/build-with-claude/streaming */
 #include "protocol/dialect/reading.h"
 
 #include "protocol/base/own.h"

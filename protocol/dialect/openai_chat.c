@@ -12,7 +12,7 @@
  * string is escaped, so `"usage":` between plain quotes is a key — or else the search finds too
  * much, and the tree decides. (A key written with escapes is missed; no provider does that.)
  *
- *   source  https://platform.openai.com/docs/api-reference/chat-streaming (2025-11) */
+ *   source  https://platform.openai.com/docs/api-reference/chat-streaming */
 #include "protocol/dialect/reading.h"
 
 #include <string.h>

@@ -6,7 +6,7 @@
  *     event: response.failed                 data.response.error
  *     event: error                           data.message, or data.error.message
  *
- *   source  https://platform.openai.com/docs/api-reference/responses-streaming (2025-11) */
+ *   source  https://platform.openai.com/docs/api-reference/responses-streaming */
 #include "protocol/dialect/reading.h"
 
 #include "protocol/base/own.h"
