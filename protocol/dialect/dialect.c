@@ -91,7 +91,7 @@ static bool is_printable(struct slice text)
 static enum err read_model(
     struct json_span span, struct dialect_request *request, struct blame blame)
 {
-    CLEANUP(buf_deinit) struct buf name;
+    CLEANUP(buf_deinit) struct buf name = {0};
     if (span.raw.size == 0)
         return ERR_OK;
     if (span.type != JSON_STRING)

@@ -50,28 +50,36 @@ static size_t next_candidate(struct slice json, size_t at)
 
 static size_t skip_space(struct slice json, size_t at)
 {
-    while (at < json.size && strchr(" \t\r\n", json.data[at]) && json.data[at])
+    while (at < json.size && (json.data[at] == ' ' || json.data[at] == '\t' ||
+                                 json.data[at] == '\r' || json.data[at] == '\n'))
         at++;
     return at;
 }
 
-/* Whether the key stands at `at` with a value other than null, or may do so. */
-static bool key_matters(struct slice json, size_t at, struct slice key)
+static struct slice key_for(uint8_t letter)
 {
-    if (!slice_has_prefix(slice_sub(json, at, key.size), key))
+    return letter == 'f'   ? SLICE("\"finish_reason\"")
+           : letter == 'u' ? SLICE("\"usage\"")
+                           : SLICE("\"error\"");
+}
+
+/* Whether the key for the letter after the quote at `at` stands there, and its value is not null. */
+static bool key_matters(struct slice json, size_t at)
+{
+    struct slice key = key_for(json.data[at + 1]);
+    if (json.size - at < key.size || memcmp(json.data + at, key.data, key.size) != 0)
         return false;
     at = skip_space(json, at + key.size);
     if (at == json.size || json.data[at] != ':')
-        return true;
+        return true; /* no member, or none on this side of a cut: let the tree decide */
     at = skip_space(json, at + 1);
-    return !slice_equal(slice_sub(json, at, 4), SLICE("null"));
+    return json.size - at < 4 || memcmp(json.data + at, "null", 4) != 0;
 }
 
 static bool chunk_matters(struct slice json)
 {
     for (size_t at = 0; (at = next_candidate(json, at)) < json.size; at++)
-        if (key_matters(json, at, SLICE("\"finish_reason\"")) ||
-            key_matters(json, at, SLICE("\"usage\"")) || key_matters(json, at, SLICE("\"error\"")))
+        if (key_matters(json, at))
             return true;
     return false;
 }
