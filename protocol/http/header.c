@@ -77,7 +77,8 @@ static bool list_has_token(struct slice list, struct slice token)
     while (list.size) {
         ptrdiff_t comma = slice_find_byte(list, ',');
         size_t size = comma < 0 ? list.size : (size_t)comma;
-        if (slice_equal_nocase(slice_trim(slice_sub(list, 0, size)), token))
+        struct slice element = slice_trim(slice_sub(list, 0, size));
+        if (element.size && slice_equal_nocase(element, token)) /* "a,,b" has no empty token */
             return true;
         list = slice_sub(list, size + 1, list.size);
     }

@@ -18,7 +18,8 @@
  * Refused, with a status and a sentence:
  *   400  bare CR or LF, obs-fold, space before the colon, control characters; two Content-Lengths,
  *        even if equal; Content-Length together with Transfer-Encoding; Transfer-Encoding in 1.0;
- *        no Host in 1.1, or two, or a malformed one; a chunk's framing
+ *        no Host in 1.1, or two, or a malformed one; a chunk's framing. Of chunk extensions only
+ *        what llhttp 8.1 reads is taken, one unquoted `;name=value`: nobody sends others
  *   413  a body longer than `body_bytes_max`: at the head where Content-Length says so, else at the
  *        chunk that passes it
  *   414  a target, 431 a head, field count or trailer past its bound (bounds.h)
