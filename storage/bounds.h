@@ -3,6 +3,7 @@
 #define TOKENLOG_STORAGE_BOUNDS_H
 
 #include <assert.h>
+#include <stdint.h>
 
 /* The journal. */
 enum {
@@ -51,10 +52,34 @@ enum {
     BLOCK_CAPACITY_MIN = 4 * 1024,
     /* One frame entry is reserved per so many bytes; a block also ends when they run out. */
     BLOCK_FRAME_BYTES_MEAN = 64,
+    /* Frames of one block: BLOCK_BYTES_MAX / BLOCK_FRAME_BYTES_MEAN. */
+    BLOCK_FRAMES_MAX = 1024,
+    /* Room for frames in the smallest block. */
+    BLOCK_FRAMES_MIN = 16,
+    /* A longer event is cut into parts of this size when it is appended. A frame so fits one stored
+     * block even if it does not compress, and is never cut again: an event has the same parts in
+     * journal, tail and store, and a reader can change over between any two of them. */
+    FRAME_BYTES_MAX = 16000,
     /* One LMDB transaction: larger ones spill and stall. */
     ARCHIVE_TXN_BYTES_MAX = 32 * 1024 * 1024,
     /* Handed over and not yet stored. */
     ARCHIVE_BACKLOG_BYTES_MAX = 256 * 1024 * 1024,
+    /* Stored blocks looked at by one step of a merge. */
+    MERGE_STEP_VALUES = 512,
+    /* Small neighbours that become one; more than so many stay as they are. */
+    MERGE_GROUP_BLOCKS = 64,
+    /* Of the map and the disk, kept from puts: deletes must still commit. */
+    STORE_RESERVE_BYTES = 8 * 1024 * 1024,
+    /* Read transactions at a time; a thread uses one. */
+    STORE_READERS_MAX = 126,
+    /* Projects whose rows one listing may merge. */
+    LIST_PROJECTS_MAX = 4096,
+    /* Rows checked in one read transaction. */
+    VERIFY_STEP_ROWS = 256,
+    /* Given up on a full disk, so that deletes can commit… */
+    BALLAST_BYTES = 16 * 1024 * 1024,
+    /* …and made only where so many times its size is free. */
+    BALLAST_ROOM_FACTOR = 4,
     /* Streams removed per transaction, so that commits go on in between. */
     RETENTION_STEP_STREAMS = 64,
     /* LMDB values (blocks, body pieces) removed per transaction. */
@@ -69,8 +94,44 @@ enum {
     KEY_BYTES_MAX = 255,
     PROJECT_NAME_BYTES_MAX = 64,
 };
+
+/* Tails, and what they hand to the archiver. */
+enum {
+    /* Large events and request bodies, between two commits. */
+    BULK_SHARE_BYTES = BATCH_BYTES / 2,
+    /* Large events and bodies that wait for their share, then ERR_FULL. */
+    WRITE_QUEUE_BYTES_MAX = 64 * 1024 * 1024,
+    /* Sealed events are handed to the archiver when there are so many… */
+    SHIP_BYTES = 1024 * 1024,
+    /* …in bundles of about so many at the most (whole events). */
+    SHIP_BYTES_MAX = 8 * 1024 * 1024,
+    /* Tails of one bundle: bounds its rows, which can be 15 KiB each. */
+    SHIP_STREAMS_MAX = 4096,
+    /* Resolution of the absorbed position; coarser when they run out. */
+    LEDGER_STRETCHES_MAX = 1024,
+    /* A live stream's row is journalled again after this part of the ring… */
+    FORWARD_RING_DIVISOR = 8,
+    /* …so many a tick. */
+    FORWARD_ROWS_MAX = 64,
+    DELETE_REASON_BYTES_MAX = 255,
+};
+/* …or when this old. */
+#define SHIP_INTERVAL_NS (250ll * 1000 * 1000)
+/* Ended streams: soon, a few milliseconds' worth at once. */
+#define SHIP_ENDED_INTERVAL_NS (4ll * 1000 * 1000)
+
 /* Address space reserved for LMDB; the file grows as it is used. */
 #define STORE_MAP_BYTES (1ull << 40)
+/* Halved down to this where address space is limited. */
+#define STORE_MAP_BYTES_MIN (1ull << 26)
+/* A full store is tried again after so long. */
+#define FULL_RETRY_NS INT64_C(1000000000)
+/* A wall clock that gains so much on the monotonic one between two looks has been set: retention
+ * pauses until it is set back, or has held for a day. */
+#define CLOCK_STEP_NS  (600 * INT64_C(1000000000))
+#define CLOCK_TRUST_NS (86400 * INT64_C(1000000000))
+/* How often a lost ballast file is tried for again. */
+#define BALLAST_RETRY_NS (60 * INT64_C(1000000000))
 
 static_assert(BATCH_BYTES_MIN < BATCH_BYTES, "a terminator and its row share one batch");
 static_assert(BATCH_BYTES % 4096 == 0 && BATCH_BYTES_MIN % 4096 == 0, "writes are whole pages");
@@ -78,6 +139,11 @@ static_assert(SEGMENT_BYTES_MIN >= 4 * BATCH_BYTES, "a segment holds a few full 
 static_assert(JOURNAL_BACKLOG_PAUSE_BYTES < BATCH_BUFFER_COUNT * BATCH_BYTES,
     "pausing comes before refusing");
 static_assert(RECOVER_WINDOW_BYTES >= BATCH_BYTES, "any batch is checked in one piece");
+static_assert(BLOCK_FRAMES_MAX == BLOCK_BYTES_MAX / BLOCK_FRAME_BYTES_MEAN, "by definition");
+static_assert(BLOCK_FRAMES_MIN <= BLOCK_CAPACITY_MIN / BLOCK_FRAME_BYTES_MEAN, "by definition");
+static_assert(FRAME_BYTES_MAX + 256 <= BLOCK_STORED_BYTES_MAX, "a frame and its header fit");
+static_assert(FRAME_BYTES_MAX <= FRAGMENT_BYTES_MAX, "a frame is one journal record");
+static_assert(SHIP_BYTES_MAX < ARCHIVE_TXN_BYTES_MAX, "a bundle fits a transaction");
 static_assert(JOURNAL_REFUSE_PERCENT < JOURNAL_PAUSE_PERCENT, "new work yields to work under way");
 
 #endif
