@@ -5,8 +5,10 @@
 #include <assert.h>
 #include <stdint.h>
 
-/* The journal. */
+/* One enum, so that bounds may be compared. */
 enum {
+    /* The journal. */
+
     /* Payload of one record; larger events are cut into fragments. */
     FRAGMENT_BYTES_MAX = 64 * 1024,
     /* One batch buffer, and so one write at the most: about 0.5 ms of device time. */
@@ -37,13 +39,9 @@ enum {
     JOURNAL_REFUSE_PERCENT = 50,
     /* Transfers pause; the rest is for end records and deletes. */
     JOURNAL_PAUSE_PERCENT = 85,
-};
-/* A journal that waits for a free slot looks again after so long: the archiver's thread may have
- * made one, and does not say so. */
-#define JOURNAL_BLOCKED_RETRY_NS (10ll * 1000 * 1000)
 
-/* Blocks and the store. */
-enum {
+    /* Blocks and the store. */
+
     /* Events of one block before compression. */
     BLOCK_BYTES_MAX = 64 * 1024,
     /* An LMDB value: 4 pages less the header, no waste (k * 4096 - 16). */
@@ -93,10 +91,9 @@ enum {
     /* A caller's Idempotency-Key. */
     KEY_BYTES_MAX = 255,
     PROJECT_NAME_BYTES_MAX = 64,
-};
 
-/* Tails, and what they hand to the archiver. */
-enum {
+    /* Tails, and what they hand to the archiver. */
+
     /* Large events and request bodies, between two commits. */
     BULK_SHARE_BYTES = BATCH_BYTES / 2,
     /* Large events and bodies that wait for their share, then ERR_FULL. */
@@ -115,7 +112,10 @@ enum {
     FORWARD_ROWS_MAX = 64,
     DELETE_REASON_BYTES_MAX = 255,
 };
-/* …or when this old. */
+/* A journal that waits for a free slot looks again after so long: the archiver's thread may have
+ * made one, and does not say so. */
+#define JOURNAL_BLOCKED_RETRY_NS (10ll * 1000 * 1000)
+/* Sealed events are also handed over when this old. */
 #define SHIP_INTERVAL_NS (250ll * 1000 * 1000)
 /* Ended streams: soon, a few milliseconds' worth at once. */
 #define SHIP_ENDED_INTERVAL_NS (4ll * 1000 * 1000)
