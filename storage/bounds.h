@@ -142,8 +142,8 @@ static_assert(RECOVER_WINDOW_BYTES >= BATCH_BYTES, "any batch is checked in one 
 static_assert(BLOCK_FRAMES_MAX == BLOCK_BYTES_MAX / BLOCK_FRAME_BYTES_MEAN, "by definition");
 static_assert(BLOCK_FRAMES_MIN <= BLOCK_CAPACITY_MIN / BLOCK_FRAME_BYTES_MEAN, "by definition");
 static_assert(FRAME_BYTES_MAX + 256 <= BLOCK_STORED_BYTES_MAX, "a frame and its header fit");
-static_assert(FRAME_BYTES_MAX <= FRAGMENT_BYTES_MAX, "a frame is one journal record");
-static_assert(SHIP_BYTES_MAX < ARCHIVE_TXN_BYTES_MAX, "a bundle fits a transaction");
+static_assert((int)FRAME_BYTES_MAX <= (int)FRAGMENT_BYTES_MAX, "a frame is one journal record");
+static_assert((int)SHIP_BYTES_MAX < (int)ARCHIVE_TXN_BYTES_MAX, "a bundle fits a transaction");
 static_assert(JOURNAL_REFUSE_PERCENT < JOURNAL_PAUSE_PERCENT, "new work yields to work under way");
 
 #endif
