@@ -45,8 +45,8 @@ struct disconnect {
 /* disconnect_parse — "continue", "stop", or seconds ("90" or "90s").  answers ERR_INVALID */
 enum err disconnect_parse(struct slice text, struct disconnect *out) NODISCARD;
 
-/* config_name_is_valid — of a provider or a project: 1 to NAME_BYTES_MAX letters, digits, - _ and .,
- * the first a letter or digit. */
+/* config_name_is_valid — of a provider or a project: 1 to NAME_BYTES_MAX letters, digits, - _ and .
+ * that begin with a letter or digit. */
 bool config_name_is_valid(struct slice name);
 
 enum provider_auth { AUTH_BEARER, AUTH_X_API_KEY, AUTH_NONE };

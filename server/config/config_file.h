@@ -5,7 +5,7 @@
  * Internal to server/config.
  *
  *   thread  start-up
- *   source  /usr/include/cyaml/cyaml.h (1.3.1); <cyaml/cyaml.h> is included by config_file.c only */
+ *   source  /usr/include/cyaml/cyaml.h (1.3.1); <cyaml/cyaml.h> is included by config_file.c */
 #ifndef TOKENLOG_SERVER_CONFIG_CONFIG_FILE_H
 #define TOKENLOG_SERVER_CONFIG_CONFIG_FILE_H
 
@@ -24,7 +24,7 @@ struct config_file_project {
     const char *on_disconnect, *keep_days;
 };
 
-/* config_file_load — answers ERR_INVALID (`why` has a line with file and line number) · ERR_NOMEM */
+/* config_file_load — answers ERR_INVALID (`why` has file, line and problem) · faults ERR_NOMEM */
 enum err config_file_load(const char *path, struct config_file **out, struct buf *why) NODISCARD;
 struct config_file *config_file_free(struct config_file *file);
 const char *config_file_path(const struct config_file *file);

@@ -49,8 +49,8 @@ enum err param_range(const struct param *param, struct buf *out) NODISCARD;
 /* param_nearest — the name that `name` is probably a slip of; NULL if none is close. */
 const char *param_nearest(struct slice name);
 
-/* param_help_row — the table as people read it: groups and parameters in order, those for tests left
- * out. Start with index 0; false at the end. Exactly one of *title and *param is set, else NULL. */
+/* param_help_row — the table as people read it: groups and parameters in order, those for tests
+ * left out. Start with index 0; false at the end. Exactly one of *title and *param is set, else NULL. */
 bool param_help_row(size_t index, const char **title, const struct param **param);
 
 /* yaml_quote — `text` as a double-quoted YAML scalar, appended. */
