@@ -2,19 +2,49 @@
 #ifndef TOKENLOG_SERVER_IO_BOUNDS_H
 #define TOKENLOG_SERVER_IO_BOUNDS_H
 
+#include <assert.h>
+
 enum {
     LOOP_ENTRIES = 4096,              /* submission queue; completions get four times that */
     LOOP_COMPLETIONS_PER_TURN = 1024, /* copied out, then run: bounds one turn's work */
-    RECV_BUFFER_BYTES = 16 * 1024,    /* one provided buffer: a TLS record, or the head of a request */
-    RECV_BUFFER_COUNT = 512,          /* 8 MiB shared by all connections; a connection holds none while idle */
-    CONN_SEGMENTS_MAX = 64,           /* iovecs of one send */
-    CONN_SEND_BYTES_MAX = 256 * 1024, /* queued for one send: what a slow reader can cost */
-    CONN_SCRATCH_BYTES = 4 * 1024,    /* small copies (chunk heads, id lines) of one send */
-    CONN_UNREAD_BYTES_MAX = 64 * 1024,/* received and not consumed (pipelining): then receiving stops */
-    CONN_LINGER_MS = 5000,            /* after our FIN, wait so long for the peer's */
-    LISTEN_BACKLOG = 4096,
-    UPSTREAM_HEAD_BYTES_MAX = 64 * 1024, /* of a provider's response head */
-    UPSTREAM_CONNECTIONS_PER_HOST = 4096, /* HTTP/1.1 needs one per live stream */
+    LOOP_WORKERS_MAX = 2,             /* kernel threads for buffered file writes; each kind */
+    LOOP_DEFER_PASSES_MAX = 4,        /* rounds of tasks that defer tasks; the rest: next turn */
+    LOOP_TIMERS_MAX = 1024 * 1024,    /* 8 MiB of addresses, touched as used: setting can't fail */
+    LOOP_BLOCK_BYTES = 8 * 1024,      /* scratch of one send, borrowed while it lasts */
+    LOOP_BLOCKS_KEPT = 256,           /* 2 MiB kept for the next ones; more are freed */
+    LOOP_DRAIN_MS = 1000,             /* loop_free waits so long for cancelled operations */
+
+    RECV_BUFFER_BYTES = 16 * 1024, /* one provided buffer: a TLS record, or the head of a request */
+    RECV_BUFFER_COUNT = 512,       /* 8 MiB shared by all; a connection holds none while idle */
+
+    CONN_SEGMENTS_MAX = 64,            /* iovecs of one send */
+    CONN_SEND_BYTES_MAX = 256 * 1024,  /* queued for one send: what a slow reader can cost */
+    CONN_SCRATCH_BYTES = 4 * 1024,     /* small copies (chunk heads, id lines) of one send */
+    CONN_UNREAD_BYTES_MAX = 64 * 1024, /* received and not consumed (pipelining): receiving stops */
+    CONN_UNREAD_BYTES_HARD =
+        CONN_UNREAD_BYTES_MAX + 64 * RECV_BUFFER_BYTES,    /* what can come before it has stopped: a
+                                                           multishot receive yields after 32 */
+    CONN_WIRE_BYTES_MAX = CONN_SEND_BYTES_MAX + 64 * 1024, /* one send as TLS records, handshakes */
+    CONN_LINGER_MS = 5000,       /* after our FIN, wait so long for the peer's */
+    CONN_FLUSH_STALL_MS = 30000, /* while closing: no progress for so long, and it is cut */
+    CONN_DRAIN_POLL_MS = 5,      /* before a reset: between looks at what is not acknowledged */
+
+    LISTEN_BACKLOG = 4096,     /* the kernel cuts it to net.core.somaxconn */
+    LISTEN_PAUSE_MS = 100,     /* after EMFILE and the like */
+    KEEPALIVE_IDLE_S = 60,     /* a peer that vanished is noticed after */
+    KEEPALIVE_INTERVAL_S = 15, /* idle + interval × count = 2 minutes */
+    KEEPALIVE_COUNT = 4,
+
+    UPSTREAM_HEAD_BYTES_MAX = 64 * 1024,   /* of a provider's response head */
+    UPSTREAM_CONNECTIONS_PER_HOST = 4096,  /* HTTP/1.1 needs one per live stream */
+    UPSTREAM_CONNECTIONS_KEPT = 1024,      /* idle ones, for the next request */
+    UPSTREAM_HANDLES_KEPT = 256,           /* libcurl easy handles, ~6 KiB each */
+    UPSTREAM_BUFFER_BYTES = 16 * 1024,     /* most that one data() delivers */
+    UPSTREAM_HEADERS_MAX = 256,            /* of one request */
+    UPSTREAM_HEADER_BYTES_MAX = 64 * 1024, /* one request header line */
 };
+
+static_assert(CONN_UNREAD_BYTES_HARD - CONN_UNREAD_BYTES_MAX >= 32 * RECV_BUFFER_BYTES,
+    "a full multishot burst must fit after receiving was told to stop");
 
 #endif

@@ -1,0 +1,297 @@
+/* listener — see listener.h. One multishot accept is in flight while it is started:
+ *
+ *   BOUND ─start─▶ ACCEPTING ◀─timer─▶ PAUSED (out of descriptors)
+ *     └──────────────┴─close──────────────┴──▶ CLOSING ─▶ freed, when the accept has been reaped */
+#include "server/io/listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    HOST_BYTES = INET6_ADDRSTRLEN,
+    ADDRESS_BYTES = HOST_BYTES + 9, /* "[", "]:65535" and a NUL */
+    PORT_MAX = 65535,
+};
+
+struct listener {
+    struct loop *loop;
+    int fd;
+    bool is_closing;
+    struct op accepting;
+    struct timer pause;
+    struct task task; /* the free, at the end of the turn */
+    void (*accepted)(void *context, int fd);
+    void (*closed)(void *context);
+    void *context;
+    struct sockaddr_storage bound;
+    char address[ADDRESS_BYTES];
+};
+
+/* ---- address --------------------------------------------------------------------------------- */
+
+static enum err parse_port(struct slice text, uint16_t *out)
+{
+    uint64_t port;
+    TRY(slice_u64(text, &port));
+    if (port > PORT_MAX)
+        return ERR_INVALID;
+    *out = htons((uint16_t)port);
+    return ERR_OK;
+}
+
+static enum err parse_host(struct slice host, uint16_t port, struct sockaddr_storage *out)
+{
+    char text[HOST_BYTES];
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+    *out = (struct sockaddr_storage){0};
+    bool is_v6 = host.size >= 2 && host.data[0] == '[' && host.data[host.size - 1] == ']';
+    if (is_v6)
+        host = slice_sub(host, 1, host.size - 2);
+    if (host.size >= sizeof text)
+        return ERR_INVALID;
+    memcpy(text, host.data, host.size);
+    text[host.size] = '\0';
+    if (is_v6) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = port;
+        return inet_pton(AF_INET6, text, &v6->sin6_addr) == 1 ? ERR_OK : ERR_INVALID;
+    }
+    v4->sin_family = AF_INET;
+    v4->sin_port = port;
+    return inet_pton(AF_INET, text, &v4->sin_addr) == 1 ? ERR_OK : ERR_INVALID;
+}
+
+/* "HOST:PORT"; "*" is every address of both families. */
+static enum err parse_address(struct slice address, bool *is_any, struct sockaddr_storage *out)
+{
+    size_t colon = address.size;
+    while (colon > 0 && address.data[colon - 1] != ':')
+        colon--;
+    if (colon < 2)
+        return ERR_INVALID;
+    struct slice host = slice_sub(address, 0, colon - 1);
+    uint16_t port;
+    TRY(parse_port(slice_sub(address, colon, address.size), &port));
+    *is_any = slice_equal(host, SLICE("*"));
+    return parse_host(*is_any ? SLICE("[::]") : host, port, out);
+}
+
+static socklen_t address_size(const struct sockaddr_storage *address)
+{
+    return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                          : sizeof(struct sockaddr_in);
+}
+
+static void format_address(struct listener *listener)
+{
+    char host[HOST_BYTES] = "?";
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&listener->bound;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&listener->bound;
+    if (listener->bound.ss_family == AF_INET6) {
+        (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        (void)snprintf(listener->address, sizeof listener->address, "[%s]:%u", host,
+            (unsigned)ntohs(v6->sin6_port));
+        return;
+    }
+    (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+    (void)snprintf(
+        listener->address, sizeof listener->address, "%s:%u", host, (unsigned)ntohs(v4->sin_port));
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static void set_option(int fd, int level, int option, int value)
+{
+    /* Comfort, not need: a kernel that refuses one serves all the same. */
+    (void)setsockopt(fd, level, option, &value, sizeof value);
+}
+
+static void set_options(int fd, bool is_any)
+{
+    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1); /* bind while old connections are in TIME_WAIT */
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* accepted sockets inherit this and the rest */
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT);
+    if (is_any)
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+}
+
+static enum err explain_bind(int error, const char **why)
+{
+    switch (error) {
+    case EADDRINUSE:
+        *why = "another program listens there: stop it or choose another port";
+        return ERR_BUSY;
+    case EACCES:
+        *why = "ports below 1024 need root or CAP_NET_BIND_SERVICE: choose a higher one";
+        return ERR_DENIED;
+    case EADDRNOTAVAIL:
+        *why = "no interface of this machine has that address: use 127.0.0.1, [::1] or *";
+        return ERR_INVALID;
+    default: return fault(ERR_IO, "bind and listen: %s", strerror(error));
+    }
+}
+
+static enum err listener_bind(struct listener *listener, bool is_any, const char **why)
+{
+    socklen_t size = address_size(&listener->bound);
+    listener->fd = socket(listener->bound.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (listener->fd < 0)
+        return fault(ERR_IO, "socket: %s", strerror(errno));
+    set_options(listener->fd, is_any);
+    if (bind(listener->fd, (struct sockaddr *)&listener->bound, size) < 0 ||
+        listen(listener->fd, LISTEN_BACKLOG) < 0)
+        return explain_bind(errno, why);
+    if (getsockname(listener->fd, (struct sockaddr *)&listener->bound, &size) < 0)
+        return fault(ERR_IO, "getsockname: %s", strerror(errno));
+    format_address(listener);
+    return ERR_OK;
+}
+
+/* A machine without IPv6 serves "*" on IPv4 alone. */
+static void fall_back_to_v4(struct sockaddr_storage *address)
+{
+    uint16_t port = ((struct sockaddr_in6 *)address)->sin6_port;
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        (void)close(fd);
+        return;
+    }
+    *address = (struct sockaddr_storage){0};
+    ((struct sockaddr_in *)address)->sin_family = AF_INET;
+    ((struct sockaddr_in *)address)->sin_port = port;
+}
+
+static void accept_done(struct op *op, int32_t result, uint32_t flags);
+static void pause_fired(struct timer *timer);
+static void listener_settle(struct listener *listener);
+
+enum err listener_open(
+    struct loop *loop, struct slice address, const char **why, struct listener **out)
+{
+    bool is_any = false;
+    struct sockaddr_storage bound;
+    if (parse_address(address, &is_any, &bound) != ERR_OK) {
+        *why = "an address is HOST:PORT with a numeric host: 127.0.0.1:8080, [::1]:8080 or *:8080";
+        return ERR_INVALID;
+    }
+    if (is_any)
+        fall_back_to_v4(&bound);
+    struct listener *listener = calloc(1, sizeof *listener);
+    if (!listener)
+        return fault(ERR_NOMEM, "listener");
+    listener->loop = loop;
+    listener->bound = bound;
+    listener->accepting.done = accept_done;
+    listener->pause.fire = pause_fired;
+    enum err err = listener_bind(listener, is_any && bound.ss_family == AF_INET6, why);
+    if (err != ERR_OK) {
+        if (listener->fd >= 0)
+            (void)close(listener->fd);
+        free(listener);
+        return err;
+    }
+    *out = listener;
+    return ERR_OK;
+}
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+/* One connection's own misfortune, and over with it (accept(2)). */
+static bool is_passing(int error)
+{
+    return error == ECONNABORTED || error == EINTR || error == EPROTO || error == EAGAIN;
+}
+
+static void accept_done(struct op *op, int32_t result, uint32_t flags)
+{
+    (void)flags;
+    struct listener *listener = CONTAINER_OF(op, struct listener, accepting);
+    if (listener->is_closing) {
+        if (result >= 0)
+            (void)close(result);
+        listener_settle(listener);
+        return;
+    }
+    if (result >= 0)
+        listener->accepted(listener->context, result);
+    if (op->in_flight || listener->is_closing)
+        return;
+    if (result >= 0 || is_passing(-result))
+        loop_accept(listener->loop, op, listener->fd);
+    else
+        timer_set(listener->loop, &listener->pause,
+            loop_now_ns(listener->loop) + (int64_t)LISTEN_PAUSE_MS * 1000000);
+}
+
+static void pause_fired(struct timer *timer)
+{
+    struct listener *listener = CONTAINER_OF(timer, struct listener, pause);
+    loop_accept(listener->loop, &listener->accepting, listener->fd);
+}
+
+void listener_start(
+    struct listener *listener, void (*accepted)(void *context, int fd), void *context)
+{
+    ASSERT(!listener->accepted && accepted);
+    listener->accepted = accepted;
+    listener->context = context;
+    loop_accept(listener->loop, &listener->accepting, listener->fd);
+}
+
+/* ---- closing --------------------------------------------------------------------------------- */
+
+static void listener_finish(struct task *task)
+{
+    struct listener *listener = CONTAINER_OF(task, struct listener, task);
+    void (*closed)(void *context) = listener->closed;
+    void *context = listener->context;
+    (void)close(listener->fd);
+    free(listener);
+    if (closed)
+        closed(context);
+}
+
+static void listener_settle(struct listener *listener)
+{
+    if (listener->accepting.in_flight || listener->task.run)
+        return;
+    listener->task.run = listener_finish;
+    loop_defer(listener->loop, &listener->task);
+}
+
+void listener_close(struct listener *listener, void (*closed)(void *context))
+{
+    ASSERT(!listener->is_closing);
+    listener->is_closing = true;
+    listener->closed = closed;
+    timer_cancel(listener->loop, &listener->pause);
+    if (listener->accepting.in_flight)
+        loop_cancel(listener->loop, &listener->accepting);
+    listener_settle(listener);
+}
+
+const char *listener_address(const struct listener *listener)
+{
+    return listener->address;
+}
+
+bool listener_is_loopback(const struct listener *listener)
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&listener->bound;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&listener->bound;
+    if (listener->bound.ss_family == AF_INET)
+        return (ntohl(v4->sin_addr.s_addr) >> 24) == IN_LOOPBACKNET;
+    if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        return v6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET;
+    return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
