@@ -143,9 +143,9 @@ bool header_crosses_to_caller(struct slice name, const struct headers *all)
 bool byte_is_token(uint8_t byte)
 {
     if ((byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') ||
-        (byte >= 'a' && byte <= 'z'))
+        (byte >= 'a' && byte <= 'z') || byte == '-')
         return true;
-    return byte && slice_find_byte(SLICE("!#$%&'*+-.^_`|~"), byte) >= 0;
+    return slice_find_byte(SLICE("!#$%&'*+.^_`|~"), byte) >= 0;
 }
 
 bool header_is_clean(struct header header)

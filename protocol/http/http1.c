@@ -191,6 +191,11 @@ static const llhttp_settings_t settings = {
 
 /* ---- the guard ---- */
 
+static bool is_plain(uint8_t byte)
+{
+    return byte >= ' ' && byte != 0x7f;
+}
+
 static const struct http1_error *line_text(struct http1 *parser, uint8_t byte)
 {
     if (byte == '\n')
@@ -201,7 +206,7 @@ static const struct http1_error *line_text(struct http1 *parser, uint8_t byte)
     }
     if (parser->line == LINE_START && (byte == ' ' || byte == '\t'))
         return &folded;
-    if ((byte < ' ' && byte != '\t') || byte == 0x7f)
+    if (!is_plain(byte) && byte != '\t')
         return &control;
     parser->line = LINE_INSIDE;
     return NULL;
@@ -406,6 +411,8 @@ static const struct http1_error *scan_head(struct http1 *parser, struct slice in
             return &long_target;
         if (held + i == HTTP_HEAD_BYTES_MAX)
             return &long_head;
+        if (parser->line == LINE_INSIDE && is_plain(input.data[i]))
+            continue; /* most bytes; line_step() would change nothing */
         const struct http1_error *error = line_step(parser, input.data[i]);
         if (error)
             return error;
