@@ -109,21 +109,6 @@ enum err disconnect_parse(struct slice text, struct disconnect *out)
     return ERR_OK;
 }
 
-static bool is_letter_or_digit(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
-bool config_name_is_valid(struct slice name)
-{
-    if (name.size == 0 || name.size > NAME_BYTES_MAX || !is_letter_or_digit(name.data[0]))
-        return false;
-    for (size_t i = 0; i < name.size; i++)
-        if (!is_letter_or_digit(name.data[i]) && !memchr("-_.", name.data[i], 3))
-            return false;
-    return true;
-}
-
 static const char *environment_get(char **environment, const char *name)
 {
     size_t size = strlen(name);

@@ -47,7 +47,16 @@ enum err disconnect_parse(struct slice text, struct disconnect *out) NODISCARD;
 
 /* config_name_is_valid — of a provider or a project: 1 to NAME_BYTES_MAX letters, digits, - _ and .
  * that begin with a letter or digit. */
-bool config_name_is_valid(struct slice name);
+static inline bool config_name_is_valid(struct slice name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t c = name.data[i], letter = c | 0x20;
+        bool is_plain = (letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9');
+        if (!is_plain && (i == 0 || (c != '-' && c != '_' && c != '.')))
+            return false;
+    }
+    return name.size > 0 && name.size <= NAME_BYTES_MAX;
+}
 
 enum provider_auth { AUTH_BEARER, AUTH_X_API_KEY, AUTH_NONE };
 struct provider_config {
