@@ -15,6 +15,7 @@
  *   source  https://platform.openai.com/docs/api-reference/chat-streaming */
 #include "protocol/dialect/reading.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "protocol/base/own.h"
@@ -22,23 +23,29 @@
 /* 16 bytes compared at once, on any CPU that the compiler knows how to do it for. */
 typedef uint8_t lanes __attribute__((vector_size(16)));
 
-static bool any_lane(lanes mask)
+enum { LANES = sizeof(lanes) };
+
+/* The number of the first lane that is set; LANES if none is. A set lane is all ones. */
+static size_t first_lane(lanes mask)
 {
     uint64_t halves[2];
     memcpy(halves, &mask, sizeof halves);
-    return (halves[0] | halves[1]) != 0;
+    if (halves[0])
+        return (size_t)__builtin_ctzll(le64toh(halves[0])) / 8;
+    return halves[1] ? 8 + (size_t)__builtin_ctzll(le64toh(halves[1])) / 8 : LANES;
 }
 
 /* From `at` on, the first quote that a key's first letter follows; the size if there is none. */
 static size_t next_candidate(struct slice json, size_t at)
 {
-    for (; json.size - at > sizeof(lanes); at += sizeof(lanes)) {
+    for (; json.size - at > LANES; at += LANES) {
         lanes quote, letter;
         memcpy(&quote, json.data + at, sizeof quote);
         memcpy(&letter, json.data + at + 1, sizeof letter);
         lanes is_letter = (lanes)(letter == 'f') | (lanes)(letter == 'u') | (lanes)(letter == 'e');
-        if (any_lane((lanes)(quote == '"') & is_letter))
-            break;
+        size_t lane = first_lane((lanes)(quote == '"') & is_letter);
+        if (lane < LANES)
+            return at + lane;
     }
     for (; at + 1 < json.size; at++) {
         uint8_t letter = json.data[at + 1];

@@ -1,12 +1,10 @@
 /* dialect — the first byte picks a dialect and what the rest is: a request, or a response. A request that is taken is
  * rewritten to one that is taken; a response teaches only well-formed words. */
-#include <string.h>
-
 #include "protocol/base/own.h"
 #include "protocol/dialect/dialect.h"
 #include "protocol/http/sse.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 enum { DIALECTS = 4, IS_REQUEST = 4, NAMES_MODEL = 8, ASKS_USAGE = 16, HIDES_USAGE = 32 };
 

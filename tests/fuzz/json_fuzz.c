@@ -3,7 +3,7 @@
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void check_text(struct json_span span)
 {

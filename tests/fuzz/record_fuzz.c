@@ -2,7 +2,7 @@
 #include "protocol/base/own.h"
 #include "protocol/data/record.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void check_record(const struct record *record)
 {

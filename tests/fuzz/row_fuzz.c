@@ -3,7 +3,7 @@
 #include "protocol/data/json.h"
 #include "protocol/data/row.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void check_json(const struct row *row)
 {
@@ -26,7 +26,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (err != ERR_OK)
         return 0;
     check_json(&row);
-    ASSERT(row_encode(&row, &once) == ERR_OK);
+    err = row_encode(&row, &once);
+    if (err == ERR_LIMIT) /* `data` wrote bytes as text, whose head is shorter */
+        return 0;
+    ASSERT(err == ERR_OK);
     ASSERT(row_decode(buf_slice(&once), &again) == ERR_OK);
     ASSERT(row_encode(&again, &twice) == ERR_OK);
     ASSERT(slice_equal(buf_slice(&once), buf_slice(&twice)));
