@@ -160,8 +160,8 @@ static bool is_map(uint8_t head)
     return (head & HEAD_MASK) == HEAD_FIXMAP || head == HEAD_MAP16 || head == HEAD_MAP32;
 }
 
-/* One scalar; its bytes, if it has any, are borrowed from the input. The zone is where the library puts
- * containers: for a scalar an empty one will do, and stays empty. */
+/* One scalar; its bytes, if it has any, are borrowed from the input. The zone is where the library
+ * puts containers: for a scalar an empty one will do, and stays empty. */
 static enum err read_scalar(struct slice *input, msgpack_object *out, size_t *size)
 {
     msgpack_zone zone = {0};

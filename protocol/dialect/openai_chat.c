@@ -70,7 +70,8 @@ static struct slice key_for(uint8_t letter)
                            : SLICE("\"error\"");
 }
 
-/* Whether the key for the letter after the quote at `at` stands there, and its value is not null. */
+/* Whether the key for the letter after the quote at `at` stands there, and its value is not null.
+ * */
 static bool key_matters(struct slice json, size_t at)
 {
     struct slice key = key_for(json.data[at + 1]);

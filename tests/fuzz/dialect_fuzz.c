@@ -1,5 +1,6 @@
-/* dialect — the first byte picks a dialect and what the rest is: a request, or a response. A request that is taken is
- * rewritten to one that is taken; a response teaches only well-formed words. */
+/* dialect — the first byte picks a dialect and what the rest is: a request, or a response. A
+ * request that is taken is rewritten to one that is taken; a response teaches only well-formed
+ * words. */
 #include "protocol/base/own.h"
 #include "protocol/dialect/dialect.h"
 #include "protocol/http/sse.h"

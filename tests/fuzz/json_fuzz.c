@@ -1,5 +1,5 @@
-/* json — whatever the scanner takes, the tree takes too; every member found lies inside the text; what is decoded and
- * written again decodes to the same. */
+/* json — whatever the scanner takes, the tree takes too; every member found lies inside the text;
+ * what is decoded and written again decodes to the same. */
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
 

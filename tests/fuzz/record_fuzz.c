@@ -1,4 +1,5 @@
-/* record — a run of records as in a batch: each that decodes lies inside the input and round-trips. */
+/* record — a run of records as in a batch: each that decodes lies inside the input and round-trips.
+ * */
 #include "protocol/base/own.h"
 #include "protocol/data/record.h"
 

@@ -1,4 +1,5 @@
-/* row — what decodes encodes again, to a row that decodes to the same encoding; its JSON is valid. */
+/* row — what decodes encodes again, to a row that decodes to the same encoding; its JSON is valid.
+ * */
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
 #include "protocol/data/row.h"

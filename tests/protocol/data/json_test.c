@@ -1,5 +1,5 @@
-/* json — valid and invalid texts (after the cases of JSONTestSuite, https://github.com/nst/JSONTestSuite), spans,
- * trees, writing. */
+/* json — valid and invalid texts (after the cases of JSONTestSuite,
+ * https://github.com/nst/JSONTestSuite), spans, trees, writing. */
 #include "protocol/data/json.h"
 
 #include <setjmp.h>

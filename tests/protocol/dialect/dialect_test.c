@@ -149,7 +149,8 @@ static void test_transcripts(void **state)
     }
 }
 
-/* However the transcript is cut, no part of it is taken for complete unless its terminator is there. */
+/* However the transcript is cut, no part of it is taken for complete unless its terminator is
+ * there. */
 static void test_every_cut_of_a_transcript(void **state)
 {
     static const char *const files[][2] = {{"openai_chat", "text_usage.sse"},
@@ -227,7 +228,8 @@ static void test_chunk_variants(void **state)
     assert_true(reading.usage.input == -1);
 }
 
-/* The key that matters, at every distance from the chunk's start: the search goes 16 bytes at a time. */
+/* The key that matters, at every distance from the chunk's start: the search goes 16 bytes at a
+ * time. */
 static void test_keys_at_every_offset(void **state)
 {
     (void)state;
