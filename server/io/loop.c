@@ -50,9 +50,9 @@ static_assert(
     (RECV_BUFFER_COUNT & (RECV_BUFFER_COUNT - 1)) == 0, "the buffer ring is a power of 2");
 static_assert(RECV_BUFFER_COUNT <= 32768, "the kernel's limit for a buffer ring");
 
-/* A block of scratch that nobody holds. */
-struct block {
-    struct block *next;
+/* A block of scratch that nobody holds, in the block itself. */
+struct spare {
+    struct spare *next;
 };
 
 struct loop {
@@ -74,7 +74,7 @@ struct loop {
     struct task **deferred_end;
     void (*turn_end)(void *context);
     void *turn_end_context;
-    struct block *blocks;
+    struct spare *blocks;
     size_t block_count;
     uint64_t turns, completion_count, submits, in_flight;
     size_t random_left;
@@ -278,7 +278,7 @@ struct loop *loop_free(struct loop *loop)
     if (loop->wake_fd >= 0)
         (void)close(loop->wake_fd);
     while (loop->blocks) {
-        struct block *block = loop->blocks;
+        struct spare *block = loop->blocks;
         loop->blocks = block->next;
         free(block);
     }
@@ -480,7 +480,7 @@ void timer_cancel(struct loop *loop, struct timer *timer)
 
 void *loop_block_take(struct loop *loop)
 {
-    struct block *block = loop->blocks;
+    struct spare *block = loop->blocks;
     if (!block)
         return malloc(LOOP_BLOCK_BYTES);
     loop->blocks = block->next;
@@ -490,7 +490,7 @@ void *loop_block_take(struct loop *loop)
 
 void loop_block_give(struct loop *loop, void *memory)
 {
-    struct block *block = memory;
+    struct spare *block = memory;
     if (loop->block_count >= LOOP_BLOCKS_KEPT) {
         free(block);
         return;
