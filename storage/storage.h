@@ -25,7 +25,8 @@ struct storage;
 struct tail;
 
 struct storage_config {
-    const char *path; /* created 0700 if absent (its parent must exist); DIR/lock is held while open */
+    const char
+        *path; /* created 0700 if absent (its parent must exist); DIR/lock is held while open */
     struct disk *disk;
     const struct storage_host *host;
     uint64_t segment_bytes;
@@ -78,10 +79,13 @@ void storage_tick(struct storage *storage);
  * storage_close — waits for the threads and frees; NULL is taken. No write may be in flight on the
  *   disk: close when drained, or else (a fault, a time limit) when the disk is at rest; what was
  *   not durable is then lost, and tasks posted to the host by the archiver must be dropped, not
- *   run. Waiting queries are answered ERR_CANCELED; their tasks may run after. */
+ *   run. Waiting queries are answered ERR_CANCELED; their tasks may run after.
+ * storage_abandon — as storage_close, after the disk has forgotten the write in flight: what a
+ *   simulated crash leaves of a process. */
 void storage_drain(struct storage *storage);
 bool storage_is_drained(const struct storage *storage);
 struct storage *storage_close(struct storage *storage);
+struct storage *storage_abandon(struct storage *storage);
 
 /* storage_admits — whether a new stream may begin: ERR_FULL past JOURNAL_REFUSE_PERCENT, on a full
  * disk, when the archiver has stopped or is too far behind, or when stuck. */
@@ -112,8 +116,8 @@ enum err storage_create(struct storage *storage, struct row *row, struct slice r
 enum err tail_append(struct tail *tail, struct slice event, int64_t time_ns) NODISCARD;
 enum err tail_aside(struct tail *tail, struct slice event, int64_t time_ns) NODISCARD;
 enum err tail_update(struct tail *tail, const struct row *row) NODISCARD;
-enum err tail_end(struct tail *tail, struct slice last_event, int64_t time_ns,
-    const struct row *row) NODISCARD;
+enum err tail_end(
+    struct tail *tail, struct slice last_event, int64_t time_ns, const struct row *row) NODISCARD;
 
 /* Looking at a tail.
  *   tail_row              newest version given, durable or not; its slices are owned by the tail
@@ -155,11 +159,11 @@ struct storage_query {
     struct task task;
     enum storage_query_kind kind;
     uint32_t project;
-    uint64_t number; /* BLOCK, BODY */
-    uint64_t seq;    /* BLOCK; BODY: offset */
-    uint32_t part;   /* BLOCK */
-    struct id id;    /* ROW in; KEY out; LIST: before */
-    bool has_before; /* LIST */
+    uint64_t number;  /* BLOCK, BODY */
+    uint64_t seq;     /* BLOCK; BODY: offset */
+    uint32_t part;    /* BLOCK */
+    struct id id;     /* ROW in; KEY out; LIST: before */
+    bool has_before;  /* LIST */
     struct slice key; /* KEY, borrowed until done */
     size_t rows_max;  /* LIST: how many rows may be looked at */
     /* LIST: runs on the reader thread and touches only its context; the row is borrowed. */
@@ -194,7 +198,7 @@ struct storage_status {
     struct archive_status archive;
     struct store_size store;
     uint64_t tails, tail_bytes; /* memory of their blocks */
-    uint64_t queued_bytes;      /* of large events and bodies, waiting for their share of the journal */
+    uint64_t queued_bytes; /* of large events and bodies, waiting for their share of the journal */
     uint64_t queries_waiting;
     bool is_paused;
 };

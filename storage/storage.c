@@ -1,0 +1,555 @@
+/* storage — the composition: journal, store, archiver and readers behind one seam.
+ *
+ *     open    lock ▶ store ▶ epoch ▶ journal (replay → tails) ▶ archiver ▶ readers ▶ recovered
+ *     tick    changed ▶ gone ▶ what waits for its share ▶ journal_tick ▶ ship ▶ pressure ▶ next wake
+ *     close   readers ▶ archiver ▶ journal ▶ tails ▶ store ▶ lock            (open's order, backwards)
+ *
+ * Invariant: the owner's callbacks run from storage_tick only, and what they do shows in the same
+ * tick or has it called again. The journal's callbacks only keep accounts.                          */
+#include "storage/storage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "protocol/base/own.h"
+#include "storage/query.h"
+#include "storage/replay.h"
+
+struct project {
+    struct map_node by_name;
+    uint32_t number;
+    struct buf name;
+};
+
+struct storage {
+    struct storage_config config;
+    int lock_fd;
+    struct store *store;
+    struct journal *journal;
+    struct archiver *archiver;
+    struct query_readers *readers;
+    struct tails tails;
+    struct shipper shipper;
+    struct replay replay; /* while opening */
+    struct map projects;
+    uint32_t last_project;
+    uint64_t next_number;
+    uint64_t forward_bytes;  /* of journal between two records of a live stream's row */
+    int64_t journal_wake_ns; /* INT64_MAX: it does not want to */
+    int64_t wake_ns;         /* asked of the host */
+    enum err stuck;          /* ERR_OK: it is not */
+    bool is_stuck_told, is_paused, is_ticking;
+};
+
+/* The directory and its lock. */
+
+static enum err make_directory(const struct storage *storage)
+{
+    const struct storage_host *host = storage->config.host;
+    const char *path = storage->config.path;
+    struct stat stat_now;
+    if (mkdir(path, 0700) == 0)
+        return ERR_OK;
+    if (errno != EEXIST)
+        return fault(errno == ENOSPC ? ERR_FULL : ERR_IO, "mkdir %s: %s", path, strerror(errno));
+    if (stat(path, &stat_now) == 0 && (stat_now.st_mode & 077) != 0)
+        host->log(host->context, 1, "the data directory is open to others: chmod 700 is advised");
+    return ERR_OK;
+}
+
+static enum err path_in(const struct storage *storage, const char *name, char out[PATH_MAX])
+{
+    int size = snprintf(out, PATH_MAX, "%s/%s", storage->config.path, name);
+    return size > 0 && size < PATH_MAX ? ERR_OK : fault(ERR_IO, "path of %s is too long", name);
+}
+
+static int read_holder(int fd)
+{
+    char text[24];
+    ssize_t size = pread(fd, text, sizeof text - 1, 0);
+    if (size <= 0)
+        return 0;
+    text[size] = '\0';
+    return (int)strtol(text, NULL, 10);
+}
+
+static enum err write_holder(int fd)
+{
+    char text[24];
+    int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)size, 0) != size)
+        return fault(ERR_IO, "writing the lock file: %s", strerror(errno));
+    return ERR_OK;
+}
+
+/* flock(2) goes with the open file: the kernel lets go of it however the process ends. */
+static enum err take_lock(struct storage *storage, int *holder_pid)
+{
+    char path[PATH_MAX];
+    TRY(path_in(storage, "lock", path));
+    storage->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (storage->lock_fd < 0)
+        return fault(ERR_IO, "open %s: %s", path, strerror(errno));
+    if (flock(storage->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return write_holder(storage->lock_fd);
+    if (errno != EWOULDBLOCK)
+        return fault(ERR_IO, "flock %s: %s", path, strerror(errno));
+    if (holder_pid)
+        *holder_pid = read_holder(storage->lock_fd);
+    return ERR_BUSY;
+}
+
+/* Projects. */
+
+static struct project *find_project(const struct storage *storage, struct slice name)
+{
+    struct map_node *node = map_first(&storage->projects, map_hash(name));
+    for (; node; node = map_next(node)) {
+        struct project *project = CONTAINER_OF(node, struct project, by_name);
+        if (slice_equal(buf_slice(&project->name), name))
+            return project;
+    }
+    return NULL;
+}
+
+static struct project *project_free(struct project *project)
+{
+    buf_deinit(&project->name);
+    free(project);
+    return NULL;
+}
+
+static enum err add_project(struct storage *storage, uint32_t number, struct slice name)
+{
+    struct project *project = calloc(1, sizeof *project);
+    if (!project)
+        return fault(ERR_NOMEM, "project");
+    project->number = number;
+    buf_init(&project->name, name.size);
+    enum err err = buf_append(&project->name, name);
+    if (err == ERR_OK)
+        err = map_insert(&storage->projects, &project->by_name, map_hash(name));
+    if (err != ERR_OK) {
+        project_free(project);
+        return err;
+    }
+    if (number > storage->last_project)
+        storage->last_project = number;
+    return ERR_OK;
+}
+
+/* For the store's walk and for replay: what is known already is not news. */
+static enum err know_project(void *context, uint32_t number, struct slice name)
+{
+    struct storage *storage = context;
+    if (find_project(storage, name))
+        return ERR_OK;
+    return add_project(storage, number, name);
+}
+
+enum err storage_project(struct storage *storage, struct slice name, uint32_t *out)
+{
+    if (name.size == 0 || name.size > PROJECT_NAME_BYTES_MAX)
+        return ERR_LIMIT;
+    const struct project *project = find_project(storage, name);
+    if (!project) {
+        TRY(add_project(storage, storage->last_project + 1, name));
+        project = find_project(storage, name);
+    }
+    *out = project->number;
+    return ERR_OK;
+}
+
+/* What the journal calls. */
+
+static void wake(struct storage *storage, int64_t at_ns)
+{
+    const struct storage_host *host = storage->config.host;
+    if (at_ns >= storage->wake_ns)
+        return;
+    storage->wake_ns = at_ns;
+    host->wake_at(host->context, at_ns);
+}
+
+static void on_journal_wake(void *context, int64_t at_ns)
+{
+    struct storage *storage = context;
+    storage->journal_wake_ns = at_ns;
+    if (!storage->is_ticking)
+        wake(storage, at_ns);
+}
+
+static void on_committed(void *context, uint64_t durable_lsn)
+{
+    struct storage *storage = context;
+    struct ledger *ledger = &storage->tails.ledger;
+    struct ledger_entry entry;
+    ledger_committed(ledger, durable_lsn);
+    while (ledger_pop(ledger, &entry)) {
+        if (entry.kind == LEDGER_DELETE)
+            shipper_deletion_durable(&storage->shipper, entry.owner);
+        else
+            tail_durable(entry.owner, entry.kind);
+    }
+    storage->tails.share_bytes = BULK_SHARE_BYTES;
+}
+
+static void on_stuck(void *context, enum err err)
+{
+    struct storage *storage = context;
+    storage->stuck = err;
+}
+
+static int64_t host_now(void *context)
+{
+    const struct storage *storage = context;
+    return storage->config.host->now_ns(storage->config.host->context);
+}
+
+/* Opening. */
+
+static enum err open_store(struct storage *storage)
+{
+    char path[PATH_MAX];
+    uint32_t epoch;
+    TRY(path_in(storage, "store.lmdb", path));
+    TRY(store_open(path, false, storage->config.zstd_level, &storage->store));
+    TRY(store_project_walk(storage->store, know_project, storage));
+    TRY(store_next_epoch(storage->store, &epoch));
+    storage->next_number = (uint64_t)epoch << 32;
+    return ERR_OK;
+}
+
+static enum err on_replay(void *context, const struct record *record, uint64_t lsn)
+{
+    struct storage *storage = context;
+    return replay_record(&storage->replay, record, lsn);
+}
+
+static enum err open_journal(struct storage *storage, struct journal_recovery *found)
+{
+    const struct storage_config *config = &storage->config;
+    struct journal_config journal = {.disk = config->disk,
+        .path = config->path,
+        .segment_bytes = config->segment_bytes,
+        .segment_count = config->segment_count,
+        .commit_spacing_ns = config->commit_spacing_ns,
+        .committed = on_committed,
+        .stuck = on_stuck,
+        .wake_at = on_journal_wake,
+        .now_ns = host_now,
+        .context = storage};
+    uint64_t absorbed_lsn = store_absorbed_lsn(storage->store);
+    store_uuid(storage->store, journal.store_uuid);
+    ledger_init(&storage->tails.ledger, absorbed_lsn);
+    TRY(journal_open(&journal, absorbed_lsn, on_replay, found, &storage->journal));
+    ledger_start(&storage->tails.ledger, storage->journal, found->last_lsn);
+    if (config->committed)
+        journal_observe(storage->journal, config->committed, config->context);
+    return ERR_OK;
+}
+
+static enum err start_threads(struct storage *storage)
+{
+    const struct storage_config *config = &storage->config;
+    struct archive_config archive = {.store = storage->store,
+        .journal = storage->journal,
+        .host = config->host,
+        .retention_step_ns = config->retention_step_ns,
+        .tombstone_ttl_s = config->tombstone_ttl_s};
+    TRY(archiver_start(&archive, &storage->archiver));
+    shipper_start(&storage->shipper, storage->archiver, storage->journal);
+    return query_readers_start(storage->store, config->host, config->zstd_level, &storage->readers);
+}
+
+static enum err open_all(struct storage *storage, int *holder_pid, struct storage_report *report)
+{
+    storage->replay = (struct replay){.tails = &storage->tails,
+        .shipper = &storage->shipper,
+        .project = know_project,
+        .context = storage};
+    TRY(make_directory(storage));
+    TRY(take_lock(storage, holder_pid));
+    TRY(open_store(storage));
+    TRY(open_journal(storage, &report->journal));
+    TRY(start_threads(storage));
+    replay_finish(&storage->replay);
+    report->live_streams = storage->replay.live_streams;
+    return ERR_OK;
+}
+
+/* The callback may write, and so move tails within the list: it is walked in a copy. */
+static void tell_recovered(struct storage *storage, void (*recovered)(void *, struct tail *))
+{
+    struct list todo;
+    list_init(&todo);
+    list_move(&todo, &storage->tails.live);
+    while (!list_is_empty(&todo)) {
+        struct tail *tail = CONTAINER_OF(todo.next, struct tail, live);
+        list_unlink(&tail->live);
+        list_append(&storage->tails.live, &tail->live);
+        recovered(storage->config.context, tail);
+    }
+}
+
+static struct storage *storage_new(const struct storage_config *config)
+{
+    struct storage *storage = calloc(1, sizeof *storage);
+    if (!storage)
+        return NULL;
+    storage->config = *config;
+    storage->lock_fd = -1;
+    storage->wake_ns = storage->journal_wake_ns = INT64_MAX;
+    storage->forward_bytes = config->segment_bytes * config->segment_count / FORWARD_RING_DIVISOR;
+    tails_init(&storage->tails, config->host, config->is_memory);
+    shipper_init(&storage->shipper, &storage->tails, config->archive_after_ns);
+    map_init(&storage->projects);
+    return storage;
+}
+
+enum err storage_open(const struct storage_config *config,
+    void (*recovered)(void *context, struct tail *tail), struct storage_report *report,
+    int *holder_pid, struct storage **out)
+{
+    const struct storage_host *host = config->host;
+    int64_t began_ns = host->now_ns(host->context);
+    struct storage_report found = {0};
+    struct storage *storage = storage_new(config);
+    if (!storage)
+        return fault(ERR_NOMEM, "storage");
+    enum err err = open_all(storage, holder_pid, &found);
+    if (err != ERR_OK) {
+        storage_close(storage);
+        return err;
+    }
+    found.duration_ns = host->now_ns(host->context) - began_ns;
+    if (report)
+        *report = found;
+    *out = storage;
+    if (recovered)
+        tell_recovered(storage, recovered);
+    wake(storage, host_now(storage));
+    return ERR_OK;
+}
+
+static void free_projects(struct storage *storage)
+{
+    struct map_node *next;
+    for (struct map_node *node = map_walk(&storage->projects, NULL); node; node = next) {
+        next = map_walk(&storage->projects, node);
+        project_free(CONTAINER_OF(node, struct project, by_name));
+    }
+    map_deinit(&storage->projects);
+}
+
+struct storage *storage_close(struct storage *storage)
+{
+    if (storage)
+        storage->journal = journal_close(storage->journal);
+    return storage_abandon(storage);
+}
+
+struct storage *storage_abandon(struct storage *storage)
+{
+    if (!storage)
+        return NULL;
+    ASSERT(!storage->is_ticking);
+    query_readers_stop(storage->readers);
+    if (storage->archiver)
+        archiver_stop(storage->archiver);
+    journal_abandon(storage->journal);
+    shipper_deinit(&storage->shipper);
+    tails_deinit(&storage->tails);
+    free_projects(storage);
+    if (storage->store)
+        store_close(storage->store);
+    if (storage->lock_fd >= 0)
+        (void)close(storage->lock_fd);
+    free(storage);
+    return NULL;
+}
+
+/* The tick. */
+
+/* The list is taken as it is now: what changes meanwhile is told in the next tick. */
+static void tell_changed(struct storage *storage)
+{
+    struct list changed;
+    list_init(&changed);
+    list_move(&changed, &storage->tails.changed);
+    while (!list_is_empty(&changed)) {
+        struct tail *tail = CONTAINER_OF(list_pop(&changed), struct tail, changed);
+        if (storage->config.changed)
+            storage->config.changed(storage->config.context, tail);
+    }
+}
+
+static void tell_gone(struct storage *storage)
+{
+    struct list *node;
+    while ((node = list_pop(&storage->tails.leaving))) {
+        struct tail *tail = CONTAINER_OF(node, struct tail, ship);
+        if (storage->config.gone)
+            storage->config.gone(storage->config.context, tail);
+        tail_free(tail);
+    }
+}
+
+/* Live streams' rows are journalled again before they keep too much of the ring from reuse. */
+static void forward_rows(struct storage *storage)
+{
+    struct tails *tails = &storage->tails;
+    for (int i = 0; i < FORWARD_ROWS_MAX && !list_is_empty(&tails->live); i++) {
+        struct tail *tail = CONTAINER_OF(tails->live.next, struct tail, live);
+        if (tails->commit_bytes - tail->row_position < storage->forward_bytes)
+            return;
+        if (tail_forward(tail) != ERR_OK)
+            return;
+    }
+}
+
+static bool is_behind(const struct storage *storage)
+{
+    return storage->shipper.flight_bytes > ARCHIVE_BACKLOG_BYTES_MAX;
+}
+
+static void apply_pressure(struct storage *storage, const struct journal_status *journal)
+{
+    uint64_t limit =
+        storage->is_paused ? JOURNAL_BACKLOG_RESUME_BYTES : JOURNAL_BACKLOG_PAUSE_BYTES;
+    bool is_paused = journal->backlog_bytes + storage->tails.queued_event_bytes > limit ||
+                     journal->used_percent >= JOURNAL_PAUSE_PERCENT || is_behind(storage);
+    if (is_paused == storage->is_paused)
+        return;
+    storage->is_paused = is_paused;
+    if (storage->config.pause)
+        storage->config.pause(storage->config.context, is_paused);
+}
+
+static void tell_stuck(struct storage *storage)
+{
+    if (storage->stuck == ERR_OK || storage->is_stuck_told)
+        return;
+    storage->is_stuck_told = true;
+    if (storage->config.stuck)
+        storage->config.stuck(storage->config.context, storage->stuck);
+}
+
+static void ask_to_be_woken(struct storage *storage)
+{
+    const struct tails *tails = &storage->tails;
+    int64_t now_ns = host_now(storage);
+    int64_t ship_ns = shipper_wake_ns(&storage->shipper);
+    bool has_news = !list_is_empty(&tails->changed) || !list_is_empty(&tails->leaving);
+    if (ship_ns <= now_ns)
+        ship_ns = now_ns + SHIP_ENDED_INTERVAL_NS; /* it could not be done just now */
+    if (has_news)
+        wake(storage, now_ns);
+    wake(storage, ship_ns < storage->journal_wake_ns ? ship_ns : storage->journal_wake_ns);
+}
+
+void storage_tick(struct storage *storage)
+{
+    ASSERT(!storage->is_ticking);
+    struct tails *tails = &storage->tails;
+    int64_t now_ns = host_now(storage);
+    struct journal_status journal;
+    storage->is_ticking = true;
+    if (storage->wake_ns <= now_ns)
+        storage->wake_ns = INT64_MAX;
+    if (storage->journal_wake_ns <= now_ns)
+        storage->journal_wake_ns = INT64_MAX;
+    tell_changed(storage);
+    tell_gone(storage);
+    journal_status(storage->journal, &journal);
+    tails->commit_bytes = journal.commit_bytes;
+    forward_rows(storage);
+    tails_write(tails);
+    journal_tick(storage->journal);
+    shipper_tick(&storage->shipper, now_ns);
+    journal_status(storage->journal, &journal);
+    apply_pressure(storage, &journal);
+    tell_stuck(storage);
+    ask_to_be_woken(storage);
+    storage->is_ticking = false;
+}
+
+void storage_drain(struct storage *storage)
+{
+    storage->shipper.is_draining = true;
+    wake(storage, host_now(storage));
+}
+
+bool storage_is_drained(const struct storage *storage)
+{
+    const struct tails *tails = &storage->tails;
+    return journal_is_idle(storage->journal) && list_is_empty(&tails->writing) &&
+           list_is_empty(&tails->changed) && shipper_is_idle(&storage->shipper);
+}
+
+/* New work, deletes, queries. */
+
+enum err storage_admits(const struct storage *storage)
+{
+    struct journal_status journal;
+    struct archive_status archive;
+    journal_status(storage->journal, &journal);
+    archive_status(storage->archiver, &archive);
+    bool is_stopped = storage->stuck != ERR_OK || journal.is_stuck || archive.is_stopped ||
+                      storage->shipper.failure != ERR_OK;
+    bool is_full = archive.is_full || journal.used_percent >= JOURNAL_REFUSE_PERCENT ||
+                   storage->tails.queued_bytes > WRITE_QUEUE_BYTES_MAX;
+    return is_stopped || is_full || is_behind(storage) ? ERR_FULL : ERR_OK;
+}
+
+enum err storage_create(
+    struct storage *storage, struct row *row, struct slice request_body, struct tail **out)
+{
+    row->number = storage->next_number;
+    TRY(tail_create(&storage->tails, row, request_body, out));
+    storage->next_number++;
+    ASSERT((storage->next_number & UINT32_MAX) != 0); /* four billion streams between two starts */
+    return ERR_OK;
+}
+
+enum err storage_delete(struct storage *storage, uint32_t project, const struct id *id,
+    uint64_t number, struct slice reason)
+{
+    const struct storage_host *host = storage->config.host;
+    const struct tail *tail = tails_find(&storage->tails, number);
+    struct deletion *deletion;
+    if (tail && stream_state_is_live(tail_row(tail)->state))
+        return ERR_BUSY;
+    TRY(deletion_new(project, id, number, reason, &deletion));
+    enum err err = deletion_journal(deletion, &storage->tails.ledger, host->wall_ns(host->context));
+    if (err != ERR_OK) {
+        deletion_free(deletion);
+        return err;
+    }
+    shipper_delete(&storage->shipper, deletion, false);
+    return ERR_OK;
+}
+
+enum err storage_query(struct storage *storage, struct storage_query *query)
+{
+    query->storage = storage;
+    return query_submit(storage->readers, query);
+}
+
+void storage_status(const struct storage *storage, struct storage_status *out)
+{
+    *out = (struct storage_status){.tails = storage->tails.by_number.count,
+        .tail_bytes = storage->tails.block_bytes,
+        .queued_bytes = storage->tails.queued_bytes,
+        .queries_waiting = query_waiting(storage->readers),
+        .is_paused = storage->is_paused};
+    journal_status(storage->journal, &out->journal);
+    archive_status(storage->archiver, &out->archive);
+    store_size(storage->store, &out->store);
+}

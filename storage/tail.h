@@ -1,0 +1,168 @@
+/* tail — a stream's memory: its row versions, its blocks, and how far each has come on its way to disk.
+ *
+ *     given ≥ journalled ≥ durable ≥ shipped ≥ archived      (events, counted from the stream's start)
+ *
+ *     blocks   | dropped… | shipped, not acknowledged | sealed | open |
+ *                          ▲ block_first               ▲ + shipped_blocks
+ *
+ * What is given goes to the journal at once when it is small and nothing of the tail waits; else it
+ * waits in the tail's own blocks, in order, for its share of the journal (tails_write). Visible is
+ * what is durable, or (is_memory) what is given.
+ *
+ * Internal to storage/: shared by tail.c (writing and reading), ship.c (to the archiver) and replay.c
+ * (from the journal); the rest of the program sees storage.h.
+ *
+ *   thread  the loop's; sealed blocks are read by the archiver                                   */
+#ifndef TOKENLOG_STORAGE_TAIL_H
+#define TOKENLOG_STORAGE_TAIL_H
+
+#include "protocol/base/map.h"
+#include "storage/ledger.h"
+#include "storage/storage.h"
+
+enum {
+    /* Of an EVENT record, beside RECORD_LAST: it begins its event. What came of an event before a
+     * crash cut it short is so told from the event that took its number afterwards. */
+    TAIL_RECORD_FIRST = 2,
+};
+
+/* The tails of one storage, and what they share. */
+struct tails {
+    struct ledger ledger;
+    const struct storage_host *host;
+    bool is_memory;
+    struct map by_number;
+    struct list changed; /* to be told so */
+    struct list writing; /* something waits for its share of the journal */
+    struct list aging;   /* something is unshipped; oldest first */
+    struct list ready;   /* something is to be shipped now */
+    struct list live; /* those whose row must stay in the journal, by the position of that record */
+    struct list leaving;   /* all archived */
+    uint64_t commit_bytes; /* the journal's position: bytes written, as of the last tick */
+    uint64_t block_bytes;  /* memory of all blocks */
+    uint64_t queued_bytes; /* events and bodies not journalled yet */
+    uint64_t queued_event_bytes;
+    uint64_t ready_bytes; /* since the last shipment */
+    bool is_ended_ready;  /* some tail in `ready` has ended */
+    size_t share_bytes;   /* of the journal, left until the next commit */
+};
+
+struct row_version {
+    struct list node;
+    struct buf bytes; /* encoded */
+    struct row row;   /* decoded; slices point into `bytes` */
+    uint64_t hold;
+    bool is_journalled, is_shipped;
+};
+
+struct tail_block {
+    struct block *block;
+    uint64_t hold; /* of its first frame's record; 0 before that is journalled, and once shipped */
+};
+
+enum tail_place {
+    TAIL_CLEAN,
+    TAIL_AGING,
+    TAIL_READY,
+    TAIL_LEAVING
+}; /* which list tail->ship is in */
+
+struct tail {
+    struct tails *tails;
+    struct map_node by_number;
+    struct list changed, writing, ship, live;
+    enum tail_place place;
+    int64_t aging_since_ns; /* monotonic */
+    void *owner;
+    uint64_t number;
+    uint32_t project;
+    struct id id;
+
+    struct list versions; /* of the row: the durable one, if any, and those after it */
+    struct row_version *durable;
+    uint64_t row_position; /* tails->commit_bytes when the row was last journalled */
+    uint64_t forward_hold; /* of a forwarded row on its way */
+
+    uint64_t events, bytes; /* given; whole events */
+    int64_t last_event_ns;
+    uint64_t journalled_events, durable_events;
+    uint64_t shipped_events, shipped_bytes;
+
+    struct tail_block *blocks; /* a queue in an array */
+    size_t block_first, block_count, block_capacity;
+    size_t shipped_blocks; /* of block_count */
+    bool is_open;          /* the last block is appended to */
+    uint32_t next_capacity;
+    size_t queued_frames; /* not journalled; the first of them is… */
+    size_t write_block;   /* …in this block after block_first… */
+    uint32_t write_frame; /* …this frame */
+
+    struct list body;       /* of archive_item, by offset: durable, journalled, queued */
+    struct list *body_next; /* first queued; &body if none */
+    size_t body_durable;
+    uint64_t body_hold;
+    struct list asides; /* of archive_item: durable, journalled */
+    size_t asides_durable;
+    uint64_t asides_hold;
+
+    uint32_t flights;     /* shipments that carry something of it */
+    uint32_t block_items; /* shipped so far: whether a merge is worth it */
+    uint32_t
+        partial_parts; /* replay: trailing blocks of an event whose last part is not there yet */
+    uint64_t partial_bytes;
+    bool is_finished; /* ended, and all has been shipped */
+    bool is_broken;   /* replay: records are missing */
+};
+
+void tails_init(struct tails *tails, const struct storage_host *host, bool is_memory);
+void tails_deinit(struct tails *tails); /* frees every tail */
+struct tail *tails_find(const struct tails *tails, uint64_t number);
+/* tails_add — an empty tail. faults ERR_NOMEM.  tail_free — unlinks it from everything. */
+enum err tails_add(struct tails *tails, uint64_t number, struct tail **out) NODISCARD;
+struct tail *tail_free(struct tail *tail);
+/* tails_write — journal what waits, one record a tail in turn, as far as the share goes. */
+void tails_write(struct tails *tails);
+/* tail_create — a new stream's first row and body. Answers as storage_create. */
+enum err tail_create(
+    struct tails *tails, const struct row *row, struct slice body, struct tail **out) NODISCARD;
+/* tail_durable — a record of it, of this kind, is durable. */
+void tail_durable(struct tail *tail, enum ledger_kind kind);
+/* tail_forward — journal the row again, so that it lies in a young stretch.
+ *   answers ERR_AGAIN not now · ERR_FULL */
+enum err tail_forward(struct tail *tail) NODISCARD;
+void tail_set_changed(struct tail *tail);
+bool tail_has_queue(const struct tail *tail); /* events or row versions wait for the journal */
+void tail_drop_queued_body(struct tail *tail);
+
+/* Blocks. tail_room — the open block takes `size` more bytes (a new one if it must).
+ * tail_put — append to it one frame, the whole of or the last part of event number `events`.
+ * tail_add_part — a new, sealed block of one part of that event. tail_drop_blocks — from the end.
+ * tail_drop_acknowledged — the first `count`, from the front. */
+enum err tail_room(struct tail *tail, size_t size) NODISCARD;
+void tail_put(struct tail *tail, struct slice bytes, int64_t time_ns);
+enum err tail_add_part(struct tail *tail, uint32_t part, uint64_t offset, struct slice bytes,
+    int64_t time_ns, bool is_last) NODISCARD;
+void tail_drop_blocks(struct tail *tail, size_t count);
+void tail_drop_acknowledged(struct tail *tail, size_t count);
+struct tail_block *tail_block_at(const struct tail *tail, size_t index); /* after block_first */
+void tail_seal(struct tail *tail); /* the open block takes no more */
+
+/* Row versions. row_version_new — a copy of `row`, encoded and decoded.
+ * tail_set_durable — `version` is durable: older ones go. tail_newest — NULL before the first. */
+enum err row_version_new(const struct row *row, struct row_version **out) NODISCARD;
+struct row_version *row_version_free(struct row_version *version);
+void tail_set_durable(struct tail *tail, struct row_version *version);
+struct row_version *tail_newest(const struct tail *tail);
+
+/* Shipping. tail_touch — something of it is unshipped: it ages. tail_make_ready — to be shipped now.
+ * tail_check_ready — if what became durable is worth it. */
+void tail_touch(struct tail *tail);
+void tail_make_ready(struct tail *tail);
+void tail_check_ready(struct tail *tail);
+void tail_set_place(struct tail *tail, enum tail_place place);
+bool tail_has_unshipped(const struct tail *tail);
+bool tail_is_ended_durably(const struct tail *tail); /* in the journal, whatever is_memory says */
+/* tail_block_is_shippable — sealed, and all its events are durable, to their last part. */
+bool tail_block_is_shippable(const struct tail *tail, size_t index);
+
+#endif
