@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "protocol/base/list.h"
-#include "protocol/base/own.h"
 #include "tests/sim/random.h"
 
 struct sim_file {
@@ -50,7 +49,8 @@ struct sim_pending {
     size_t size;
     uint8_t *bytes;
     uint8_t *replaced;        /* NULL while in flight */
-    struct disk_write *write; /* NULL when done */
+    struct disk_write *write; /* NULL when done, or when nobody waits for it any more */
+    bool is_orphan;           /* in flight, of a process that has ended */
 };
 
 struct sim_failure {
@@ -77,7 +77,6 @@ static void *must(void *pointer)
     return pointer;
 }
 
-/* hold — `CLEANUP(let_go) pthread_mutex_t *held = hold(sim);` */
 static pthread_mutex_t *hold(struct sim_disk *sim)
 {
     ASSERT(pthread_mutex_lock(&sim->lock) == 0);
@@ -88,6 +87,9 @@ static void let_go(pthread_mutex_t **held)
 {
     ASSERT(pthread_mutex_unlock(*held) == 0);
 }
+
+/* HOLD — the lock, until the end of the block. */
+#define HOLD(sim) __attribute__((cleanup(let_go), unused)) pthread_mutex_t *held_ = hold(sim)
 
 static struct sim_disk *sim_of(struct disk *disk)
 {
@@ -218,6 +220,7 @@ static void happen(struct sim_disk *sim, struct sim_pending *pending)
         pending->replaced = copy_of(at, pending->size);
     memcpy(at, pending->bytes, pending->size);
     pending->write = NULL;
+    pending->is_orphan = false;
     if (!sim->is_sync_ignored)
         free_pending(pending);
 }
@@ -262,7 +265,7 @@ static enum err failure(struct sim_disk *sim, enum sim_operation operation)
 static enum err sim_open(struct disk *disk, const char *path, uint64_t size, struct disk_file **out)
 {
     struct sim_disk *sim = sim_of(disk);
-    CLEANUP(let_go) pthread_mutex_t *held = hold(sim);
+    HOLD(sim);
     struct sim_name *name = find_name(&sim->names, path);
     if (!name && size == 0)
         return ERR_NOTFOUND;
@@ -287,7 +290,7 @@ static void sim_close(struct disk_file *file)
 {
     if (!file)
         return;
-    CLEANUP(let_go) pthread_mutex_t *held = hold(file->disk);
+    HOLD(file->disk);
     list_unlink(&file->node);
     free(file);
 }
@@ -306,7 +309,7 @@ static enum err sim_size(struct disk_file *file, uint64_t *out)
 
 static enum err sim_read(struct disk_file *file, uint64_t offset, void *out, size_t size)
 {
-    CLEANUP(let_go) pthread_mutex_t *held = hold(file->disk);
+    HOLD(file->disk);
     TRY(check_alive(file));
     TRY(failure(file->disk, SIM_READ));
     ASSERT(offset % DISK_ALIGN == 0 && size % DISK_ALIGN == 0);
@@ -321,7 +324,7 @@ static enum err sim_read(struct disk_file *file, uint64_t offset, void *out, siz
 
 static enum err sim_prefill(struct disk_file *file, uint64_t size)
 {
-    CLEANUP(let_go) pthread_mutex_t *held = hold(file->disk);
+    HOLD(file->disk);
     TRY(check_alive(file));
     TRY(failure(file->disk, SIM_PREFILL));
     ASSERT(size <= file->file->size);
@@ -332,7 +335,7 @@ static enum err sim_prefill(struct disk_file *file, uint64_t size)
 static enum err sim_write_now(struct disk_file *file, uint64_t offset, struct slice bytes)
 {
     struct sim_disk *sim = file->disk;
-    CLEANUP(let_go) pthread_mutex_t *held = hold(sim);
+    HOLD(sim);
     TRY(check_alive(file));
     struct sim_pending *pending = add_pending(sim, file->file, offset, bytes);
     enum err err = failure(sim, SIM_WRITE);
@@ -347,7 +350,7 @@ static enum err sim_write_now(struct disk_file *file, uint64_t offset, struct sl
 
 static void sim_write_durable(struct disk *disk, struct disk_write *write)
 {
-    CLEANUP(let_go) pthread_mutex_t *held = hold(sim_of(disk));
+    HOLD(sim_of(disk));
     ASSERT(write->file->file);
     add_pending(sim_of(disk), write->file->file, write->offset, write->bytes)->write = write;
 }
@@ -362,7 +365,7 @@ static enum err sim_sync_directory(struct disk *disk, const char *path)
 {
     (void)path; /* there is one */
     struct sim_disk *sim = sim_of(disk);
-    CLEANUP(let_go) pthread_mutex_t *held = hold(sim);
+    HOLD(sim);
     TRY(failure(sim, SIM_SYNC_DIRECTORY));
     settle_names(sim, UINT64_MAX);
     return ERR_OK;
@@ -371,7 +374,7 @@ static enum err sim_sync_directory(struct disk *disk, const char *path)
 static enum err sim_remove(struct disk *disk, const char *path)
 {
     struct sim_disk *sim = sim_of(disk);
-    CLEANUP(let_go) pthread_mutex_t *held = hold(sim);
+    HOLD(sim);
     if (!find_name(&sim->names, path))
         return ERR_NOTFOUND;
     change_name(sim, path, NULL, false);
@@ -381,7 +384,7 @@ static enum err sim_remove(struct disk *disk, const char *path)
 static enum err sim_rename(struct disk *disk, const char *from, const char *to)
 {
     struct sim_disk *sim = sim_of(disk);
-    CLEANUP(let_go) pthread_mutex_t *held = hold(sim);
+    HOLD(sim);
     struct sim_name *name = find_name(&sim->names, from);
     if (!name)
         return fault(ERR_IO, "rename of nothing");
@@ -429,7 +432,7 @@ size_t sim_disk_in_flight(const struct disk *disk)
 /* perform — the oldest write in flight; NULL: there is none. */
 static struct disk_write *perform(struct sim_disk *sim, enum err *err)
 {
-    CLEANUP(let_go) pthread_mutex_t *held = hold(sim);
+    HOLD(sim);
     struct sim_pending *pending = oldest_in_flight(sim);
     if (!pending)
         return NULL;
@@ -513,6 +516,27 @@ void sim_disk_power_cut_keeping(struct disk *disk, uint64_t sectors)
     forget_pending(sim);
     forget_process(sim);
     settle_names(sim, UINT64_MAX);
+}
+
+void sim_disk_orphan(struct disk *disk)
+{
+    struct sim_disk *sim = sim_of(disk);
+    LIST_FOREACH (node, &sim->pending) {
+        struct sim_pending *pending = CONTAINER_OF(node, struct sim_pending, node);
+        pending->is_orphan = pending->is_orphan || pending->write;
+        pending->write = NULL;
+    }
+    forget_process(sim);
+}
+
+void sim_disk_land(struct disk *disk)
+{
+    struct sim_disk *sim = sim_of(disk);
+    LIST_FOREACH_SAFE (node, &sim->pending) {
+        struct sim_pending *pending = CONTAINER_OF(node, struct sim_pending, node);
+        if (pending->is_orphan)
+            happen(sim, pending);
+    }
 }
 
 void sim_disk_kill(struct disk *disk)

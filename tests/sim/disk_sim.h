@@ -46,6 +46,10 @@ void sim_disk_power_cut(struct disk *disk);
 void sim_disk_power_cut_keeping(struct disk *disk, uint64_t sectors);
 /* sim_disk_kill — the process ends, the system goes on. */
 void sim_disk_kill(struct disk *disk);
+/* sim_disk_orphan — the process ends, and its writes in flight are still on their way: they happen
+ * at sim_disk_land, when the next process has long read the disk. */
+void sim_disk_orphan(struct disk *disk);
+void sim_disk_land(struct disk *disk);
 /* Sectors in flight. */
 size_t sim_disk_sectors_in_flight(const struct disk *disk);
 
