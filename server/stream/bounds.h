@@ -1,0 +1,14 @@
+/* bounds — the limits of streams in memory, with unit and reason. */
+#ifndef TOKENLOG_SERVER_STREAM_BOUNDS_H
+#define TOKENLOG_SERVER_STREAM_BOUNDS_H
+
+enum {
+    EVENT_BYTES_MAX = 64 * 1024 * 1024, /* one provider frame: an image as base64 is 20–30 MB */
+    BODY_KEPT_BYTES_MAX = 1024 * 1024,  /* of a non-streamed body, kept to read its usage */
+    HEAD_KEPT_BYTES_MAX = 8 * 1024,     /* of a provider's response head, kept in the row */
+    PRODUCER_LINGER_MS = 5000, /* after the terminator, for the transfer to end by itself */
+    PRODUCER_HEADERS_MAX = 64, /* header fields sent to a provider */
+    CLAIM_WAITERS_MAX = 10000, /* requests with one key that wait for one look-up */
+};
+
+#endif

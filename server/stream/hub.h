@@ -1,0 +1,116 @@
+/* hub — the streams that somebody here has to do with: those being written, those not yet wholly archived, and
+ * finished ones that have a reader. Finds them by ID and by the caller's key, elects the one producer of a key, and
+ * wakes readers when the watermark rises.
+ *
+ *   storage ── changed(tail) ─▶ stream ── wake ─▶ readers, producer
+ *           ── gone(tail) ────▶ the stream goes on from its stored row, for as long as it is referenced
+ *
+ * Election: a (project, key) has at most one *claim* under way. The first request with a key asks the store; those that come
+ * meanwhile wait in line; then each in turn is told what it finds: FREE (it may create the stream, which the next in line then finds),
+ * or the stream. The map is asked before the store, and a stream leaves the map only once the store has it: so nothing falls between.
+ *
+ *   thread  loop                                                                                                     */
+#ifndef TOKENLOG_SERVER_STREAM_HUB_H
+#define TOKENLOG_SERVER_STREAM_HUB_H
+
+#include "protocol/base/map.h"
+#include "server/io/loop.h"
+#include "server/observe/log.h"
+#include "server/observe/metrics.h"
+#include "server/policy/auth.h"
+#include "server/stream/bounds.h"
+#include "storage/storage.h"
+
+struct hub;
+struct stream;
+struct producer;
+
+struct hub_config {
+    struct loop *loop;
+    struct metrics *metrics;
+    struct log *log;
+    int64_t streams_max;
+    int64_t tail_bytes_max;
+};
+
+enum err hub_new(const struct hub_config *config, struct hub **out) NODISCARD;
+struct hub *hub_free(struct hub *hub);
+void hub_set_storage(
+    struct hub *hub, struct storage *storage); /* once it is open: its callbacks need the hub */
+
+/* storage's callbacks. hub_recovered takes up what is not archived yet, and ends what was live as interrupted. */
+void hub_changed(void *hub, struct tail *tail);
+void hub_gone(void *hub, struct tail *tail);
+void hub_recovered(void *hub, struct tail *tail);
+void hub_paused(void *hub, bool is_paused);
+
+/* hub_admits — whether a new stream may begin: ERR_LIMIT streams_max are live (429) · ERR_FULL storage has no room (503). */
+enum err hub_admits(const struct hub *hub) NODISCARD;
+uint64_t hub_live_count(const struct hub *hub);
+/* hub_interrupt_all — end every live stream (shutdown): interrupted, with this reason. */
+void hub_interrupt_all(struct hub *hub, const char *reason);
+
+/* hub_create — a new stream, accepted and being made durable; one reference for the caller. Answers and faults are storage_create's. */
+enum err hub_create(struct hub *hub, struct project *project, struct row *row, struct slice body,
+    struct stream **out) NODISCARD;
+
+/* hub_open — a stream by ID, from memory or the store. `done` may run before the call returns; `stream` is a reference that the callee owns.
+ *   answers (to done)  ERR_NOTFOUND unknown, or another project's · ERR_LIMIT too many queries wait · ERR_CANCELED
+ *   The owner keeps the lookup until `done`, which always comes. */
+struct hub_lookup {
+    struct hub *hub;
+    struct project *project;
+    struct slice key; /* of a claim; borrowed until done */
+    void (*done)(struct hub_lookup *lookup, enum err err, struct stream *stream);
+    void *owner;
+    struct storage_query query;
+    struct list node;
+};
+void hub_open(
+    struct hub *hub, struct project *project, const struct id *id, struct hub_lookup *lookup);
+/* hub_claim — the stream of a key: ERR_OK and the newest attempt, or ERR_NOTFOUND: the key is free, and if `done` creates the stream before it
+ * returns, all who wait in line find that one. Lookups are answered one at a time. */
+void hub_claim(
+    struct hub *hub, struct project *project, struct slice key, struct hub_lookup *lookup);
+
+/* A stream. References keep it; the last one gone and everything archived, it is freed. */
+struct stream *stream_ref(struct stream *stream);
+struct stream *stream_unref(struct stream *stream);
+const struct row *stream_row(
+    const struct stream *stream); /* newest, durable or not; until the next turn */
+struct tail *stream_tail(const struct stream *stream); /* NULL: wholly archived */
+struct project *stream_project(const struct stream *stream);
+struct hub *stream_hub(const struct stream *stream);
+/* stream_has_ended — its final row is visible. stream_head_is_visible — the response head may be shown: it and the first event, or the end, are durable. */
+bool stream_has_ended(const struct stream *stream);
+bool stream_head_is_visible(const struct stream *stream);
+bool stream_row_is_durable(const struct stream *stream);
+uint64_t stream_watermark(const struct stream *stream);
+/* stream_stop — an explicit stop, from any live state; false: it had ended. */
+bool stream_stop(struct stream *stream, const char *reason, const char *detail);
+/* stream_delete — of an ended stream. ERR_BUSY while live. */
+enum err stream_delete(struct stream *stream, const char *reason) NODISCARD;
+
+/* For producer.c: the stream's one writer. `changed` when the row or the watermark moved, `stop` when it is to end now, `paused` when storage's pressure changed. */
+struct stream_writer {
+    void (*changed)(struct producer *producer);
+    void (*stop)(
+        struct producer *producer, enum stream_state state, const char *reason, const char *detail);
+    void (*resumed)(struct producer *producer);
+};
+void stream_set_producer(
+    struct stream *stream, struct producer *producer, const struct stream_writer *writer);
+bool hub_is_paused(const struct hub *hub);
+
+/* For reader.c: the list of those who follow. stream_watch counts a watcher (an attached caller): on_disconnect starts when the last one goes. */
+struct stream_watcher {
+    struct list node;
+    void (*wake)(struct stream_watcher *watcher);
+    bool is_parked; /* wants a wake when something becomes visible */
+};
+void stream_watch(struct stream *stream, struct stream_watcher *watcher);
+void stream_unwatch(struct stream *stream, struct stream_watcher *watcher);
+struct storage *hub_storage(const struct hub *hub);
+struct loop *hub_loop(const struct hub *hub);
+
+#endif

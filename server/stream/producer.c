@@ -1,0 +1,517 @@
+/* producer — see producer.h.
+ *
+ * `pending` holds bytes of an event whose end has not come. When storage answers ERR_FULL, what could not be appended goes there too,
+ * `is_blocked` is set, and it is taken up again when storage's pressure falls or its next commit is done; until then the transfer is paused
+ * (data answers ERR_AGAIN, and libcurl brings the same bytes again). */
+#include "server/stream/producer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/base/own.h"
+#include "protocol/http/sse.h"
+
+struct producer {
+    struct producer_config config;
+    struct stream *stream;
+    const struct dialect *dialect;
+    struct upstream *upstream;
+    struct dialect_reading reading;
+    struct sse_splitter splitter, event_start; /* now, and at the start of the pending event */
+    struct buf pending;
+    struct buf body; /* of an opaque response: the first BODY_KEPT_BYTES_MAX */
+    struct buf url, request_body;
+    struct buf header_text;
+    const char *headers[PRODUCER_HEADERS_MAX + 1];
+    char ca_file[1024];
+    struct timer linger;
+    bool is_waiting; /* for the request record */
+    bool is_sse;
+    bool is_blocked;
+    bool is_throttled; /* the transfer is paused: resume it */
+    bool has_ended;    /* the final row was given to the tail */
+    bool is_complete;  /* the transfer ended well while blocked: the end is still to be recorded */
+    int status;
+    int64_t dispatched_ns, first_event_ns;
+};
+
+static const struct stream_writer writer;
+static void producer_process(struct producer *producer, struct slice bytes);
+static void producer_finish_transfer(struct producer *producer);
+
+static int64_t wall_ns(const struct producer *producer)
+{
+    return loop_wall_ns(hub_loop(stream_hub(producer->stream)));
+}
+
+static void producer_free(struct producer *producer)
+{
+    timer_cancel(hub_loop(stream_hub(producer->stream)), &producer->linger);
+    stream_unref(producer->stream);
+    buf_deinit(&producer->pending);
+    buf_deinit(&producer->body);
+    buf_deinit(&producer->url);
+    buf_deinit(&producer->request_body);
+    buf_deinit(&producer->header_text);
+    free(producer);
+}
+
+/* ── the end ────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The stream is through with us; the transfer may still be there, and then frees us when it ends. */
+static void producer_detach(struct producer *producer)
+{
+    producer->has_ended = true;
+    stream_set_producer(producer->stream, NULL, NULL);
+    struct loop *loop = hub_loop(stream_hub(producer->stream));
+    timer_set(loop, &producer->linger,
+        loop_now_ns(loop) + (producer->upstream ? PRODUCER_LINGER_MS * 1000000ll : 0));
+    if (producer->is_throttled) {
+        producer->is_throttled = false;
+        upstream_resume(producer->upstream);
+    }
+}
+
+static void linger_fired(struct timer *timer)
+{
+    struct producer *producer = CONTAINER_OF(timer, struct producer, linger);
+    if (producer->upstream)
+        upstream_cancel(producer->upstream); /* `ended` frees us */
+    else
+        producer_free(producer);
+}
+
+static void fill_row(const struct producer *producer, struct row *row)
+{
+    *row = *stream_row(producer->stream);
+    row->usage = producer->reading.usage;
+    row->finish_reason = slice_text(producer->reading.finish_reason);
+    row->dispatched_ns = producer->dispatched_ns;
+    row->first_event_ns = producer->first_event_ns;
+}
+
+/* producer_end — the last event, if any, and the final row, visible together or not at all. */
+static enum err producer_end(struct producer *producer, struct slice last_event,
+    enum stream_state state, const char *reason, const char *detail)
+{
+    struct row row;
+    fill_row(producer, &row);
+    row.state = state;
+    row.reason = slice_text(reason);
+    row.detail = slice_text(detail);
+    row.ended_ns = wall_ns(producer);
+    if (last_event.size && row.first_event_ns == 0)
+        row.first_event_ns = row.ended_ns;
+    TRY(tail_end(stream_tail(producer->stream), last_event, row.ended_ns, &row));
+    producer_detach(producer);
+    return ERR_OK;
+}
+
+/* An end that must be said even when the journal has no room: tried again with every commit. */
+static void producer_end_or_block(
+    struct producer *producer, enum stream_state state, const char *reason, const char *detail)
+{
+    if (producer->has_ended)
+        return;
+    enum err err = producer_end(producer, SLICE_NONE, state, reason, detail);
+    if (err)
+        LOG(producer->config.log, LOG_ERROR, "end_not_recorded",
+            LOG_ID("stream", &stream_row(producer->stream)->id), LOG_TEXT("error", err_name(err)));
+}
+
+static void writer_stop(
+    struct producer *producer, enum stream_state state, const char *reason, const char *detail)
+{
+    producer_end_or_block(producer, state, reason, detail);
+    if (producer->has_ended && producer->upstream)
+        upstream_cancel(producer->upstream);
+}
+
+/* ── events ─────────────────────────────────────────────────────────────────────────────────────── */
+
+static enum err append_event(struct producer *producer, struct slice event)
+{
+    int64_t time_ns = wall_ns(producer);
+    TRY(tail_append(stream_tail(producer->stream), event, time_ns));
+    if (producer->first_event_ns == 0)
+        producer->first_event_ns = time_ns;
+    return ERR_OK;
+}
+
+static enum err handle_event(struct producer *producer, struct slice event)
+{
+    struct dialect_reading before = producer->reading;
+    enum dialect_verdict verdict = producer->dialect->read_event(&producer->reading, event);
+    enum err err;
+    if (producer->reading.is_terminated)
+        err = producer_end(producer, event, STREAM_COMPLETED, NULL, NULL);
+    else if (verdict == DIALECT_ASIDE)
+        err = tail_aside(stream_tail(producer->stream), event, wall_ns(producer));
+    else
+        err = append_event(producer, event);
+    if (err)
+        producer->reading = before; /* it will be read again */
+    return err;
+}
+
+static void producer_fail(struct producer *producer, const char *reason, const char *detail)
+{
+    producer_end_or_block(producer, STREAM_FAILED, reason, detail);
+    if (producer->upstream)
+        upstream_cancel(producer->upstream);
+}
+
+/* Bytes that could not be appended wait in `pending`, to be split anew from the start of their first event. */
+static void producer_block(struct producer *producer, struct slice rest)
+{
+    producer->is_blocked = true;
+    producer->splitter = producer->event_start;
+    if (buf_append(&producer->pending, rest))
+        producer_fail(producer, "event_too_large", "the provider sent an event that is too large");
+}
+
+static enum err split_event(struct producer *producer, struct slice *bytes)
+{
+    size_t end;
+    enum err err = sse_split(&producer->splitter, *bytes, &end);
+    if (err) {
+        if (buf_append(&producer->pending, *bytes))
+            producer_fail(
+                producer, "event_too_large", "the provider sent an event that is too large");
+        return err;
+    }
+    struct slice event = slice_sub(*bytes, 0, end);
+    bool is_joined = producer->pending.size > 0;
+    if (is_joined && buf_append(&producer->pending, event)) {
+        producer_fail(producer, "event_too_large", "the provider sent an event that is too large");
+        return ERR_LIMIT;
+    }
+    err = handle_event(producer, is_joined ? buf_slice(&producer->pending) : event);
+    if (err) {
+        producer_block(producer, is_joined ? slice_sub(*bytes, end, bytes->size) : *bytes);
+        return err;
+    }
+    if (is_joined)
+        buf_deinit(&producer->pending), buf_init(&producer->pending, EVENT_BYTES_MAX);
+    producer->event_start = producer->splitter;
+    *bytes = slice_sub(*bytes, end, bytes->size);
+    return ERR_OK;
+}
+
+static void process_sse(struct producer *producer, struct slice bytes)
+{
+    while (bytes.size && !producer->has_ended)
+        if (split_event(producer, &bytes))
+            return;
+}
+
+static void process_opaque(struct producer *producer, struct slice bytes)
+{
+    while (bytes.size && !producer->has_ended) {
+        struct slice piece = slice_sub(bytes, 0, FRAGMENT_BYTES_MAX);
+        if (append_event(producer, piece)) {
+            producer_block(producer, bytes);
+            return;
+        }
+        if (producer->body.size + piece.size > BODY_KEPT_BYTES_MAX ||
+            buf_append(&producer->body, piece))
+            buf_clear(&producer->body),
+                producer->body.size_max = 0; /* too large to be read for usage */
+        bytes = slice_sub(bytes, piece.size, bytes.size);
+    }
+}
+
+static void producer_process(struct producer *producer, struct slice bytes)
+{
+    if (producer->is_sse)
+        process_sse(producer, bytes);
+    else
+        process_opaque(producer, bytes);
+}
+
+/* Storage may have room again. */
+static void producer_unblock(struct producer *producer)
+{
+    if (!producer->is_blocked || hub_is_paused(stream_hub(producer->stream)))
+        return;
+    producer->is_blocked = false;
+    CLEANUP(buf_deinit) struct buf held = producer->pending;
+    buf_init(&producer->pending, EVENT_BYTES_MAX);
+    producer_process(producer, buf_slice(&held));
+    if (producer->is_blocked || producer->has_ended)
+        return;
+    if (producer->is_complete)
+        producer_finish_transfer(producer);
+}
+
+static void producer_unthrottle(struct producer *producer)
+{
+    if (!producer->is_throttled || producer->is_blocked ||
+        hub_is_paused(stream_hub(producer->stream)))
+        return;
+    producer->is_throttled = false;
+    upstream_resume(producer->upstream);
+}
+
+static void writer_resumed(struct producer *producer)
+{
+    producer_unblock(producer);
+    if (!producer->has_ended)
+        producer_unthrottle(producer);
+}
+
+/* ── the transfer ───────────────────────────────────────────────────────────────────────────────── */
+
+/* Header fields to replay: those that may cross, in the provider's order. */
+static void keep_head(struct slice head, struct headers *all, struct buf *kept)
+{
+    while (head.size && all->count < HTTP_HEADER_COUNT_MAX) {
+        ptrdiff_t end = slice_find(head, SLICE("\r\n"));
+        struct slice line = end < 0 ? head : slice_sub(head, 0, (size_t)end);
+        head = end < 0 ? SLICE_NONE : slice_sub(head, (size_t)end + 2, head.size);
+        ptrdiff_t colon = slice_find_byte(line, ':');
+        if (colon <= 0)
+            continue;
+        all->items[all->count++] = (struct header){slice_sub(line, 0, (size_t)colon),
+            slice_trim(slice_sub(line, (size_t)colon + 1, line.size))};
+    }
+    for (size_t i = 0; i < all->count; i++) {
+        struct header field = all->items[i];
+        if (slice_equal_nocase(field.name, SLICE("content-type")) ||
+            !header_crosses_to_caller(field.name, all) || !header_is_clean(field))
+            continue;
+        if (kept->size + field.name.size + field.value.size + 4 > HEAD_KEPT_BYTES_MAX)
+            break;
+        if (buf_append(kept, field.name) || buf_append_text(kept, ": ") ||
+            buf_append(kept, field.value) || buf_append_text(kept, "\r\n"))
+            break;
+    }
+}
+
+static void upstream_head(void *context, int status, struct slice head)
+{
+    struct producer *producer = context;
+    if (producer->has_ended)
+        return;
+    struct headers all = {.count = 0};
+    CLEANUP(buf_deinit) struct buf kept;
+    buf_init(&kept, HEAD_KEPT_BYTES_MAX);
+    keep_head(head, &all, &kept);
+    struct slice type = headers_get(&all, "content-type");
+    uint64_t length;
+    bool has_length = slice_u64(headers_get(&all, "content-length"), &length) == ERR_OK;
+    producer->status = status;
+    producer->is_sse =
+        status < 400 && slice_equal_nocase(slice_sub(type, 0, 17), SLICE("text/event-stream"));
+    struct row row;
+    fill_row(producer, &row);
+    row.state = STREAM_STREAMING;
+    row.status = (uint32_t)status;
+    row.is_sse = producer->is_sse;
+    row.content_type = slice_sub(type, 0, 256);
+    row.content_length =
+        has_length && !producer->is_sse && length <= INT64_MAX ? (int64_t)length : -1;
+    row.head = buf_slice(&kept);
+    enum err err = tail_update(stream_tail(producer->stream), &row);
+    if (err)
+        producer_fail(producer, "storage_full", "the response could not be recorded");
+}
+
+static enum err upstream_data(void *context, struct slice bytes)
+{
+    struct producer *producer = context;
+    if (producer->has_ended)
+        return ERR_OK; /* after the terminator: nothing that anybody waits for */
+    if (producer->is_blocked || hub_is_paused(stream_hub(producer->stream))) {
+        producer->is_throttled = true;
+        return ERR_AGAIN;
+    }
+    producer_process(producer, bytes);
+    return ERR_OK;
+}
+
+static void finish_sse(struct producer *producer)
+{
+    struct slice residue = buf_slice(&producer->pending);
+    bool is_event = residue.size && (sse_split_end(&producer->splitter) ||
+                                        producer->dialect->is_terminator_residue(residue));
+    if (is_event) {
+        enum err err = handle_event(producer, residue);
+        if (producer->has_ended)
+            return;
+        if (err) {
+            producer_block(producer, SLICE_NONE);
+            return;
+        }
+    }
+    if (producer->reading.is_failed)
+        producer_fail(producer, "provider_error", producer->reading.error);
+    else if (producer->dialect->has_terminator)
+        producer_fail(producer, "upstream_truncated",
+            "the provider ended the response without the terminator of its format");
+    else
+        producer_end_or_block(producer, STREAM_COMPLETED, NULL, NULL);
+}
+
+/* The response ended as HTTP's framing says: what does that mean? */
+static void producer_finish_transfer(struct producer *producer)
+{
+    if (producer->is_sse) {
+        finish_sse(producer);
+        return;
+    }
+    producer->dialect->read_body(&producer->reading, buf_slice(&producer->body));
+    if (producer->status < 400)
+        producer_end_or_block(producer, STREAM_COMPLETED, NULL, NULL);
+    else
+        producer_end_or_block(producer, STREAM_FAILED, "upstream_status", producer->reading.error);
+}
+
+static void upstream_ended(void *context, enum upstream_end how, const char *message)
+{
+    struct producer *producer = context;
+    producer->upstream = NULL;
+    producer->is_throttled = false;
+    if (how != UPSTREAM_COMPLETE && how != UPSTREAM_CANCELED)
+        metrics_add_label(
+            producer->config.metrics, METRIC_upstream_errors_total, upstream_end_name(how), 1);
+    if (producer->has_ended) {
+        producer_free(producer);
+        return;
+    }
+    if (how == UPSTREAM_COMPLETE && producer->is_blocked)
+        producer->is_complete = true;
+    else if (how == UPSTREAM_COMPLETE)
+        producer_finish_transfer(producer);
+    else if (producer->reading.is_failed)
+        producer_fail(producer, "provider_error", producer->reading.error);
+    else
+        producer_fail(producer, upstream_end_name(how), message);
+}
+
+static const struct upstream_owner upstream_owner = {upstream_head, upstream_data, upstream_ended};
+
+static void producer_dispatch(struct producer *producer)
+{
+    producer->is_waiting = false;
+    producer->dispatched_ns = wall_ns(producer);
+    struct upstream_request request = {.url = (const char *)producer->url.data,
+        .method = "POST",
+        .headers = producer->headers,
+        .body = buf_slice(&producer->request_body),
+        .connect_timeout_ms = producer->config.connect_timeout_ms,
+        .first_byte_timeout_ms = producer->config.first_byte_timeout_ms,
+        .idle_timeout_ms = producer->config.stall_timeout_ms,
+        .ca_file = producer->ca_file[0] ? producer->ca_file : NULL};
+    metrics_add(producer->config.metrics, METRIC_upstream_requests_total, 1);
+    enum err err = upstream_start(
+        producer->config.upstreams, &request, &upstream_owner, producer, &producer->upstream);
+    if (err)
+        producer_fail(producer, "internal", "the request could not be sent: out of memory");
+}
+
+static void writer_changed(struct producer *producer)
+{
+    if (producer->is_waiting && stream_row_is_durable(producer->stream))
+        producer_dispatch(producer);
+    else
+        writer_resumed(producer);
+}
+
+static const struct stream_writer writer = {writer_changed, writer_stop, writer_resumed};
+
+/* ── the start ──────────────────────────────────────────────────────────────────────────────────── */
+
+static enum err add_header(
+    struct producer *producer, size_t *count, struct slice name, struct slice value)
+{
+    if (*count == PRODUCER_HEADERS_MAX)
+        return ERR_LIMIT;
+    producer->headers[(*count)++] =
+        (const char *)producer->header_text.size; /* an offset, until the text stops moving */
+    TRY(buf_append(&producer->header_text, name));
+    TRY(buf_append_text(&producer->header_text, ": "));
+    TRY(buf_append(&producer->header_text, value));
+    return buf_append_byte(&producer->header_text, 0);
+}
+
+static enum err add_credentials(
+    struct producer *producer, size_t *count, const struct provider_config *provider)
+{
+    if (!provider->api_key || provider->auth == AUTH_NONE)
+        return ERR_OK;
+    if (provider->auth == AUTH_X_API_KEY)
+        return add_header(producer, count, SLICE("x-api-key"), slice_text(provider->api_key));
+    CLEANUP(buf_deinit) struct buf bearer;
+    buf_init(&bearer, HTTP_HEAD_BYTES_MAX);
+    TRY(buf_printf(&bearer, "Bearer %s", provider->api_key));
+    return add_header(producer, count, SLICE("Authorization"), buf_slice(&bearer));
+}
+
+static enum err build_headers(struct producer *producer, const struct producer_request *request)
+{
+    size_t count = 0;
+    TRY(add_header(producer, &count, SLICE("Content-Type"), SLICE("application/json")));
+    TRY(add_credentials(producer, &count, request->provider));
+    for (size_t i = 0; i < request->headers->count; i++) {
+        struct header field = request->headers->items[i];
+        if (slice_equal_nocase(field.name, SLICE("content-type")) ||
+            !header_crosses_to_provider(field.name, request->headers))
+            continue;
+        TRY(add_header(producer, &count, field.name, field.value));
+    }
+    for (size_t i = 0; i < count; i++)
+        producer->headers[i] =
+            (const char *)producer->header_text.data + (size_t)producer->headers[i];
+    producer->headers[count] = NULL;
+    return ERR_OK;
+}
+
+static enum err build_request(struct producer *producer, const struct producer_request *request)
+{
+    TRY(buf_append_text(&producer->url, request->provider->base_url));
+    TRY(buf_append(&producer->url, request->target));
+    TRY(buf_append_byte(&producer->url, 0));
+    TRY(buf_append(&producer->request_body, request->body));
+    if (request->provider->ca_file && strlen(request->provider->ca_file) < sizeof producer->ca_file)
+        memcpy(
+            producer->ca_file, request->provider->ca_file, strlen(request->provider->ca_file) + 1);
+    return build_headers(producer, request);
+}
+
+static enum err producer_new(const struct producer_config *config, struct stream *stream,
+    const struct producer_request *request, struct producer **out)
+{
+    struct producer *producer = calloc(1, sizeof *producer);
+    if (!producer)
+        return fault(ERR_NOMEM, "producer");
+    producer->config = *config;
+    producer->stream = stream_ref(stream);
+    producer->dialect = request->dialect;
+    producer->linger.fire = linger_fired;
+    producer->is_waiting = true;
+    dialect_reading_init(&producer->reading);
+    producer->reading.hides_usage = request->hides_usage;
+    buf_init(&producer->pending, EVENT_BYTES_MAX);
+    buf_init(&producer->body, BODY_KEPT_BYTES_MAX);
+    buf_init(&producer->url, HTTP_TARGET_BYTES_MAX * 2);
+    buf_init(&producer->header_text, HTTP_HEAD_BYTES_MAX * 2);
+    buf_init(&producer->request_body, request->body.size);
+    enum err err = build_request(producer, request);
+    if (err)
+        producer_free(producer);
+    else
+        *out = producer;
+    return err;
+}
+
+enum err producer_start(const struct producer_config *config, struct stream *stream,
+    const struct producer_request *request)
+{
+    struct producer *producer;
+    TRY(producer_new(config, stream, request, &producer));
+    stream_set_producer(stream, producer, &writer);
+    if (!request->is_keyed || stream_row_is_durable(stream))
+        producer_dispatch(producer);
+    return ERR_OK;
+}

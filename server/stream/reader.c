@@ -1,0 +1,173 @@
+/* reader — see reader.h.
+ *
+ *      ┌──────── tail has it ────────┐
+ *   PLACE ── the tail says archived ─┼─▶ query ──▶ block ──▶ frames ──▶ PLACE…
+ *      └── nothing yet ─▶ parked     └── the stream is wholly archived
+ */
+#include "server/stream/reader.h"
+
+#include <stdlib.h>
+
+#include "protocol/base/own.h"
+
+struct reader {
+    struct stream *stream;
+    struct stream_watcher watcher;
+    struct block_position at;
+    uint64_t limit; /* not following: stop before this seq */
+    bool follows;
+    bool is_querying;
+    bool is_closed; /* waits for its query only */
+    bool is_waited; /* ERR_AGAIN was answered: a wake is owed */
+    enum err err;   /* what the last query failed with */
+    struct block *block;
+    uint32_t index, end;
+    struct storage_query query;
+    void (*wake)(void *context);
+    void *context;
+};
+
+static void watcher_wake(struct stream_watcher *watcher)
+{
+    struct reader *reader = CONTAINER_OF(watcher, struct reader, watcher);
+    if (!reader->is_waited || reader->is_querying)
+        return;
+    reader->is_waited = false;
+    reader->wake(reader->context);
+}
+
+enum err reader_new(struct stream *stream, uint64_t from, bool follow, void (*wake)(void *context),
+    void *context, struct reader **out)
+{
+    if (from > stream_watermark(stream))
+        return ERR_LIMIT;
+    struct reader *reader = calloc(1, sizeof *reader);
+    if (!reader)
+        return fault(ERR_NOMEM, "reader");
+    *reader = (struct reader){.stream = stream,
+        .at = {from, 0},
+        .limit = follow ? UINT64_MAX : stream_watermark(stream),
+        .follows = follow,
+        .wake = wake,
+        .context = context};
+    reader->watcher.wake = watcher_wake;
+    stream_watch(stream, &reader->watcher);
+    *out = reader;
+    return ERR_OK;
+}
+
+struct stream *reader_stream(const struct reader *reader)
+{
+    return reader->stream;
+}
+
+uint64_t reader_seq(const struct reader *reader)
+{
+    return reader->at.seq;
+}
+
+static void reader_free(struct reader *reader)
+{
+    block_unref(reader->block);
+    stream_unref(reader->stream);
+    free(reader);
+}
+
+struct reader *reader_close(struct reader *reader)
+{
+    if (!reader)
+        return NULL;
+    ASSERT(!reader->is_closed);
+    stream_unwatch(reader->stream, &reader->watcher);
+    if (reader->is_querying) {
+        reader->is_closed = true;
+        storage_cancel(&reader->query);
+    } else {
+        reader_free(reader);
+    }
+    return NULL;
+}
+
+static void query_done(struct storage_query *query, enum err err)
+{
+    struct reader *reader = query->owner;
+    reader->is_querying = false;
+    if (!err) {
+        err = block_find(query->block, reader->at.seq, &reader->index);
+        if (err)
+            block_unref(query->block);
+    }
+    if (!err) {
+        reader->block = query->block;
+        reader->end = query->block->frame_count;
+    }
+    if (reader->is_closed) {
+        reader_free(reader);
+        return;
+    }
+    reader->err = err;
+    reader->is_waited = false;
+    reader->wake(reader->context);
+}
+
+/* The store's blocks begin where it suits the store: of an event cut there, the part that was sent already is in an earlier one. */
+static enum err reader_query(struct reader *reader)
+{
+    const struct row *row = stream_row(reader->stream);
+    reader->query = (struct storage_query){.kind = STORAGE_BLOCK,
+        .project = row->project,
+        .number = row->number,
+        .seq = reader->at.seq,
+        .part = reader->at.part,
+        .done = query_done,
+        .owner = reader};
+    TRY(storage_query(hub_storage(stream_hub(reader->stream)), &reader->query));
+    reader->is_querying = true;
+    return ERR_AGAIN;
+}
+
+/* The next block, from wherever it is. */
+static enum err reader_fetch(struct reader *reader)
+{
+    struct tail *tail = stream_tail(reader->stream);
+    if (!tail)
+        return reader->at.seq >= stream_row(reader->stream)->events ? ERR_CLOSED
+                                                                    : reader_query(reader);
+    enum err err = tail_read(
+        tail, reader->at.seq, reader->at.part, &reader->block, &reader->index, &reader->end);
+    return err == ERR_NOTFOUND ? reader_query(reader) : err;
+}
+
+static enum err reader_wait(struct reader *reader)
+{
+    reader->is_waited = true;
+    reader->watcher.is_parked = true;
+    return ERR_AGAIN;
+}
+
+enum err reader_peek(struct reader *reader, struct reader_view *view)
+{
+    if (reader->err)
+        return reader->err;
+    if (reader->is_querying)
+        return ERR_AGAIN;
+    if (reader->at.seq >= reader->limit)
+        return ERR_CLOSED;
+    if (!reader->block) {
+        enum err err = reader_fetch(reader);
+        if (err == ERR_AGAIN)
+            return reader_wait(reader);
+        TRY(err);
+    }
+    *view = (struct reader_view){reader->block, reader->index, reader->end};
+    return ERR_OK;
+}
+
+void reader_take(struct reader *reader, uint32_t index)
+{
+    ASSERT(reader->block && index > reader->index && index <= reader->end);
+    reader->at = block_next(reader->block, index - 1);
+    reader->index = index;
+    if (index == reader->end)
+        reader->block = block_unref(reader->block);
+}

@@ -1,0 +1,37 @@
+/* reader — one attached client's place in a stream: pulls the frames that may be shown, from memory or from the store alike.
+ *
+ *   reader_peek ─▶ ERR_OK       frames [index, end) of a block: send what you can, then reader_take
+ *               ─▶ ERR_AGAIN    nothing visible yet, or the store is being read: `wake` will come, once
+ *               ─▶ ERR_CLOSED   everything visible of an ended stream (or, not following, of this moment) was taken
+ *
+ * The loop is the same for live and replay: it differs only in where the next block lies. A reader that lags costs a block reference and
+ * nothing more; it never holds a read transaction, and the producer does not know it is there.
+ *
+ *   thread  loop                                                                                                  */
+#ifndef TOKENLOG_SERVER_STREAM_READER_H
+#define TOKENLOG_SERVER_STREAM_READER_H
+
+#include "server/stream/hub.h"
+
+struct reader;
+
+/* reader_new — takes over the reference `stream`. `from` is the first seq wanted; ERR_LIMIT when it is past what is visible by
+ * more than nothing (from > watermark: an offset nobody can have been given).
+ *   follow  go on with a live stream until its end; else stop at what is visible now
+ *   wake    something changed after ERR_AGAIN; called from the loop, never from inside a call */
+enum err reader_new(struct stream *stream, uint64_t from, bool follow, void (*wake)(void *context),
+    void *context, struct reader **out) NODISCARD;
+/* reader_close — at any time; NULL is taken. Blocks that are being sent keep their references. */
+struct reader *reader_close(struct reader *reader);
+struct stream *reader_stream(const struct reader *reader);
+uint64_t reader_seq(const struct reader *reader); /* the next event; = events taken + from */
+
+struct reader_view {
+    struct block *block; /* borrowed; reference it to keep its bytes while they are sent */
+    uint32_t index, end;
+};
+enum err reader_peek(struct reader *reader, struct reader_view *view) NODISCARD;
+/* reader_take — the frames before `index` have been sent. */
+void reader_take(struct reader *reader, uint32_t index);
+
+#endif
