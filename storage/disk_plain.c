@@ -87,8 +87,9 @@ bool disk_plain_is_direct(const struct disk_file *file)
 
 static enum err translate(const char *call, const char *path)
 {
-    bool is_full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
-    return fault(is_full ? ERR_FULL : ERR_IO, "%s %s: %m", call, path);
+    if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)
+        return ERR_FULL;
+    return fault(ERR_IO, "%s %s: %m", call, path);
 }
 
 /* open_as — one attempt after the other at what is best to have: direct, buffered, read-only. A

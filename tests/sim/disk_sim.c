@@ -257,7 +257,9 @@ static enum err failure(struct sim_disk *sim, enum sim_operation operation)
     const struct sim_failure *failure = &sim->failures[operation];
     bool fails =
         failure->nth > 0 && number >= failure->nth && number - failure->nth < failure->count;
-    return fails ? fault(failure->err, "simulated") : ERR_OK;
+    if (!fails)
+        return ERR_OK;
+    return err_is_fault(failure->err) ? fault(failure->err, "simulated") : failure->err;
 }
 
 /* ---- the seam ---- */
