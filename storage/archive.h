@@ -1,12 +1,18 @@
-/* archive — the archiver: a thread that moves durable events from memory (and so from the journal) into the store, in bulk,
- * prepares journal segments, removes what is deleted or has expired, and says when it is done so that the journal's slots can be reused.
+/* archive — the archiver: a thread that moves durable events from memory (and so from the journal)
+ * into the store, in bulk, prepares journal segments, removes what is deleted or has expired, and
+ * says when it is done, so that the journal's slots can be reused.
  *
- *   loop thread: archive_submit(bundle) ──▶ queue ──▶ archiver: one or more bundles a transaction (≤ ARCHIVE_TXN_BYTES_MAX), commit
+ *   loop thread: archive_submit(bundle) ──▶ queue ──▶ archiver: what is queued, in transactions of
+ *                                                     ≤ ARCHIVE_TXN_BYTES_MAX, each committed
  *   loop thread: bundle->done(bundle, err)  ◀── host->post ◀──┘
  *
- * A bundle's absorbed_lsn says: when this bundle and all before it are in the store, everything up to that LSN is. It is written in
- * the same transaction. Bundles are processed in order; absorption can be repeated (what is stored is skipped). On ERR_FULL the archiver keeps
- * the bundle and tries again every second (space may come back; deletions are served first); other faults make it stop and say so.    */
+ * A bundle's absorbed_lsn says: when this bundle and all before it are in the store, everything up
+ * to that LSN is. It is written in the transaction that completes the bundle. Bundles are processed
+ * in order; absorption can be repeated (what is stored is skipped).
+ *
+ * On ERR_FULL the archiver keeps the bundles and tries again every second, and at once when a
+ * deletion is submitted: deletions and retention are served first, since they make room. Any other
+ * fault makes it stop and say so: this bundle and all that follow are done with that fault. */
 #ifndef TOKENLOG_STORAGE_ARCHIVE_H
 #define TOKENLOG_STORAGE_ARCHIVE_H
 
@@ -20,38 +26,57 @@ struct task {
     void (*run)(struct task *task);
 };
 
-/* What storage needs of the program around it; handed in at open. `post` may be called from any thread: `task->run` then runs on the loop thread soon. */
+/* What storage needs of the program around it; handed in at open.
+ *   now_ns   monotonic; any thread
+ *   wall_ns  Unix epoch; any thread
+ *   post     any thread: `task->run` then runs on the loop thread, soon
+ *   wake_at  loop thread: call storage_tick then
+ *   log      any thread; level 0 error, 1 warning, 2 info */
 struct storage_host {
     void *context;
-    int64_t (*now_ns)(void *context);  /* monotonic; any thread */
-    int64_t (*wall_ns)(void *context); /* Unix epoch; any thread */
+    int64_t (*now_ns)(void *context);
+    int64_t (*wall_ns)(void *context);
     void (*post)(void *context, struct task *task);
-    void (*wake_at)(void *context, int64_t monotonic_ns); /* loop thread: call storage_tick then */
-    void (*log)(void *context, int level, const char *message); /* any thread; 0 error 1 warning 2 info */
+    void (*wake_at)(void *context, int64_t monotonic_ns);
+    void (*log)(void *context, int level, const char *message);
 };
 
-enum archive_kind { ARCHIVE_ROW, ARCHIVE_BLOCKS, ARCHIVE_BODY, ARCHIVE_ASIDE, ARCHIVE_MERGE, ARCHIVE_DELETE };
+enum archive_kind {
+    ARCHIVE_ROW,
+    ARCHIVE_BLOCKS,
+    ARCHIVE_BODY,
+    ARCHIVE_ASIDE,
+    ARCHIVE_MERGE,
+    ARCHIVE_DELETE,
+};
 
+/* One thing to store; which fields count is a matter of its kind. */
 struct archive_item {
     struct list node;
     enum archive_kind kind;
     uint32_t project;
     uint64_t number;
-    struct id id;           /* DELETE */
-    uint64_t position;      /* BODY: byte offset; ASIDE: before_seq */
-    uint32_t index;         /* ASIDE */
-    struct buf bytes;       /* ROW, BODY, ASIDE: owned; DELETE: the reason */
-    struct block **blocks;  /* BLOCKS: owned array of references */
-    size_t block_count;
+    struct id id;          /* DELETE */
+    uint64_t position;     /* BODY: byte offset; ASIDE: before_seq */
+    uint32_t index;        /* ASIDE */
+    struct buf bytes;      /* ROW, BODY, ASIDE: owned; DELETE: the reason */
+    struct block **blocks; /* BLOCKS: owned array of references */
+    size_t block_count;    /* may be 0 */
+    uint32_t last_frames;  /* BLOCKS: of the last block, if it still grows; 0 = all */
+    bool is_served;        /* DELETE: the archiver's; served early, to make room */
 };
+struct archive_item *archive_item_new(
+    enum archive_kind kind, uint32_t project, uint64_t number);    /* NULL: out of memory */
+struct archive_item *archive_item_free(struct archive_item *item); /* NULL is taken */
 
+/* Embedded in its submitter's; from archive_submit until `done` it is the archiver's. */
 struct archive_bundle {
     struct task task;
-    struct list items;      /* of archive_item; owned, freed by the archiver once stored */
-    uint64_t absorbed_lsn;
-    uint64_t bytes;
+    struct list items;     /* of archive_item; owned, freed by the archiver before `done` */
+    uint64_t absorbed_lsn; /* 0: says nothing */
+    uint64_t bytes;        /* about, in memory; for the backlog */
     enum err err;
-    void (*done)(struct archive_bundle *bundle, enum err err); /* loop thread; the bundle is then the submitter's again */
+    void (*done)(struct archive_bundle *bundle, enum err err); /* loop thread */
     void *owner;
     struct list node;
 };
@@ -59,21 +84,31 @@ struct archive_bundle {
 struct archiver;
 struct archive_config {
     struct store *store;
-    struct journal *journal;     /* for journal_prepare; may be NULL in tests */
+    struct journal *journal; /* for journal_prepare; may be NULL */
     const struct storage_host *host;
-    int64_t retention_step_ns;   /* between looks at the expiry index */
-    int64_t tombstone_ttl_s;     /* a deleted stream is remembered so long (410 instead of 404) */
+    const char *path;          /* the data directory, for the ballast file; NULL: none is kept */
+    int64_t retention_step_ns; /* between looks at the expiry index */
+    int64_t tombstone_ttl_s;   /* a deleted stream is remembered so long (410 instead of 404) */
+    bool has_no_thread;        /* simulation, tests: all work is done by archive_step */
 };
+/* archiver_start — copies `config`; store, journal, host and path are borrowed until the stop.
+ *   faults ERR_NOMEM, ERR_IO (no thread) */
 enum err archiver_start(const struct archive_config *config, struct archiver **out) NODISCARD;
-/* archiver_stop — finish all submitted bundles (unless stuck on a full disk), then join the thread. */
+/* archiver_stop — finish all submitted bundles, then join the thread. What a full disk keeps from
+ *   being stored is done with ERR_CANCELED. All `done` are posted when it returns: run or drop them.
+ *   Returns NULL, and takes it. */
 struct archiver *archiver_stop(struct archiver *archiver);
-void archive_submit(struct archiver *archiver, struct archive_bundle *bundle); /* ownership passes until `done` */
-/* archive_step — the same work without the thread, one transaction's worth; for simulation and tests. False: nothing to do. */
+void archive_submit(struct archiver *archiver, struct archive_bundle *bundle);
+/* archive_step — without the thread: one transaction's worth. False: nothing to do at this time. */
 bool archive_step(struct archiver *archiver);
-struct archive_item *archive_item_new(enum archive_kind kind, uint32_t project, uint64_t number); /* NULL: out of memory */
-struct archive_item *archive_item_free(struct archive_item *item);
 
-struct archive_status { uint64_t transactions, bytes, events, expired, deleted, backlog_bytes; bool is_retention_paused; bool is_full; bool is_stopped; };
+/* Counted since the start. `events` also counts what a repeat has skipped; `bytes` are those put. */
+struct archive_status {
+    uint64_t transactions, bytes, events, expired, deleted, backlog_bytes;
+    bool is_retention_paused; /* the wall clock has been set forward */
+    bool is_full;             /* what is queued waits for room */
+    bool is_stopped;          /* by a fault */
+};
 void archive_status(const struct archiver *archiver, struct archive_status *out); /* any thread */
 
 #endif

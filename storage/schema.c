@@ -111,10 +111,16 @@ struct schema_key schema_project_name(struct slice name)
     return key;
 }
 
-struct schema_key schema_row(uint32_t project, const struct id *id)
+struct schema_key schema_rows(uint32_t project)
 {
     struct schema_key key = {.size = 0};
     key_u32(&key, project);
+    return key;
+}
+
+struct schema_key schema_row(uint32_t project, const struct id *id)
+{
+    struct schema_key key = schema_rows(project);
     key_bytes(&key, id_slice(id));
     return key;
 }
@@ -200,6 +206,25 @@ bool schema_expiry_read(struct slice key, int64_t *expires_ns, uint32_t *project
         return false;
     *expires_ns = (int64_t)unpack_u64(key.data);
     return schema_row_read(slice_sub(key, 8, ROW_KEY_BYTES), project, id);
+}
+
+bool schema_caller_value_read(struct slice content, struct schema_caller_value *out)
+{
+    if (content.size < SCHEMA_CALLER_VALUE_BYTES)
+        return false;
+    memcpy(out->id.bytes, content.data, ID_BYTES);
+    out->attempt = unpack_u32(content.data + ID_BYTES);
+    out->key = slice_sub(content, SCHEMA_CALLER_VALUE_BYTES, content.size);
+    return true;
+}
+
+bool schema_number_value_read(struct slice content, struct id *id, bool *is_deleted)
+{
+    if (content.size != SCHEMA_NUMBER_VALUE_BYTES)
+        return false;
+    memcpy(id->bytes, content.data, ID_BYTES);
+    *is_deleted = content.data[ID_BYTES] != 0;
+    return true;
 }
 
 enum err value_seal(const struct slice *parts, size_t count, struct buf *out)

@@ -66,6 +66,7 @@ struct slice schema_key_slice(const struct schema_key *key); /* borrowed from `k
 struct schema_key schema_meta(const char *name);
 struct schema_key schema_project(uint32_t number);
 struct schema_key schema_project_name(struct slice name); /* ≤ PROJECT_NAME_BYTES_MAX */
+struct schema_key schema_rows(uint32_t project);          /* a prefix of its rows' */
 struct schema_key schema_row(uint32_t project, const struct id *id);
 struct schema_key schema_number(uint32_t project, uint64_t number); /* a prefix of its blocks' */
 struct schema_key schema_caller(uint32_t project, struct slice key);
@@ -79,6 +80,15 @@ bool schema_number_read(struct slice key, uint32_t *project, uint64_t *number);
 bool schema_block_read(
     struct slice key, uint32_t *project, uint64_t *number, uint64_t *seq, uint32_t *part);
 bool schema_expiry_read(struct slice key, int64_t *expires_ns, uint32_t *project, struct id *id);
+
+/* The content of a number's and of a caller's key's value; false: it has another size. */
+struct schema_caller_value {
+    struct id id;
+    uint32_t attempt;
+    struct slice key; /* the caller's, borrowed from `content` */
+};
+bool schema_caller_value_read(struct slice content, struct schema_caller_value *out);
+bool schema_number_value_read(struct slice content, struct id *id, bool *is_deleted);
 
 /* value_seal — `parts` one after another behind version and CRC, as the whole of `out`.
  *   answers ERR_LIMIT of `out` · faults ERR_NOMEM
