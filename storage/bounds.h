@@ -13,8 +13,8 @@ enum {
     FRAGMENT_BYTES_MAX = 64 * 1024,
     /* One batch buffer, and so one write at the most: about 0.5 ms of device time. */
     BATCH_BYTES = 1024 * 1024,
-    /* The smallest batch buffer a journal can be opened with (tests): two fragments and headers. */
-    BATCH_BYTES_MIN = 2 * FRAGMENT_BYTES_MAX + 8 * 1024,
+    /* The smallest batch buffer a journal can be opened with: for tests, with small records. */
+    BATCH_BYTES_MIN = 32 * 1024,
     /* Buffers that may wait while one commit is in flight: 16 MiB, then ERR_FULL. */
     BATCH_BUFFER_COUNT = 16,
     /* Of them pinned for WRITE_FIXED: fits the 8 MiB memlock of an ordinary user. */
@@ -133,7 +133,7 @@ enum {
 /* How often a lost ballast file is tried for again. */
 #define BALLAST_RETRY_NS (60 * INT64_C(1000000000))
 
-static_assert(BATCH_BYTES_MIN < BATCH_BYTES, "a terminator and its row share one batch");
+static_assert(FRAGMENT_BYTES_MAX * 2 + 8192 < BATCH_BYTES, "an end and its row share one batch");
 static_assert(BATCH_BYTES % 4096 == 0 && BATCH_BYTES_MIN % 4096 == 0, "writes are whole pages");
 static_assert(SEGMENT_BYTES_MIN >= 4 * BATCH_BYTES, "a segment holds a few full batches");
 static_assert(JOURNAL_BACKLOG_PAUSE_BYTES < BATCH_BUFFER_COUNT * BATCH_BYTES,

@@ -124,7 +124,7 @@ static enum err recover_journal(struct journal *journal, const char *path, uint6
 static enum err make_ready(struct journal *journal)
 {
     slot_ring_release(&journal->ring, journal->absorbed_lsn);
-    slot_ring_clean(&journal->ring);
+    TRY(slot_ring_clean(&journal->ring));
     journal->last_start_ns = now_ns(journal) - journal->config.commit_spacing_ns;
     return pin_buffers(journal);
 }
@@ -313,6 +313,7 @@ enum err journal_reserve(struct journal *journal, size_t bytes, size_t records)
 enum err journal_append(struct journal *journal, const struct record *record, uint64_t *lsn)
 {
     ASSERT(record->payload.size <= FRAGMENT_BYTES_MAX);
+    ASSERT(record->payload.size + RECORD_OVERHEAD_BYTES_MAX <= payload_capacity(journal));
     TRY(make_room(journal, record->payload.size + RECORD_OVERHEAD_BYTES_MAX));
     struct batch *batch = journal->open;
     uint8_t *at = batch->buffer + FRAME_AT + BATCH_HEADER_BYTES + batch->payload_bytes;

@@ -28,7 +28,7 @@ struct journal_config {
     uint8_t store_uuid[16]; /* of the store this journal is of; another's segment is ERR_CORRUPT */
     uint64_t segment_bytes; /* multiple of DISK_ALIGN, at least twice batch_bytes */
     uint32_t segment_count; /* SEGMENT_COUNT_MIN … SEGMENT_COUNT_MAX */
-    uint32_t batch_bytes;   /* 0: BATCH_BYTES; tests take less, down to BATCH_BYTES_MIN */
+    uint32_t batch_bytes;   /* 0: BATCH_BYTES; tests with small records take less */
     int64_t commit_spacing_ns;
     bool is_read_only; /* offline tools: recover, never write; appends answer ERR_FULL */
     /* Called on the loop thread, never from inside journal_append or journal_reserve.

@@ -275,8 +275,6 @@ static void expect(struct recover *recover, uint64_t number, uint64_t first_lsn,
         recover->found->missing_batches += gap;
         if (is_inside || recover->is_damaged)
             recover->found->corrupt_batches += gap;
-    } else if (number == recover->expected && recover->is_damaged) {
-        recover->found->torn_batches++; /* cut then, replaced since */
     }
     recover->is_damaged = false;
     if (number > recover->expected)

@@ -186,7 +186,7 @@ static bool remove_obsolete(struct slot_ring *ring, struct slot *slot)
     return true;
 }
 
-void slot_ring_clean(struct slot_ring *ring)
+enum err slot_ring_clean(struct slot_ring *ring)
 {
     for (uint32_t index = 0; index < SEGMENT_COUNT_MAX; index++) {
         (void)remove_obsolete(ring, &ring->slots[index]); /* slot_ring_prepare tries again */
@@ -194,6 +194,7 @@ void slot_ring_clean(struct slot_ring *ring)
         if (path)
             (void)ring->disk->ops->remove(ring->disk, path); /* as does make_ahead */
     }
+    return ring->disk->ops->sync_directory(ring->disk, ring->path);
 }
 
 /* finish — prefill the new file, then give it the slot's name. */

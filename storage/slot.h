@@ -59,8 +59,9 @@ void slot_ring_close(struct slot_ring *ring); /* takes one of zeros */
 enum err slot_ring_take(struct slot_ring *ring, struct slot **out) NODISCARD;
 /* slot_ring_release — free what holds nothing above `absorbed_lsn`. */
 void slot_ring_release(struct slot_ring *ring, uint64_t absorbed_lsn);
-/* slot_ring_clean — at start-up: remove what is obsolete, and slots that a crash left half made. */
-void slot_ring_clean(struct slot_ring *ring);
+/* slot_ring_clean — at start-up: remove what is obsolete, and slots that a crash left half made; and
+ * make the names of the others durable, which the last process may not have come to. faults ERR_IO */
+enum err slot_ring_clean(struct slot_ring *ring) NODISCARD;
 /* How many slots can be taken, those counted that must be made first. */
 uint32_t slot_ring_free_count(const struct slot_ring *ring);
 /* Whether the disk had no room for the slot when it was last tried. */

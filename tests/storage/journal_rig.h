@@ -12,9 +12,10 @@
 
 #define RIG_PATH "/data"
 enum {
-    RIG_LSN_MAX = 20000,
+    RIG_LSN_MAX = 4000,
     RIG_BATCH_BYTES = BATCH_BYTES_MIN,
     RIG_SEGMENT_BYTES = 2 * BATCH_BYTES_MIN,
+    RIG_BIG = 14000, /* payload of which two records fit a batch, and two batches a segment */
 };
 
 struct rig {

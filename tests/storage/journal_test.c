@@ -13,7 +13,7 @@
 #include "storage/segment.h"
 #include "tests/storage/journal_rig.h"
 
-enum { BIG = FRAGMENT_BYTES_MAX };
+enum { BIG = RIG_BIG };
 
 /* check_and_deinit — fails the test if anything did not agree with the model on the way. */
 static void check_and_deinit(struct rig *rig)
@@ -44,12 +44,14 @@ static void test_round_trip(void **state)
     (void)state;
     struct rig rig;
     rig_init(&rig, 1);
+    rig.config.batch_bytes = 0; /* as in production */
+    rig.config.segment_bytes = SEGMENT_BYTES_MIN;
     open_rig(&rig);
     assert_int_equal(rig.found.segments, 0);
     assert_true(journal_is_idle(rig.journal));
     journal_tick(rig.journal);
     assert_int_equal(sim_disk_file_count(rig.disk), 0); /* nothing to say, nothing written */
-    static const size_t sizes[] = {0, 1, 100, 4000, 4096, BIG};
+    static const size_t sizes[] = {0, 1, 100, 4000, 4096, FRAGMENT_BYTES_MAX};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         append(&rig, sizes[i]);
         append(&rig, sizes[i]);
@@ -228,7 +230,7 @@ static void test_wrap(void **state)
     rig_init(&rig, 1);
     open_rig(&rig);
     for (int i = 0; i < 200; i++) {
-        rig_batches(&rig, 1, 20000);
+        rig_batches(&rig, 1, 5000);
         if (i % 3 == 0)
             rig_absorb(&rig, rig.acknowledged_lsn);
         if (i % 25 == 0)
@@ -244,7 +246,7 @@ static void test_ring_full(void **state)
     struct rig rig;
     rig_init(&rig, 1);
     open_rig(&rig);
-    while (rig_append(&rig, 50000) == ERR_OK)
+    while (rig_append(&rig, BIG) == ERR_OK)
         rig_commit(&rig);
     struct journal_status status = rig_status(&rig);
     assert_in_range(status.used_percent, JOURNAL_REFUSE_PERCENT, 100);
@@ -316,12 +318,12 @@ static void test_disk_full(void **state)
     struct rig rig;
     rig_init(&rig, 1);
     open_rig(&rig);
-    rig_batches(&rig, 1, 50000);
+    rig_batches(&rig, 1, BIG);
     sim_disk_fail(rig.disk, SIM_OPEN, 1, UINT64_MAX, ERR_FULL);
     assert_false(journal_prepare(rig.journal));
     assert_in_range(rig_status(&rig).used_percent, 33, 60);
     int appended = 0;
-    while (appended < 1000 && rig_append(&rig, 50000) == ERR_OK) {
+    while (appended < 1000 && rig_append(&rig, BIG) == ERR_OK) {
         appended++;
         journal_tick(rig.journal);
         (void)sim_disk_complete(rig.disk, 1);
@@ -374,7 +376,7 @@ static void test_prepare_fails(void **state)
         assert_false(journal_prepare(rig.journal));
         assert_true(journal_prepare(rig.journal));
         assert_int_equal(sim_disk_file_count(rig.disk), 1);
-        rig_batches(&rig, 20, 40000 / 4);
+        rig_batches(&rig, 20, 2000);
         rig_power_cut(&rig);
         check_and_deinit(&rig);
     }
