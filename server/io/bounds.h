@@ -21,9 +21,8 @@ enum {
     CONN_SEND_BYTES_MAX = 256 * 1024,  /* queued for one send: what a slow reader can cost */
     CONN_SCRATCH_BYTES = 4 * 1024,     /* small copies (chunk heads, id lines) of one send */
     CONN_UNREAD_BYTES_MAX = 64 * 1024, /* received and not consumed (pipelining): receiving stops */
-    CONN_UNREAD_BYTES_HARD =
-        CONN_UNREAD_BYTES_MAX + 64 * RECV_BUFFER_BYTES,    /* what can come before it has stopped: a
-                                                           multishot receive yields after 32 */
+    CONN_UNREAD_BYTES_HARD = CONN_UNREAD_BYTES_MAX + 2 * RECV_BUFFER_BYTES, /* the last receive, and
+                                             the TLS record that it completes, still come in */
     CONN_WIRE_BYTES_MAX = CONN_SEND_BYTES_MAX + 64 * 1024, /* one send as TLS records, handshakes */
     CONN_LINGER_MS = 5000,       /* after our FIN, wait so long for the peer's */
     CONN_FLUSH_STALL_MS = 30000, /* while closing: no progress for so long, and it is cut */
@@ -44,7 +43,6 @@ enum {
     UPSTREAM_HEADER_BYTES_MAX = 64 * 1024, /* one request header line */
 };
 
-static_assert(CONN_UNREAD_BYTES_HARD - CONN_UNREAD_BYTES_MAX >= 32 * RECV_BUFFER_BYTES,
-    "a full multishot burst must fit after receiving was told to stop");
+static_assert(CONN_UNREAD_BYTES_MAX >= RECV_BUFFER_BYTES, "what one receive brings can be kept");
 
 #endif

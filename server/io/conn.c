@@ -1,7 +1,8 @@
 /* conn — see conn.h.
  *
- * At most two operations are in flight: a multishot receive, and a send. What is being sent lies in
- * a burst, a block of scratch borrowed from the loop while there is something to send:
+ * At most two operations are in flight: a receive, armed again once its bytes have found room, and a
+ * send. What is being sent lies in a burst, a block of scratch borrowed from the loop while there is
+ * something to send:
  *
  *   burst  │ vectors: ■ head (scratch) │ ■ event (borrowed) │ ■ CRLF (scratch) │ …  → sendmsg
  *            done ──▶ │◀── left        each borrowed one is released once it is sent
@@ -73,7 +74,6 @@ struct conn {
     bool is_resumed : 1; /* conn_resume was called */
     bool is_woken : 1;   /* conn_wake was called */
     bool is_pushing : 1; /* within writable() */
-    bool is_pausing : 1; /* the receive is being cancelled */
     bool has_end : 1;    /* the peer has ended its side */
     bool is_end_told : 1;
     bool is_broken : 1;
@@ -166,15 +166,8 @@ static bool wants_bytes(const struct conn *conn)
 
 static void settle_receiving(struct conn *conn)
 {
-    bool wants = wants_bytes(conn);
-    if (!conn->receiving.in_flight) {
-        conn->is_pausing = false;
-        if (wants)
-            loop_recv(conn->loop, &conn->receiving, conn->fd);
-    } else if (!wants && !conn->is_pausing) {
-        conn->is_pausing = true;
-        loop_cancel(conn->loop, &conn->receiving);
-    }
+    if (!conn->receiving.in_flight && wants_bytes(conn))
+        loop_recv(conn->loop, &conn->receiving, conn->fd);
 }
 
 static void break_off(struct conn *conn)
@@ -553,7 +546,7 @@ static void begin_closing(struct conn *conn)
     timer_cancel(conn->loop, &conn->timer);
     if (conn->sending.in_flight)
         loop_cancel(conn->loop, &conn->sending);
-    if (conn->receiving.in_flight && !conn->is_pausing)
+    if (conn->receiving.in_flight)
         loop_cancel(conn->loop, &conn->receiving);
 }
 

@@ -38,7 +38,7 @@ enum {
     FEATURES_BYTES = 128,
     WAIT_NS_MAX = 1000 * 1000 * 1000, /* look at the clocks at least once a second */
     SUBMIT_RETRIES_MAX = 1000,        /* of 1 ms: the kernel is out of memory for requests */
-    KERNEL_MAJOR_MIN = 6,             /* 6.1: DEFER_TASKRUN, multishot receive */
+    KERNEL_MAJOR_MIN = 6,             /* 6.1: DEFER_TASKRUN; a release with long support */
     KERNEL_MINOR_MIN = 1,
 };
 
@@ -576,7 +576,7 @@ void loop_accept(struct loop *loop, struct op *op, int listen_fd)
 void loop_recv(struct loop *loop, struct op *op, int fd)
 {
     struct io_uring_sqe *entry = take_entry(loop);
-    io_uring_prep_recv_multishot(entry, fd, NULL, 0, 0);
+    io_uring_prep_recv(entry, fd, NULL, RECV_BUFFER_BYTES, 0);
     entry->flags |= IOSQE_BUFFER_SELECT;
     entry->buf_group = RECV_GROUP;
     start(loop, op, entry);
