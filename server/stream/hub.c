@@ -17,8 +17,9 @@ struct hub {
     struct hub_config config;
     struct storage *storage;
     struct map by_id, by_key, claims;
-    uint64_t live_count;
+    uint64_t live_count, watcher_count;
     bool is_paused;
+    struct list barriers; /* by LSN */
 };
 
 struct stream {
@@ -255,6 +256,7 @@ enum err hub_new(const struct hub_config *config, struct hub **out)
     map_init(&hub->by_id);
     map_init(&hub->by_key);
     map_init(&hub->claims);
+    list_init(&hub->barriers);
     *out = hub;
     return ERR_OK;
 }
@@ -511,6 +513,7 @@ void stream_watch(struct stream *stream, struct stream_watcher *watcher)
     watcher->is_parked = false;
     list_append(&stream->watchers, &watcher->node);
     stream->watcher_count++;
+    metrics_set(stream->hub->config.metrics, METRIC_readers_attached, ++stream->hub->watcher_count);
     timer_cancel(stream->hub->config.loop, &stream->unwatched);
 }
 
@@ -530,6 +533,7 @@ void stream_unwatch(struct stream *stream, struct stream_watcher *watcher)
 {
     ASSERT(stream->watcher_count > 0);
     list_unlink(&watcher->node);
+    metrics_set(stream->hub->config.metrics, METRIC_readers_attached, --stream->hub->watcher_count);
     if (--stream->watcher_count == 0)
         stream_unwatched(stream);
 }
@@ -684,4 +688,41 @@ void hub_claim(
     }
     claim->waiter_count++;
     list_append(&claim->waiters, &lookup->node);
+}
+
+/* ── all of them, and what is durable ───────────────────────────────────────────────────────────── */
+
+void hub_walk(struct hub *hub, const struct project *project,
+    void (*visit)(void *context, struct stream *stream), void *context)
+{
+    for (struct map_node *node = map_walk(&hub->by_id, NULL); node;
+         node = map_walk(&hub->by_id, node)) {
+        struct stream *stream = CONTAINER_OF(node, struct stream, by_id);
+        if (stream->project_number == project->number)
+            visit(context, stream);
+    }
+}
+
+void hub_wait_durable(struct hub *hub, struct hub_barrier *barrier)
+{
+    struct storage_status status;
+    storage_status(hub->storage, &status);
+    barrier->lsn = status.journal.appended_lsn;
+    list_append(&hub->barriers, &barrier->node);
+}
+
+void hub_tick(struct hub *hub)
+{
+    if (list_is_empty(&hub->barriers))
+        return;
+    struct storage_status status;
+    storage_status(hub->storage, &status);
+    while (!list_is_empty(&hub->barriers)) {
+        struct hub_barrier *barrier = CONTAINER_OF(hub->barriers.next, struct hub_barrier, node);
+        bool is_reached = barrier->lsn <= status.journal.durable_lsn;
+        if (!is_reached && !status.journal.is_stuck)
+            return;
+        list_unlink(&barrier->node);
+        barrier->done(barrier, is_reached ? ERR_OK : ERR_FULL);
+    }
 }

@@ -110,6 +110,19 @@ struct stream_watcher {
 };
 void stream_watch(struct stream *stream, struct stream_watcher *watcher);
 void stream_unwatch(struct stream *stream, struct stream_watcher *watcher);
+/* hub_walk — the project's streams in memory, in no order, to `visit`. */
+void hub_walk(struct hub *hub, const struct project *project,
+    void (*visit)(void *context, struct stream *stream), void *context);
+
+/* A barrier: `done` once all that was appended before is durable (or ERR_FULL: it never will be). The owner keeps it until then. */
+struct hub_barrier {
+    struct list node;
+    uint64_t lsn;
+    void (*done)(struct hub_barrier *barrier, enum err err);
+};
+void hub_wait_durable(struct hub *hub, struct hub_barrier *barrier);
+void hub_tick(struct hub *hub); /* after storage_tick: barriers that have been reached */
+
 struct storage *hub_storage(const struct hub *hub);
 struct loop *hub_loop(const struct hub *hub);
 

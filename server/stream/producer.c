@@ -509,7 +509,16 @@ enum err producer_start(const struct producer_config *config, struct stream *str
     const struct producer_request *request)
 {
     struct producer *producer;
-    TRY(producer_new(config, stream, request, &producer));
+    enum err err = producer_new(config, stream, request, &producer);
+    if (err) {
+        struct row row = *stream_row(stream);
+        row.state = STREAM_FAILED;
+        row.reason = SLICE("internal");
+        row.detail = SLICE("the request could not be prepared for the provider");
+        row.ended_ns = loop_wall_ns(hub_loop(stream_hub(stream)));
+        enum err end = tail_end(stream_tail(stream), SLICE_NONE, row.ended_ns, &row);
+        return end ? end : err;
+    }
     stream_set_producer(stream, producer, &writer);
     if (!request->is_keyed || stream_row_is_durable(stream))
         producer_dispatch(producer);

@@ -1,0 +1,42 @@
+/* api — the HTTP surface: who may call (gate), what goes where (the table of routes), one file per family of calls.
+ *
+ *   admit   at the head: Host and Origin, CORS, the key and its project       403, 401
+ *   handle  with the body: the route's handler                                404, 405
+ *
+ *   thread  loop */
+#ifndef TOKENLOG_SERVER_API_API_H
+#define TOKENLOG_SERVER_API_API_H
+
+#include "server/config/config.h"
+#include "server/http/exchange.h"
+#include "server/stream/hub.h"
+#include "server/stream/producer.h"
+
+/* What the handlers are handed; built by serve.c, borrowed by everyone. */
+struct api {
+    const struct config *config;
+    struct loop *loop;
+    struct hub *hub;
+    struct auth *auth;
+    struct metrics *metrics;
+    struct log *log;
+    struct producer_config producer;
+    bool is_draining;
+    bool is_ready;
+    bool is_stuck; /* nothing can be made durable: no new work */
+};
+
+void api_admit(void *api, struct exchange *exchange);  /* gate.c */
+void api_handle(void *api, struct exchange *exchange); /* routes.c */
+
+/* Handlers: each answers the exchange, now or later. `id` is the path's stream ID, raw; empty where the route has none. */
+typedef void api_handler(struct api *api, struct exchange *exchange, struct slice id);
+api_handler inference_post; /* inference.c */
+api_handler streams_list, stream_show, stream_events, stream_stop_post,
+    stream_remove;                              /* streams.c */
+api_handler health_get, ready_get, metrics_get; /* operator.c */
+
+/* api_gone — answer for a stream that was deleted or has expired (a tombstone); false: it is neither. */
+bool api_answer_gone(struct exchange *exchange, const struct row *row);
+
+#endif

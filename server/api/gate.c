@@ -1,0 +1,126 @@
+/* gate — what every request passes before its body is received.
+ *
+ * Without keys any website could spend the user's money through the user's own browser, by a plain cross-origin POST or by DNS rebinding: so
+ * in open mode a foreign Origin and a Host that is not this machine are refused. With keys the key decides. CORS is off unless configured. */
+#include "server/api/api.h"
+
+#define EXPOSED_HEADERS                                                                            \
+    "Tokenlog-Stream-Id, Tokenlog-Stream-Url, Tokenlog-Stream-State, Tokenlog-Attached, "          \
+    "Tokenlog-Durability, Idempotent-Replayed, Retry-After"
+
+static bool is_listed(const char *list, struct slice origin)
+{
+    struct slice rest = slice_text(list);
+    while (rest.size) {
+        ptrdiff_t comma = slice_find_byte(rest, ',');
+        struct slice item = slice_trim(comma < 0 ? rest : slice_sub(rest, 0, (size_t)comma));
+        if (item.size && (slice_equal_nocase(item, origin) || slice_equal(item, SLICE("*"))))
+            return true;
+        rest = comma < 0 ? SLICE_NONE : slice_sub(rest, (size_t)comma + 1, rest.size);
+    }
+    return false;
+}
+
+static bool is_same_machine(struct slice origin)
+{
+    struct slice authority;
+    return origin_authority(origin, &authority) == ERR_OK && host_is_loopback(authority);
+}
+
+/* True: answered, it goes no further. */
+static bool check_origin(
+    struct api *api, struct exchange *exchange, struct slice origin, bool is_allowed)
+{
+    if (!auth_is_open(api->auth))
+        return false;
+    const struct http1_request *request = exchange_request(exchange);
+    if (request->host.size && !host_is_loopback(request->host)) {
+        exchange_error(exchange, 403, "foreign_host", "Host",
+            "without API keys only this machine may call, by a loopback name: make a key with "
+            "`tokenlog key new PROJECT`");
+        return true;
+    }
+    if (origin.size && !is_allowed && !is_same_machine(origin)) {
+        exchange_error(exchange, 403, "foreign_origin", "Origin",
+            "a page of another origin may not call: list it in cors_origins, or make a key with "
+            "`tokenlog key new PROJECT`");
+        return true;
+    }
+    return false;
+}
+
+static void add_cors(struct exchange *exchange, struct slice origin, bool is_preflight)
+{
+    enum err err = exchange_add_header(exchange, SLICE("Access-Control-Allow-Origin"), origin);
+    if (!err)
+        err = exchange_add_header(exchange, SLICE("Vary"), SLICE("Origin"));
+    if (!err && !is_preflight)
+        err = exchange_add_header(
+            exchange, SLICE("Access-Control-Expose-Headers"), SLICE(EXPOSED_HEADERS));
+    if (!err && is_preflight)
+        err = exchange_add_header(
+            exchange, SLICE("Access-Control-Allow-Methods"), SLICE("GET, POST, DELETE"));
+    struct slice asked = exchange_header(exchange, "Access-Control-Request-Headers");
+    if (!err && is_preflight && asked.size)
+        err = exchange_add_header(exchange, SLICE("Access-Control-Allow-Headers"), asked);
+    if (!err && is_preflight)
+        err = exchange_add_header(exchange, SLICE("Access-Control-Max-Age"), SLICE("600"));
+    if (err)
+        exchange_error(
+            exchange, 400, "bad_request", "Origin", "the request's CORS fields are malformed");
+}
+
+static struct slice presented_key(const struct exchange *exchange)
+{
+    struct slice value = exchange_header(exchange, "Authorization");
+    if (slice_equal_nocase(slice_sub(value, 0, 7), SLICE("Bearer ")))
+        return slice_trim(slice_sub(value, 7, value.size));
+    static const char *const names[] = {"x-api-key", "api-key"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if ((value = exchange_header(exchange, names[i])).size)
+            return value;
+    return SLICE_NONE;
+}
+
+static bool is_probe(struct slice path)
+{
+    return slice_equal(path, SLICE("/healthz")) || slice_equal(path, SLICE("/readyz"));
+}
+
+static void check_key(struct api *api, struct exchange *exchange)
+{
+    struct project *project;
+    struct slice key = presented_key(exchange);
+    if (auth_check(api->auth, key, &project)) {
+        exchange_error(exchange, 401, key.size ? "invalid_api_key" : "missing_api_key", NULL,
+            "send an API key of this server as `Authorization: Bearer KEY`; `tokenlog key new "
+            "PROJECT` makes one");
+        return;
+    }
+    if (project->number == 0 &&
+        storage_project(hub_storage(api->hub), slice_text(project->name), &project->number)) {
+        exchange_error(
+            exchange, 503, "overloaded", NULL, "the project cannot be opened; try again");
+        return;
+    }
+    exchange_set_project(exchange, project);
+}
+
+void api_admit(void *context, struct exchange *exchange)
+{
+    struct api *api = context;
+    const struct http1_request *request = exchange_request(exchange);
+    struct slice path = exchange_target(exchange).path;
+    const struct dialect *dialect;
+    if (dialect_for_path(path, &dialect) == ERR_OK)
+        exchange_set_dialect(exchange, dialect);
+    struct slice origin = headers_get(&request->headers, "Origin");
+    bool is_allowed = origin.size && is_listed(api->config->cors_origins, origin);
+    if (check_origin(api, exchange, origin, is_allowed))
+        return;
+    bool is_preflight = slice_equal(request->method, SLICE("OPTIONS"));
+    if (is_allowed)
+        add_cors(exchange, origin, is_preflight);
+    if (!is_preflight && !is_probe(path))
+        check_key(api, exchange);
+}

@@ -1,0 +1,315 @@
+/* inference — POST /v1/chat/completions and its kin: ask once, record, answer from the recording.
+ *
+ *   no key   create ─▶ dispatch ─▶ replay from 0
+ *   key      claim ─▶ free                                   create ─▶ durable ─▶ dispatch ─▶ replay
+ *                 ├─▶ another request's body                 422
+ *                 ├─▶ nothing of it was delivered            the next attempt of the key: create…
+ *                 ├─▶ interrupted, failed, stopped, and the caller says restart      likewise
+ *                 └─▶ else                                   replay from 0, and follow
+ *
+ * source  draft-ietf-httpapi-idempotency-key-header-07; where it asks for 409 while the first request is running, we attach instead:
+ *         that is what a recording is for. `Tokenlog-Attach: never` gives its 409. */
+#include <stdlib.h>
+
+#include "protocol/base/own.h"
+#include "protocol/data/json.h"
+#include "server/api/api.h"
+#include "server/api/replay.h"
+#include "server/route/catalogue.h"
+
+enum { METADATA_BYTES_MAX = 4096 };
+
+/* One request that is being answered: lives until its look-up is done. */
+struct call {
+    struct api *api;
+    struct exchange *exchange; /* NULL: the caller is gone */
+    struct hub_lookup lookup;
+    const struct dialect *dialect;
+    struct dialect_request request;
+    struct slice key, metadata;
+    uint8_t fingerprint[SHA256_BYTES];
+};
+
+/* Of the attempt that comes before, if there is one. */
+struct attempt {
+    uint32_t number;
+    struct id previous;
+};
+
+static struct call *call_free(struct call *call)
+{
+    free(call);
+    return NULL;
+}
+
+/* ── reading the request ────────────────────────────────────────────────────────────────────────── */
+
+/* 1–255 visible ASCII characters, bare or as the quoted string of the draft. */
+static enum err read_key(struct slice value, struct slice *key)
+{
+    bool is_quoted = value.size >= 2 && value.data[0] == '"' && value.data[value.size - 1] == '"';
+    if (is_quoted)
+        value = slice_sub(value, 1, value.size - 2);
+    if (value.size == 0 || value.size > KEY_BYTES_MAX)
+        return ERR_INVALID;
+    for (size_t i = 0; i < value.size; i++)
+        if (value.data[i] <= ' ' || value.data[i] > '~' || value.data[i] == '"')
+            return ERR_INVALID;
+    *key = value;
+    return ERR_OK;
+}
+
+/* False: answered. */
+static bool read_fields(struct call *call)
+{
+    struct exchange *exchange = call->exchange;
+    const struct headers *headers = &exchange_request(exchange)->headers;
+    size_t keys = headers_count(headers, "Idempotency-Key");
+    if (keys > 1 || (keys == 1 && read_key(headers_get(headers, "Idempotency-Key"), &call->key))) {
+        exchange_error(exchange, 400, "invalid_idempotency_key", "Idempotency-Key",
+            "send one Idempotency-Key of 1 to %d visible ASCII characters without quotes inside",
+            KEY_BYTES_MAX);
+        return false;
+    }
+    const char *why;
+    size_t at;
+    call->metadata = headers_get(headers, "Tokenlog-Metadata");
+    if (call->metadata.size && (call->metadata.size > METADATA_BYTES_MAX ||
+                                   json_object_check(call->metadata, &why, &at))) {
+        exchange_error(exchange, 400, "invalid_metadata", "Tokenlog-Metadata",
+            "Tokenlog-Metadata is to be one JSON object of at most %d bytes", METADATA_BYTES_MAX);
+        return false;
+    }
+    return true;
+}
+
+static bool read_request(struct call *call)
+{
+    struct exchange *exchange = call->exchange;
+    struct slice body = exchange_body(exchange);
+    const char *why = "the body could not be read", *param = NULL;
+    if (dialect_read_request(call->dialect, body, &call->request, &why, &param)) {
+        exchange_error(exchange, 400, "invalid_body", param, "%s", why);
+        return false;
+    }
+    if (!read_fields(call))
+        return false;
+    const struct http1_request *request = exchange_request(exchange);
+    struct slice parts[] = {request->method, request->target, body};
+    sha256_parts(parts, 3, call->fingerprint);
+    return true;
+}
+
+/* ── a new generation ───────────────────────────────────────────────────────────────────────────── */
+
+static void refuse(struct exchange *exchange, enum err err)
+{
+    exchange_retry_after(exchange, 1);
+    if (err == ERR_LIMIT)
+        exchange_error(exchange, 429, "too_many_streams", NULL,
+            "the server's limit of generations under way is reached; try again in a moment");
+    else
+        exchange_error(exchange, 503, "storage_full", NULL,
+            "the answer could not be recorded, so it was not asked for: the storage has no room");
+}
+
+static void make_row(struct call *call, const struct route_choice *choice,
+    const struct attempt *attempt, struct row *row)
+{
+    struct api *api = call->api;
+    struct project *project = exchange_project(call->exchange);
+    uint8_t random[ID_RANDOM_BYTES];
+    loop_random(api->loop, random, sizeof random);
+    *row = (struct row){
+        .id = id_make(loop_wall_ns(api->loop) / 1000000, random),
+        .project = project->number,
+        .project_name = slice_text(project->name),
+        .attempt = attempt->number,
+        .previous = attempt->previous,
+        .state = STREAM_ACCEPTED,
+        .is_streamed = call->request.is_streamed,
+        .key = call->key,
+        .fingerprint = slice_of(call->fingerprint, SHA256_BYTES),
+        .method = exchange_request(call->exchange)->method,
+        .path = exchange_request(call->exchange)->target,
+        .dialect = slice_text(call->dialect->name),
+        .model = choice->model.size ? choice->model : slice_text(call->request.model),
+        .provider = slice_text(choice->provider->name),
+        .metadata = call->metadata,
+        .accepted_ns = exchange_accepted_ns(call->exchange),
+        .ttl_s = project->keep_s,
+        .content_length = -1,
+        .request_bytes = exchange_body(call->exchange).size,
+        .usage = USAGE_UNKNOWN,
+    };
+}
+
+static enum err dispatch(
+    struct call *call, const struct route_choice *choice, struct stream *stream)
+{
+    struct slice body = exchange_body(call->exchange);
+    CLEANUP(buf_deinit) struct buf rewritten;
+    buf_init(&rewritten, body.size + DIALECT_MODEL_BYTES * 6 + 1024);
+    bool hides_usage = false;
+    TRY(dialect_write_request(call->dialect, body, &call->request, choice->model,
+        call->api->config->ask_usage, &rewritten, &hides_usage));
+    const struct http1_request *request = exchange_request(call->exchange);
+    return producer_start(&call->api->producer, stream,
+        &(struct producer_request){.dialect = call->dialect,
+            .provider = choice->provider,
+            .method = request->method,
+            .target = request->target,
+            .headers = &request->headers,
+            .body = buf_slice(&rewritten),
+            .hides_usage = hides_usage,
+            .is_keyed = call->key.size > 0});
+}
+
+static void start(struct call *call, const struct attempt *attempt)
+{
+    struct api *api = call->api;
+    struct exchange *exchange = call->exchange;
+    struct route_choice choice;
+    if (catalogue_pick(api->config, slice_text(call->request.model), &choice)) {
+        exchange_error(exchange, 503, "no_provider", "model",
+            "no provider is configured: start the server with --provider NAME=URL, or list "
+            "providers in its file");
+        return;
+    }
+    enum err err = api->is_stuck ? ERR_FULL : hub_admits(api->hub);
+    struct row row;
+    struct stream *stream = NULL;
+    if (!err) {
+        make_row(call, &choice, attempt, &row);
+        err = hub_create(
+            api->hub, exchange_project(exchange), &row, exchange_body(exchange), &stream);
+    }
+    if (err) {
+        refuse(exchange, err == ERR_LIMIT && stream ? ERR_FULL : err);
+        return;
+    }
+    if (dispatch(call, &choice, stream))
+        LOG(api->log, LOG_ERROR, "dispatch", LOG_ID("stream", &row.id),
+            LOG_TEXT("origin", fault_origin()));
+    replay_start(
+        exchange, stream, &(struct replay_request){.format = REPLAY_PROVIDER, .follow = true});
+}
+
+/* ── a key that is known ────────────────────────────────────────────────────────────────────────── */
+
+/* Nothing of it was delivered, so nothing is pinned: the provider could not be reached, or answered with an error. */
+static bool was_nothing_delivered(const struct row *row)
+{
+    return row->state == STREAM_FAILED && (row->status == 0 || row->status >= 400);
+}
+
+static bool wants_restart(const struct call *call, const struct row *row)
+{
+    bool is_broken = row->state == STREAM_INTERRUPTED || row->state == STREAM_FAILED ||
+                     row->state == STREAM_STOPPED;
+    return is_broken &&
+           slice_equal_nocase(
+               exchange_header(call->exchange, "Tokenlog-On-Interrupted"), SLICE("restart"));
+}
+
+/* True: answered. */
+static bool refuse_attach(struct call *call, const struct row *row)
+{
+    struct exchange *exchange = call->exchange;
+    char url[STREAM_URL_BYTES];
+    stream_url(&row->id, url);
+    if (api_answer_gone(exchange, row))
+        return true;
+    if (!slice_equal(row->fingerprint, slice_of(call->fingerprint, SHA256_BYTES))) {
+        exchange_error(exchange, 422, "idempotency_key_reused", "Idempotency-Key",
+            "this key was used for another request (%s): use a new key for a new request", url);
+        return true;
+    }
+    if (slice_equal_nocase(exchange_header(exchange, "Tokenlog-Attach"), SLICE("never"))) {
+        exchange_error(exchange, 409, "stream_exists", "Idempotency-Key",
+            "this key was used before (%s), and Tokenlog-Attach: never asks not to attach", url);
+        return true;
+    }
+    return false;
+}
+
+static void answer_known(struct call *call, struct stream *stream)
+{
+    const struct row *row = stream_row(stream);
+    bool has_ended = stream_has_ended(stream);
+    if (refuse_attach(call, row)) {
+        stream_unref(stream);
+    } else if (has_ended && (was_nothing_delivered(row) || wants_restart(call, row))) {
+        struct attempt next = {row->attempt + 1, row->id};
+        stream_unref(stream);
+        start(call, &next);
+    } else {
+        metrics_add_label(call->api->metrics, METRIC_streams_attached_total,
+            has_ended ? "key_finished" : "key_live", 1);
+        replay_start(call->exchange, stream,
+            &(struct replay_request){.format = REPLAY_PROVIDER,
+                .follow = true,
+                .attached = has_ended ? "finished" : "live"});
+    }
+}
+
+static void call_closed(void *context)
+{
+    struct call *call = context;
+    call->exchange = NULL; /* the look-up still holds the call */
+}
+
+static const struct responder call_responder = {NULL, call_closed};
+
+static void claimed(struct hub_lookup *lookup, enum err err, struct stream *stream)
+{
+    struct call *call = CONTAINER_OF(lookup, struct call, lookup);
+    if (!call->exchange) {
+        stream_unref(stream);
+        call_free(call);
+        return;
+    }
+    exchange_release(call->exchange);
+    if (!err)
+        answer_known(call, stream);
+    else if (err == ERR_NOTFOUND)
+        start(call, &(struct attempt){.number = 1});
+    else if (err == ERR_LIMIT)
+        refuse(call->exchange, ERR_LIMIT);
+    else
+        exchange_error(call->exchange, 500, "storage_fault", NULL,
+            "the key could not be looked up, so nothing was asked: %s", err_text(err));
+    call_free(call);
+}
+
+/* ── the handler ────────────────────────────────────────────────────────────────────────────────── */
+
+void inference_post(struct api *api, struct exchange *exchange, struct slice id)
+{
+    (void)id;
+    if (api->is_draining) {
+        exchange_retry_after(exchange, 1);
+        exchange_error(exchange, 503, "shutting_down", NULL,
+            "the server is finishing its work and takes no more; try again in a moment");
+        return;
+    }
+    struct call *call = calloc(1, sizeof *call);
+    if (!call) {
+        refuse(exchange, ERR_LIMIT);
+        return;
+    }
+    call->api = api;
+    call->exchange = exchange;
+    enum err err = dialect_for_path(exchange_target(exchange).path, &call->dialect);
+    ASSERT(!err); /* the router asked the same table */
+    if (!read_request(call)) {
+        call_free(call);
+    } else if (call->key.size == 0) {
+        start(call, &(struct attempt){.number = 1});
+        call_free(call);
+    } else {
+        call->lookup.done = claimed;
+        exchange_hold(exchange, &call_responder, call);
+        hub_claim(api->hub, exchange_project(exchange), call->key, &call->lookup);
+    }
+}

@@ -1,0 +1,380 @@
+/* replay — see replay.h.
+ *
+ *   WAITING ─(head visible)─▶ head ─▶ BODY: peek, push, take … ─▶ END ─▶ closed
+ *      └─(ended without a head)─▶ an error in the caller's dialect
+ */
+#include "server/api/replay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/base/own.h"
+#include "protocol/data/json.h"
+#include "protocol/http/sse.h"
+
+enum { PUSH_BYTES_MAX = 64 * 1024 /* of one event in one chunk */ };
+
+struct replay {
+    struct exchange *exchange;
+    struct stream *stream; /* borrowed from the reader */
+    struct reader *reader;
+    enum replay_format format;
+    const char *attached;
+    bool has_begun;
+    bool is_ending;   /* the closing event was pushed */
+    bool has_id;      /* the event at the reader's place has its id line */
+    bool ends_line;   /* what was pushed last ended in a line end */
+    uint32_t sent;    /* bytes of the frame at the reader's place that were pushed */
+    struct buf parts; /* of an opaque event whose rest is in the next block */
+    struct buf text;  /* of the send under way: base64, the closing event */
+};
+
+void stream_url(const struct id *id, char out[STREAM_URL_BYTES])
+{
+    char text[ID_TEXT_BYTES];
+    id_format(id, text);
+    (void)snprintf(out, STREAM_URL_BYTES, "/v1/streams/%s", text);
+}
+
+bool replay_is_whole(const struct row *row)
+{
+    return row->state == STREAM_COMPLETED ||
+           (row->state == STREAM_FAILED && slice_equal(row->reason, SLICE("upstream_status")));
+}
+
+static void replay_free(struct replay *replay)
+{
+    reader_close(replay->reader);
+    buf_deinit(&replay->parts);
+    buf_deinit(&replay->text);
+    free(replay);
+}
+
+/* ── the head ───────────────────────────────────────────────────────────────────────────────────── */
+
+static enum err add_stream_headers(struct replay *replay)
+{
+    const struct row *row = stream_row(replay->stream);
+    char id[ID_TEXT_BYTES], url[STREAM_URL_BYTES];
+    id_format(&row->id, id);
+    stream_url(&row->id, url);
+    TRY(exchange_add_header(replay->exchange, SLICE("Tokenlog-Stream-Id"), slice_text(id)));
+    TRY(exchange_add_header(replay->exchange, SLICE("Tokenlog-Stream-Url"), slice_text(url)));
+    TRY(exchange_add_header(replay->exchange, SLICE("Tokenlog-Stream-State"),
+        slice_text(stream_state_name(row->state))));
+    if (!replay->attached)
+        return ERR_OK;
+    TRY(exchange_add_header(
+        replay->exchange, SLICE("Tokenlog-Attached"), slice_text(replay->attached)));
+    if (!stream_has_ended(replay->stream))
+        return ERR_OK;
+    return exchange_add_header(replay->exchange, SLICE("Idempotent-Replayed"), SLICE("true"));
+}
+
+/* The stream ended and there is no response to show: say why, in the caller's dialect. */
+static void answer_headless(struct replay *replay)
+{
+    struct exchange *exchange = replay->exchange;
+    const struct row *row = stream_row(replay->stream);
+    int status = row->state == STREAM_STOPPED || row->state == STREAM_INTERRUPTED ? 409
+                 : slice_has_prefix(row->reason, SLICE("upstream_timeout"))       ? 504
+                 : slice_equal(row->reason, SLICE("storage_full")) ||
+                         slice_equal(row->reason, SLICE("internal"))
+                     ? 503
+                     : 502;
+    char code[64];
+    if (row->state == STREAM_FAILED)
+        (void)snprintf(code, sizeof code, "%.*s", SLICE_PRINT(row->reason));
+    else
+        (void)snprintf(code, sizeof code, "stream_%s", stream_state_name(row->state));
+    const char *advice =
+        row->state == STREAM_INTERRUPTED
+            ? "; send Tokenlog-On-Interrupted: restart with the same key to ask anew"
+            : "";
+    exchange_error(exchange, status, code, NULL, "no response was recorded: %.*s%s",
+        SLICE_PRINT(row->detail), advice);
+    replay_free(replay);
+}
+
+/* A whole answer was asked for and only a part of it exists: a 200 would be taken for all of it. */
+static void answer_part(struct replay *replay)
+{
+    const struct row *row = stream_row(replay->stream);
+    char url[STREAM_URL_BYTES];
+    stream_url(&row->id, url);
+    char code[64];
+    (void)snprintf(code, sizeof code, "stream_%s", stream_state_name(row->state));
+    exchange_error(replay->exchange, 409, code, NULL,
+        "the answer is not whole (%.*s); what was received is at %s/events, and "
+        "Tokenlog-On-Interrupted: restart with the same key asks anew",
+        SLICE_PRINT(row->reason), url);
+    replay_free(replay);
+}
+
+static enum err begin_provider(struct replay *replay)
+{
+    const struct row *row = stream_row(replay->stream);
+    int64_t length = row->content_length;
+    if (length < 0 && !row->is_sse && stream_has_ended(replay->stream) && replay_is_whole(row))
+        length = (int64_t)row->bytes;
+    return exchange_begin(replay->exchange, (int)row->status, row->content_type, length, row->head);
+}
+
+static enum err begin(struct replay *replay)
+{
+    const struct row *row = stream_row(replay->stream);
+    TRY(add_stream_headers(replay));
+    replay->has_begun = true;
+    if (replay->format == REPLAY_PROVIDER)
+        return begin_provider(replay);
+    TRY(exchange_add_header(replay->exchange, SLICE("Cache-Control"), SLICE("no-store")));
+    struct slice type = replay->format == REPLAY_SSE ? SLICE("text/event-stream; charset=utf-8")
+                        : row->content_type.size     ? row->content_type
+                                                     : SLICE("application/octet-stream");
+    return exchange_begin(replay->exchange, 200, type, -1, SLICE_NONE);
+}
+
+/* ── the body ───────────────────────────────────────────────────────────────────────────────────── */
+
+static void release_block(void *block)
+{
+    block_unref(block);
+}
+
+/* Frames that lie next to each other go as one piece: a provider's bytes need nothing in between. */
+static enum err push_raw(struct replay *replay, const struct reader_view *view, size_t room)
+{
+    struct block *block = view->block;
+    struct slice first = block_frame(block, view->index);
+    const uint8_t *start = first.data + replay->sent;
+    uint32_t index = view->index;
+    size_t size = 0;
+    for (; index < view->end; index++) {
+        struct slice frame = block_frame(block, index);
+        size_t end = (size_t)(frame.data + frame.size - start);
+        if (end > room)
+            break;
+        size = end;
+    }
+    bool is_partial = index == view->index;
+    if (is_partial)
+        size = room;
+    if (size)
+        TRY(exchange_push(
+            replay->exchange, SLICE_NONE, slice_of(start, size), release_block, block_ref(block)));
+    replay->sent = is_partial ? replay->sent + (uint32_t)size : 0;
+    if (!is_partial)
+        reader_take(replay->reader, index);
+    return ERR_OK;
+}
+
+static bool is_continued(const struct reader_view *view)
+{
+    return view->block->frames[view->index].flags & FRAME_MORE;
+}
+
+/* One SSE block, its id line in front. A recorded one that lacks its blank line (a terminator at the end of
+ * a transfer) gets it; a BOM would hide the first field behind the id line. */
+static enum err push_sse(struct replay *replay, const struct reader_view *view, size_t room)
+{
+    struct slice frame = block_frame(view->block, view->index);
+    uint64_t seq = block_seq(view->block, view->index);
+    char id[EXCHANGE_PREFIX_BYTES_MAX];
+    int id_size = 0;
+    if (!replay->has_id) {
+        id_size = snprintf(id, sizeof id, "id: %llu\n", (unsigned long long)seq + 1);
+        replay->sent = seq == 0 ? (uint32_t)(frame.size - sse_without_bom(frame).size) : 0;
+        replay->has_id = true;
+    }
+    struct slice piece =
+        slice_sub(frame, replay->sent, room < PUSH_BYTES_MAX ? room : PUSH_BYTES_MAX);
+    TRY(exchange_push(replay->exchange, slice_of(id, (size_t)id_size), piece, release_block,
+        block_ref(view->block)));
+    if (piece.size)
+        replay->ends_line = strchr("\r\n", piece.data[piece.size - 1]) != NULL;
+    replay->sent += (uint32_t)piece.size;
+    if (replay->sent < frame.size)
+        return ERR_OK;
+    replay->sent = 0;
+    if (!is_continued(view)) {
+        replay->has_id = false;
+        if (!replay->ends_line)
+            TRY(exchange_push(replay->exchange, SLICE("\n\n"), SLICE_NONE, NULL, NULL));
+    }
+    reader_take(replay->reader, view->index + 1);
+    return ERR_OK;
+}
+
+/* A fragment of an opaque body as an event: base64, whole fragments only, so that ids count what was received. */
+static enum err push_opaque(struct replay *replay, const struct reader_view *view)
+{
+    struct slice frame = block_frame(view->block, view->index);
+    uint64_t seq = block_seq(view->block, view->index);
+    TRY(buf_append(&replay->parts, frame));
+    bool is_whole = !is_continued(view);
+    reader_take(replay->reader, view->index + 1);
+    if (!is_whole)
+        return ERR_OK;
+    buf_clear(&replay->text);
+    TRY(buf_printf(
+        &replay->text, "id: %llu\nevent: tokenlog.bytes\ndata: ", (unsigned long long)seq + 1));
+    TRY(base64_encode(buf_slice(&replay->parts), &replay->text));
+    TRY(buf_append_text(&replay->text, "\n\n"));
+    buf_clear(&replay->parts);
+    return exchange_push(replay->exchange, SLICE_NONE, buf_slice(&replay->text), NULL, NULL);
+}
+
+static enum err push_end_event(struct replay *replay)
+{
+    const struct row *row = stream_row(replay->stream);
+    bool has_ended = stream_has_ended(replay->stream);
+    buf_clear(&replay->text);
+    TRY(buf_append_text(&replay->text, "event: tokenlog.end\ndata: "));
+    struct json_writer json;
+    json_writer_init(&json, &replay->text);
+    json_open(&json, '{');
+    json_key(&json, "state");
+    json_string(&json, slice_text(stream_state_name(row->state)));
+    json_key(&json, "events");
+    json_unsigned(&json, has_ended ? row->events : reader_seq(replay->reader));
+    json_key(&json, "reason");
+    if (row->reason.size)
+        json_string(&json, row->reason);
+    else
+        json_null(&json);
+    json_close(&json, '}');
+    TRY(json.err);
+    TRY(buf_append_text(&replay->text, "\n\n"));
+    replay->is_ending = true;
+    return exchange_push(replay->exchange, SLICE_NONE, buf_slice(&replay->text), NULL, NULL);
+}
+
+static void finish(struct replay *replay)
+{
+    if (replay->format == REPLAY_SSE) {
+        if (!replay->is_ending && push_end_event(replay))
+            exchange_finish(replay->exchange, false);
+        else
+            exchange_finish(replay->exchange, true);
+        return;
+    }
+    /* A snapshot of a live stream is whole in itself. */
+    bool has_ended = stream_has_ended(replay->stream);
+    exchange_finish(replay->exchange,
+        has_ended ? replay_is_whole(stream_row(replay->stream)) : replay->format == REPLAY_RAW);
+}
+
+static enum err push(struct replay *replay, const struct reader_view *view, size_t room)
+{
+    if (replay->format != REPLAY_SSE)
+        return push_raw(replay, view, room);
+    return stream_row(replay->stream)->is_sse ? push_sse(replay, view, room)
+                                              : push_opaque(replay, view);
+}
+
+/* `text` carries one opaque event a send: the connection borrows it until it is sent. */
+static bool is_one_a_send(const struct replay *replay)
+{
+    return replay->format == REPLAY_SSE && replay->text.size > 0;
+}
+
+static void replay_fill(void *context, struct exchange *exchange)
+{
+    struct replay *replay = context;
+    buf_clear(&replay->text); /* the last send is done */
+    size_t room;
+    while ((room = exchange_room(exchange)) > 0 && !is_one_a_send(replay)) {
+        struct reader_view view;
+        enum err err = reader_peek(replay->reader, &view);
+        if (err == ERR_AGAIN)
+            return;
+        if (err == ERR_CLOSED) {
+            finish(replay);
+            return;
+        }
+        if (!err)
+            err = push(replay, &view, room);
+        if (err) { /* what is visible was sent; the rest cannot be read: never a clean end */
+            exchange_finish(exchange, false);
+            return;
+        }
+    }
+}
+
+/* ── waiting, and the rest ──────────────────────────────────────────────────────────────────────── */
+
+/* Whether something was answered: now is the time for the head, or for an error in its place. */
+static void try_begin(struct replay *replay)
+{
+    struct stream *stream = replay->stream;
+    const struct row *row = stream_row(stream);
+    if (replay->format == REPLAY_PROVIDER) {
+        if (!stream_head_is_visible(stream)) {
+            struct reader_view view;
+            if (reader_peek(replay->reader, &view) == ERR_AGAIN)
+                return;
+        }
+        if (row->status == 0) {
+            answer_headless(replay);
+            return;
+        }
+        bool is_part = stream_has_ended(stream) && !replay_is_whole(row);
+        if (is_part && !row->is_sse && replay->attached) {
+            answer_part(replay);
+            return;
+        }
+    }
+    if (begin(replay)) {
+        exchange_error(replay->exchange, 500, "internal", NULL, "the response head does not fit");
+        replay_free(replay);
+    }
+}
+
+static void replay_wake(void *context)
+{
+    struct replay *replay = context;
+    if (replay->has_begun)
+        exchange_wake(replay->exchange);
+    else
+        try_begin(replay);
+}
+
+static void replay_closed(void *context)
+{
+    struct replay *replay = context;
+    replay_free(replay);
+}
+
+static const struct responder responder = {replay_fill, replay_closed};
+
+void replay_start(
+    struct exchange *exchange, struct stream *stream, const struct replay_request *request)
+{
+    struct replay *replay = calloc(1, sizeof *replay);
+    enum err err = replay ? reader_new(stream, request->from, request->follow, replay_wake, replay,
+                                &replay->reader)
+                          : ERR_NOMEM;
+    if (err) {
+        uint64_t watermark = stream_watermark(stream);
+        bool is_live = !stream_has_ended(stream);
+        stream_unref(stream);
+        free(replay);
+        if (err == ERR_LIMIT)
+            exchange_error(exchange, 416, "offset_out_of_range", "from",
+                "the stream has %llu events%s: ask for an offset up to that",
+                (unsigned long long)watermark, is_live ? " so far" : "");
+        else
+            exchange_error(exchange, 503, "overloaded", NULL, "out of memory; try again");
+        return;
+    }
+    replay->exchange = exchange;
+    replay->stream = stream;
+    replay->format = request->format;
+    replay->attached = request->attached;
+    replay->ends_line = true;
+    buf_init(&replay->parts, FRAGMENT_BYTES_MAX);
+    buf_init(&replay->text, (size_t)FRAGMENT_BYTES_MAX * 2);
+    exchange_hold(exchange, &responder, replay);
+    try_begin(replay);
+}

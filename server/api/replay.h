@@ -1,0 +1,36 @@
+/* replay — a reader's events as an HTTP response: the one loop behind live answers, resumes, duplicates and replays.
+ *
+ *   REPLAY_PROVIDER  the response as the provider gave it: its status, its fields, its bytes (inference routes)
+ *   REPLAY_RAW       the same bytes from an offset, status 200 (…/events?format=raw)
+ *   REPLAY_SSE       SSE with `id:` lines and a closing `event: tokenlog.end` (…/events)
+ *
+ * The first two end by invariant 5: cleanly only if the recording is whole. The third always ends cleanly, and says how the stream ended.
+ * A provider-shaped response begins once its head and first event are durable.
+ *
+ *   owns    the stream's reference passes to the replay, which frees itself when the exchange lets go
+ *   thread  loop                                                                                              */
+#ifndef TOKENLOG_SERVER_API_REPLAY_H
+#define TOKENLOG_SERVER_API_REPLAY_H
+
+#include "server/http/exchange.h"
+#include "server/stream/reader.h"
+
+enum replay_format { REPLAY_PROVIDER, REPLAY_RAW, REPLAY_SSE };
+
+struct replay_request {
+    enum replay_format format;
+    uint64_t from;
+    bool follow;
+    const char *attached; /* "live" or "finished": by key; NULL: the first caller, or by ID */
+};
+/* replay_start — answers the exchange, now or as the stream goes on. An offset past the end is answered as an error. */
+void replay_start(
+    struct exchange *exchange, struct stream *stream, const struct replay_request *request);
+
+/* replay_is_whole — whether a recording may end cleanly: completed, or a provider's error response that arrived whole. */
+bool replay_is_whole(const struct row *row);
+/* stream_url — "/v1/streams/<id>". */
+enum { STREAM_URL_BYTES = 12 + ID_TEXT_BYTES };
+void stream_url(const struct id *id, char out[STREAM_URL_BYTES]);
+
+#endif

@@ -1,0 +1,96 @@
+/* routes — the table of what is served. A pattern's segments match literally; `*` is a stream's ID. Inference calls come from the dialects'
+ * allow-list (dialect_for_path), so that each path is written once. */
+#include "server/api/api.h"
+
+#include "protocol/base/own.h"
+
+static const struct route {
+    const char *method;
+    const char *pattern;
+    api_handler *handler;
+} routes[] = {
+    {"GET", "/v1/streams", streams_list},
+    {"GET", "/v1/streams/*", stream_show},
+    {"DELETE", "/v1/streams/*", stream_remove},
+    {"GET", "/v1/streams/*/events", stream_events},
+    {"POST", "/v1/streams/*/stop", stream_stop_post},
+    {"GET", "/healthz", health_get},
+    {"GET", "/readyz", ready_get},
+    {"GET", "/metrics", metrics_get},
+};
+enum { ROUTE_COUNT = sizeof routes / sizeof *routes };
+
+static bool matches(const char *pattern, struct slice path, struct slice *id)
+{
+    struct slice wanted = slice_text(pattern);
+    size_t count = path_segment_count(wanted);
+    if (path_segment_count(path) != count)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct slice want = path_segment(wanted, i), got = path_segment(path, i);
+        if (slice_equal(want, SLICE("*")))
+            *id = got;
+        else if (!slice_equal(want, got))
+            return false;
+    }
+    return true;
+}
+
+static bool method_fits(const char *method, struct slice asked)
+{
+    return slice_equal(asked, slice_text(method)) ||
+           (slice_equal(asked, SLICE("HEAD")) && slice_equal(slice_text(method), SLICE("GET")));
+}
+
+static void refuse_method(struct exchange *exchange, const char *allowed)
+{
+    if (exchange_add_header(exchange, SLICE("Allow"), slice_text(allowed)))
+        return;
+    exchange_error(exchange, 405, "method_not_allowed", NULL, "this path takes %s", allowed);
+}
+
+static void handle_preflight(struct exchange *exchange)
+{
+    exchange_reply(exchange, 204, NULL, SLICE_NONE);
+}
+
+static void handle_inference(struct api *api, struct exchange *exchange)
+{
+    if (!slice_equal(exchange_request(exchange)->method, SLICE("POST")))
+        refuse_method(exchange, "POST");
+    else
+        inference_post(api, exchange, SLICE_NONE);
+}
+
+void api_handle(void *context, struct exchange *exchange)
+{
+    struct api *api = context;
+    struct slice method = exchange_request(exchange)->method;
+    struct slice path = exchange_target(exchange).path;
+    const struct dialect *dialect;
+    if (slice_equal(method, SLICE("OPTIONS"))) {
+        handle_preflight(exchange);
+        return;
+    }
+    if (dialect_for_path(path, &dialect) == ERR_OK) {
+        handle_inference(api, exchange);
+        return;
+    }
+    const char *allowed = NULL;
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        struct slice id = SLICE_NONE;
+        if (!matches(routes[i].pattern, path, &id))
+            continue;
+        if (method_fits(routes[i].method, method)) {
+            routes[i].handler(api, exchange, id);
+            return;
+        }
+        allowed = routes[i].method;
+    }
+    if (allowed)
+        refuse_method(exchange, allowed);
+    else
+        exchange_error(exchange, 404, "not_found", NULL,
+            "nothing is served at this path; inference calls are at /v1/…, recordings at "
+            "/v1/streams");
+}

@@ -1,0 +1,97 @@
+/* exchange — one HTTP request and its response; a connection has one at a time.
+ *
+ *   HEAD ──▶ BODY ──▶ HANDLING ──▶ RESPONDING ──▶ (keep-alive) HEAD…
+ *     │        │          │             └─ unclean end, Connection: close ─▶ the connection closes
+ *     └────────┴─ refused ┴─ reply
+ *
+ * The body is received whole (bounded, accounted) before the handler is called. A handler answers at once by exchange_reply or exchange_error,
+ * or takes the exchange over with exchange_hold and answers later, or streams: exchange_begin, and then `fill` is called whenever
+ * the connection can take more.
+ *
+ *   thread  loop                                                                                                    */
+#ifndef TOKENLOG_SERVER_HTTP_EXCHANGE_H
+#define TOKENLOG_SERVER_HTTP_EXCHANGE_H
+
+#include "protocol/dialect/dialect.h"
+#include "protocol/http/http1.h"
+#include "protocol/http/url.h"
+#include "server/http/bounds.h"
+#include "server/io/conn.h"
+#include "server/observe/log.h"
+#include "server/observe/metrics.h"
+#include "server/policy/auth.h"
+
+struct exchange;
+
+/* What the exchanges of one server share. */
+struct exchange_config {
+    struct loop *loop;
+    struct metrics *metrics;
+    struct log *log;
+    struct tls_context *tls;
+    int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, send_timeout_ms;
+    uint64_t body_bytes_max, bodies_bytes_max, connections_max;
+    bool is_memory; /* durability: memory — said in a header of each response */
+    /* admit   at the end of a request's head: may refuse it, before its body is received
+     * handle  with the whole request */
+    void (*admit)(void *context, struct exchange *exchange);
+    void (*handle)(void *context, struct exchange *exchange);
+    void *context;
+};
+struct exchanges;
+enum err exchanges_new(const struct exchange_config *config, struct exchanges **out) NODISCARD;
+struct exchanges *exchanges_free(struct exchanges *exchanges);
+void exchanges_accept(void *exchanges, int fd); /* a listener's `accepted` */
+/* exchanges_drain — connections close after the response under way; idle ones at once. */
+void exchanges_drain(struct exchanges *exchanges);
+void exchanges_close_all(struct exchanges *exchanges); /* now, whatever is under way */
+size_t exchanges_open_count(const struct exchanges *exchanges);
+
+/* The request: borrowed until the response has been begun. */
+const struct http1_request *exchange_request(const struct exchange *exchange);
+struct target exchange_target(const struct exchange *exchange);
+struct slice exchange_body(const struct exchange *exchange);
+struct slice exchange_header(const struct exchange *exchange, const char *name);
+int64_t exchange_accepted_ns(
+    const struct exchange *exchange); /* wall clock, at the end of the head */
+
+/* Set by the gate, read by handlers. */
+void exchange_set_project(struct exchange *exchange, struct project *project);
+struct project *exchange_project(const struct exchange *exchange);
+void exchange_set_dialect(
+    struct exchange *exchange, const struct dialect *dialect); /* how errors look; NULL: OpenAI's */
+/* exchange_add_header — a field of the response to come, before reply or begin (CORS, say). */
+enum err exchange_add_header(
+    struct exchange *exchange, struct slice name, struct slice value) NODISCARD;
+
+/* exchange_reply — a whole response; `body` is copied. exchange_error — in the dialect's shape; `param` may be NULL; `retry_after_s` > 0 adds the field. */
+void exchange_reply(
+    struct exchange *exchange, int status, const char *content_type, struct slice body);
+void exchange_error(struct exchange *exchange, int status, const char *code, const char *param,
+    const char *format, ...) PRINTF(5, 6);
+void exchange_retry_after(struct exchange *exchange, int seconds);
+
+/* One who answers later. `closed` comes once, when the caller is gone or the response has been sent; not after a reply or an error,
+ * which end the hold from the holder's side. */
+struct responder {
+    void (*fill)(void *context, struct exchange *exchange);
+    void (*closed)(void *context);
+};
+void exchange_hold(struct exchange *exchange, const struct responder *responder, void *context);
+void exchange_release(
+    struct exchange *exchange); /* the holder gives it back, to answer or to let another hold it */
+
+/* Streaming. length < 0: chunked (HTTP/1.0: until the connection closes). `head` is further fields, "name: value\r\n" each, trusted.
+ * exchange_room — bytes of body that may be pushed now (0: wait for the next fill).
+ * exchange_push — from within `fill`: `prefix` (≤ EXCHANGE_PREFIX_BYTES_MAX, copied) and then `bytes` (borrowed until release), as one chunk.
+ * exchange_finish — the body is over. Clean: by the framing. Unclean: what was pushed is sent, then the connection ends so that nobody takes
+ *   it for a whole response: without the last chunk (1.1), or by reset after the drain (1.0) (invariant 5). */
+enum err exchange_begin(struct exchange *exchange, int status, struct slice content_type,
+    int64_t length, struct slice head) NODISCARD;
+size_t exchange_room(const struct exchange *exchange);
+enum err exchange_push(struct exchange *exchange, struct slice prefix, struct slice bytes,
+    void (*release)(void *owner), void *owner) NODISCARD;
+void exchange_finish(struct exchange *exchange, bool is_clean);
+void exchange_wake(struct exchange *exchange); /* call `fill` later in this turn */
+
+#endif

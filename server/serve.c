@@ -1,0 +1,574 @@
+/* serve — the server put together: reads the configuration, builds each part, hands each what it uses, runs the loop, drains.
+ *
+ *   bind ─▶ recover ─▶ accept ─▶ … SIGTERM ─▶ no new work ─▶ live generations finish (drain_timeout_s) or are interrupted
+ *     └ callers queue in the kernel          ─▶ callers have read their ends ─▶ all is committed and archived ─▶ exit 0
+ *
+ * A second SIGTERM or SIGINT does not wait for the generations. SIGHUP reads the keys file again. */
+#include "server/serve.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "protocol/base/own.h"
+#include "server/api/api.h"
+#include "server/io/disk.h"
+#include "server/io/listener.h"
+
+enum {
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_LOCKED = 4,
+    DRAIN_STEP_MS = 20, /* between looks at how far the drain has come */
+    DRAIN_READERS_MS =
+        5000, /* for callers to read their ends, and for the storage to come to rest */
+};
+
+enum phase { PHASE_SERVING, PHASE_FINISHING, PHASE_READERS, PHASE_STORAGE, PHASE_DONE };
+
+struct server {
+    struct config *config;
+    struct log *log;
+    struct metrics *metrics;
+    struct loop *loop;
+    struct listener *listener;
+    struct tls_context *tls;
+    struct disk *disk;
+    struct auth *auth;
+    struct hub *hub;
+    struct storage *storage;
+    struct storage_host host;
+    struct upstreams *upstreams;
+    struct exchanges *exchanges;
+    struct api api;
+    struct timer storage_timer, drain_timer;
+    struct op signal_op;
+    int signal_fd;
+    enum phase phase;
+    int64_t phase_deadline_ns;
+    bool is_listener_open;
+};
+
+/* Said to whoever started us: what is wrong, and what to do. */
+static int complain(int code, const char *format, ...) PRINTF(2, 3);
+static int complain(int code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)fputs("tokenlog: ", stderr);
+    (void)vfprintf(stderr, format, args);
+    (void)fputc('\n', stderr);
+    va_end(args);
+    return code;
+}
+
+/* ── what storage needs of us ───────────────────────────────────────────────────────────────────── */
+
+static int64_t clock_ns(clockid_t clock)
+{
+    struct timespec time;
+    (void)clock_gettime(clock, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static int64_t host_now(void *context)
+{
+    (void)context;
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+static int64_t host_wall(void *context)
+{
+    (void)context;
+    return clock_ns(CLOCK_REALTIME);
+}
+
+static void host_post(void *context, struct task *task)
+{
+    struct server *server = context;
+    loop_post(server->loop, task);
+}
+
+static void host_wake_at(void *context, int64_t monotonic_ns)
+{
+    struct server *server = context;
+    if (server->storage_timer.index == 0 || monotonic_ns < server->storage_timer.deadline_ns)
+        timer_set(server->loop, &server->storage_timer, monotonic_ns);
+}
+
+static void host_log(void *context, int level, const char *message)
+{
+    struct server *server = context;
+    enum log_level levels[] = {LOG_ERROR, LOG_WARNING, LOG_INFO};
+    LOG(server->log, levels[level < 0 || level > 2 ? 2 : level], "storage",
+        LOG_TEXT("message", message));
+}
+
+/* The turn's end ticks the storage: being awake is enough. */
+static void storage_timer_fired(struct timer *timer)
+{
+    (void)timer;
+}
+
+static void storage_stuck(void *context, enum err err)
+{
+    struct server *server = context;
+    server->api.is_stuck = true;
+    LOG(server->log, LOG_ERROR, "read_only", LOG_TEXT("error", err_text(err)),
+        LOG_TEXT("message", "nothing can be made durable any more; recordings can be read; mend "
+                            "the disk and restart"));
+}
+
+static void storage_committed(void *context, int64_t latency_ns, uint64_t records, uint64_t bytes)
+{
+    struct server *server = context;
+    metrics_add(server->metrics, METRIC_journal_commits_total, 1);
+    metrics_add(server->metrics, METRIC_journal_bytes_total, bytes);
+    metrics_observe(server->metrics, METRIC_commit_seconds, latency_ns);
+    metrics_observe(server->metrics, METRIC_commit_records, (int64_t)records);
+}
+
+static void server_changed(void *context, struct tail *tail)
+{
+    hub_changed(((struct server *)context)->hub, tail);
+}
+
+static void server_gone(void *context, struct tail *tail)
+{
+    hub_gone(((struct server *)context)->hub, tail);
+}
+
+static void server_paused(void *context, bool is_paused)
+{
+    hub_paused(((struct server *)context)->hub, is_paused);
+}
+
+static void server_recovered(void *context, struct tail *tail)
+{
+    hub_recovered(((struct server *)context)->hub, tail);
+}
+
+static void turn_end(void *context)
+{
+    struct server *server = context;
+    if (!server->storage)
+        return;
+    storage_tick(server->storage);
+    hub_tick(server->hub);
+}
+
+/* ── ending ─────────────────────────────────────────────────────────────────────────────────────── */
+
+static void enter_phase(struct server *server, enum phase phase, int64_t limit_ms)
+{
+    ASSERT(phase > server->phase);
+    server->phase = phase;
+    server->phase_deadline_ns = loop_now_ns(server->loop) + limit_ms * 1000000;
+    timer_set(
+        server->loop, &server->drain_timer, loop_now_ns(server->loop) + DRAIN_STEP_MS * 1000000ll);
+}
+
+/* Each phase goes on when its work is done, or its time is over. */
+static void drain_step(struct server *server)
+{
+    bool is_late = loop_now_ns(server->loop) >= server->phase_deadline_ns;
+    switch (server->phase) {
+    case PHASE_SERVING:
+    case PHASE_DONE: return;
+    case PHASE_FINISHING:
+        if (is_late)
+            hub_interrupt_all(server->hub, "shutdown");
+        if (hub_live_count(server->hub) == 0 || is_late) {
+            exchanges_drain(server->exchanges);
+            enter_phase(server, PHASE_READERS, DRAIN_READERS_MS);
+            return;
+        }
+        break;
+    case PHASE_READERS:
+        if (exchanges_open_count(server->exchanges) == 0 || is_late) {
+            exchanges_close_all(server->exchanges);
+            storage_drain(server->storage);
+            enter_phase(server, PHASE_STORAGE, DRAIN_READERS_MS);
+            return;
+        }
+        break;
+    case PHASE_STORAGE:
+        if ((storage_is_drained(server->storage) && exchanges_open_count(server->exchanges) == 0) ||
+            is_late) {
+            server->phase = PHASE_DONE;
+            loop_stop(server->loop);
+            return;
+        }
+        break;
+    }
+    timer_set(
+        server->loop, &server->drain_timer, loop_now_ns(server->loop) + DRAIN_STEP_MS * 1000000ll);
+}
+
+static void drain_timer_fired(struct timer *timer)
+{
+    drain_step(CONTAINER_OF(timer, struct server, drain_timer));
+}
+
+static void begin_drain(struct server *server, int signal_number)
+{
+    if (server->phase == PHASE_FINISHING) { /* asked twice: now */
+        server->phase_deadline_ns = 0;
+        return;
+    }
+    if (server->phase != PHASE_SERVING)
+        return;
+    LOG(server->log, LOG_INFO, "draining", LOG_NUMBER("signal", signal_number),
+        LOG_NUMBER("streams_live", hub_live_count(server->hub)),
+        LOG_NUMBER("limit_s", server->config->drain_timeout_s));
+    server->api.is_draining = true;
+    listener_close(server->listener, NULL);
+    server->is_listener_open = false;
+    enter_phase(server, PHASE_FINISHING, server->config->drain_timeout_s * 1000);
+}
+
+static void reload_keys(struct server *server)
+{
+    CLEANUP(buf_deinit) struct buf why;
+    buf_init(&why, 64 * 1024);
+    if (auth_reload(server->auth, &why))
+        LOG(server->log, LOG_ERROR, "keys_refused", LOG_SLICE("why", buf_slice(&why)));
+    else
+        LOG(server->log, LOG_INFO, "keys_read", LOG_NUMBER("keys", auth_key_count(server->auth)));
+}
+
+static void signal_done(struct op *op, int32_t result, uint32_t flags)
+{
+    struct server *server = CONTAINER_OF(op, struct server, signal_op);
+    struct signalfd_siginfo info;
+    (void)result, (void)flags;
+    while (read(server->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            reload_keys(server);
+        else
+            begin_drain(server, (int)info.ssi_signo);
+    }
+    loop_poll(server->loop, &server->signal_op, server->signal_fd, 1 /* POLLIN */);
+}
+
+/* ── building ───────────────────────────────────────────────────────────────────────────────────── */
+
+static void raise_file_limit(struct server *server)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    rlim_t wanted =
+        (rlim_t)(server->config->connections_max + server->config->streams_max * 2 + 256);
+    limit.rlim_cur = wanted;
+    if (limit.rlim_max < wanted)
+        limit.rlim_max = wanted; /* root may */
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < wanted)
+        LOG(server->log, LOG_WARNING, "file_limit", LOG_NUMBER("have", limit.rlim_max),
+            LOG_NUMBER("wanted", wanted),
+            LOG_TEXT("message",
+                "raise it (ulimit -n, LimitNOFILE=) or lower connections_max and streams_max"));
+}
+
+static int open_signals(struct server *server)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+        return complain(EXIT_FAILED, "signals cannot be set up: %s", strerror(errno));
+    server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (server->signal_fd < 0)
+        return complain(EXIT_FAILED, "signalfd: %s", strerror(errno));
+    return 0;
+}
+
+static int open_socket(struct server *server)
+{
+    struct config *config = server->config;
+    const char *why = "";
+    if (config->tls_cert[0] || config->tls_key[0]) {
+        if (!config->tls_cert[0] || !config->tls_key[0])
+            return complain(EXIT_USAGE, "tls_cert and tls_key go together: give both");
+        if (tls_context_new(config->tls_cert, config->tls_key, &why, &server->tls))
+            return complain(EXIT_USAGE, "TLS: %s", why);
+    }
+    enum err err = listener_open(server->loop, slice_text(config->listen), &why, &server->listener);
+    if (err)
+        return complain(err == ERR_INVALID ? EXIT_USAGE : EXIT_FAILED, "cannot listen on %s: %s",
+            config->listen, err_is_fault(err) ? fault_origin() : why);
+    server->is_listener_open = true;
+    return 0;
+}
+
+/* Anyone who can reach an open server can spend its owner's money. */
+static int check_exposure(struct server *server)
+{
+    if (auth_is_open(server->auth))
+        LOG(server->log, LOG_WARNING, "open",
+            LOG_TEXT("message", "no API keys: every program on this machine may call; `tokenlog "
+                                "key new PROJECT` makes one"));
+    if (listener_is_loopback(server->listener))
+        return 0;
+    if (auth_is_open(server->auth))
+        return complain(EXIT_USAGE,
+            "%s is reachable from other machines and there are no API keys: make one with "
+            "`tokenlog "
+            "key new PROJECT --data %s`, or listen on 127.0.0.1",
+            server->config->listen, server->config->data);
+    if (!server->tls && !server->config->insecure_listen)
+        return complain(EXIT_USAGE,
+            "%s is reachable from other machines and keys would travel in the clear: give "
+            "--tls-cert "
+            "and --tls-key, or --insecure-listen if something before this server does TLS",
+            server->config->listen);
+    return 0;
+}
+
+static int open_auth(struct server *server)
+{
+    CLEANUP(buf_deinit) struct buf path, why;
+    buf_init(&path, 4096);
+    buf_init(&why, 64 * 1024);
+    const char *keys_file = server->config->keys_file;
+    enum err err = keys_file[0] ? buf_printf(&path, "%s", keys_file)
+                                : buf_printf(&path, "%s/keys", server->config->data);
+    if (!err)
+        err = buf_append_byte(&path, 0);
+    if (!err)
+        err = auth_new(server->config, (const char *)path.data, &why, &server->auth);
+    if (err)
+        return complain(EXIT_USAGE, "%.*s", SLICE_PRINT(buf_slice(&why)));
+    return 0;
+}
+
+static int explain_storage(struct server *server, enum err err, int holder_pid)
+{
+    const char *data = server->config->data;
+    if (err == ERR_BUSY)
+        return complain(EXIT_LOCKED,
+            "%s is held by another server (pid %d): stop that one, or give this one another --data",
+            data, holder_pid);
+    return complain(EXIT_FAILED, "%s cannot be opened: %s (%s)", data, err_text(err),
+        err_is_fault(err) ? fault_origin() : err_name(err));
+}
+
+static int open_storage(struct server *server)
+{
+    struct config *config = server->config;
+    if (disk_ring_new(server->loop, &server->disk))
+        return complain(EXIT_FAILED, "%s", fault_origin());
+    disk_ring_delay(server->disk, config->test_commit_delay_ms * 1000000);
+    server->host =
+        (struct storage_host){server, host_now, host_wall, host_post, host_wake_at, host_log};
+    struct storage_config storage = {
+        .path = config->data,
+        .disk = server->disk,
+        .host = &server->host,
+        .segment_bytes = (uint64_t)config->segment_bytes,
+        .segment_count = (uint32_t)config->segment_count,
+        .commit_spacing_ns = config->commit_spacing_us * 1000,
+        .archive_after_ns = config->archive_after_ms * 1000000,
+        .retention_step_ns = config->retention_step_ms * 1000000,
+        .tombstone_ttl_s = config->tombstone_days * 86400,
+        .zstd_level = (int)config->zstd_level,
+        .is_memory = strcmp(config->durability, "memory") == 0,
+        .changed = server_changed,
+        .gone = server_gone,
+        .pause = server_paused,
+        .stuck = storage_stuck,
+        .committed = storage_committed,
+        .context = server,
+    };
+    struct storage_report report;
+    int holder_pid = 0;
+    enum err err = storage_open(&storage, server_recovered, &report, &holder_pid, &server->storage);
+    if (err)
+        return explain_storage(server, err, holder_pid);
+    hub_set_storage(server->hub, server->storage);
+    LOG(server->log, report.journal.corrupt_batches ? LOG_ERROR : LOG_INFO, "recovered",
+        LOG_NUMBER("ms", report.duration_ns / 1000000),
+        LOG_NUMBER("records", report.journal.records),
+        LOG_NUMBER("streams_interrupted", report.live_streams),
+        LOG_NUMBER("torn_batches", report.journal.torn_batches),
+        LOG_NUMBER("corrupt_batches", report.journal.corrupt_batches));
+    return 0;
+}
+
+static int open_hub(struct server *server)
+{
+    struct hub_config hub = {server->loop, server->metrics, server->log,
+        server->config->streams_max, server->config->tails_bytes_max};
+    if (hub_new(&hub, &server->hub))
+        return complain(EXIT_FAILED, "%s", fault_origin());
+    return 0;
+}
+
+static int open_http(struct server *server)
+{
+    struct config *config = server->config;
+    const char *proxy = config->upstream_proxy[0] ? config->upstream_proxy : NULL;
+    server->api = (struct api){
+        .config = config,
+        .loop = server->loop,
+        .hub = server->hub,
+        .auth = server->auth,
+        .metrics = server->metrics,
+        .log = server->log,
+    };
+    struct exchange_config exchange = {
+        .loop = server->loop,
+        .metrics = server->metrics,
+        .log = server->log,
+        .tls = server->tls,
+        .header_timeout_ms = config->header_timeout_ms,
+        .body_timeout_ms = config->body_timeout_ms,
+        .idle_timeout_ms = config->idle_timeout_ms,
+        .send_timeout_ms = config->send_timeout_ms,
+        .body_bytes_max = (uint64_t)config->body_bytes_max,
+        .bodies_bytes_max = (uint64_t)config->bodies_bytes_max,
+        .connections_max = (uint64_t)config->connections_max,
+        .is_memory = strcmp(config->durability, "memory") == 0,
+        .admit = api_admit,
+        .handle = api_handle,
+        .context = &server->api,
+    };
+    if (upstreams_new(server->loop, proxy, &server->upstreams) ||
+        exchanges_new(&exchange, &server->exchanges))
+        return complain(EXIT_FAILED, "%s", fault_origin());
+    server->api.producer = (struct producer_config){server->upstreams, server->metrics, server->log,
+        config->connect_timeout_ms, config->first_byte_timeout_ms, config->stall_timeout_ms};
+    return 0;
+}
+
+static int open_log(struct server *server)
+{
+    enum log_level level;
+    enum err err = log_level_parse(slice_text(server->config->log_level), &level);
+    if (!err)
+        err = log_new(STDERR_FILENO, level, &server->log);
+    if (!err)
+        err = metrics_new(&server->metrics);
+    return err ? complain(EXIT_FAILED, "%s", err_text(err)) : 0;
+}
+
+static int open_loop(struct server *server)
+{
+    if (loop_new(&server->loop))
+        return complain(EXIT_FAILED, "%s", fault_origin());
+    loop_on_turn_end(server->loop, turn_end, server);
+    return 0;
+}
+
+/* The order is that of needs; a failure leaves what was built to server_close. */
+static int server_open(struct server *server)
+{
+    static int (*const steps[])(struct server *) = {open_log, open_signals, open_loop, open_socket,
+        open_auth, check_exposure, open_hub, open_storage, open_http};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        int code = steps[i](server);
+        if (code)
+            return code;
+        if (steps[i] == open_log)
+            raise_file_limit(server);
+    }
+    return 0;
+}
+
+static void server_close(struct server *server)
+{
+    if (server->is_listener_open)
+        listener_close(server->listener, NULL);
+    upstreams_free(server->upstreams);
+    storage_close(server->storage);
+    server->storage = NULL;
+    loop_free(server->loop);
+    exchanges_free(server->exchanges);
+    hub_free(server->hub);
+    disk_ring_free(server->disk);
+    auth_free(server->auth);
+    tls_context_free(server->tls);
+    metrics_free(server->metrics);
+    log_free(server->log);
+    if (server->signal_fd >= 0)
+        (void)close(server->signal_fd);
+}
+
+/* Invariant 9: what memory can be asked for, said before the first request. */
+static void announce(struct server *server)
+{
+    struct config *config = server->config;
+    struct loop_status status;
+    loop_status(server->loop, &status);
+    int64_t memory = config->bodies_bytes_max + config->tails_bytes_max +
+                     config->connections_max * CONN_SEND_BYTES_MAX / 16 +
+                     (int64_t)RECV_BUFFER_BYTES * RECV_BUFFER_COUNT +
+                     (int64_t)BATCH_BYTES * BATCH_BUFFER_COUNT + ARCHIVE_TXN_BYTES_MAX;
+    LOG(server->log, LOG_INFO, "serving", LOG_TEXT("address", listener_address(server->listener)),
+        LOG_TEXT("version", TOKENLOG_VERSION), LOG_TEXT("data", config->data),
+        LOG_TEXT("durability", config->durability), LOG_TEXT("io_uring", status.features),
+        LOG_NUMBER("providers", config->provider_count), LOG_NUMBER("memory_bytes_max", memory));
+    (void)printf(
+        "listening %s://%s\n", server->tls ? "https" : "http", listener_address(server->listener));
+    (void)fflush(stdout);
+}
+
+static void server_run(struct server *server)
+{
+    loop_poll(server->loop, &server->signal_op, server->signal_fd, 1 /* POLLIN */);
+    listener_start(server->listener, exchanges_accept, server->exchanges);
+    announce(server);
+    loop_run(server->loop);
+    LOG(server->log, LOG_INFO, "stopped");
+}
+
+static int print_only(const struct config *config, bool wants_help)
+{
+    CLEANUP(buf_deinit) struct buf text;
+    buf_init(&text, 1024 * 1024);
+    enum err err = wants_help ? config_help(&text) : config_print(config, &text);
+    if (wants_help)
+        (void)puts("usage: tokenlog serve [--config FILE] [--provider NAME=URL]… [--print-config] "
+                   "[options]\n");
+    (void)printf("%.*s", SLICE_PRINT(buf_slice(&text)));
+    return err ? EXIT_FAILED : 0;
+}
+
+int serve_main(int argc, char **argv)
+{
+    CLEANUP(buf_deinit) struct buf why;
+    buf_init(&why, 64 * 1024);
+    struct config_request request;
+    struct server server = {.signal_fd = -1};
+    if (config_load(argc, argv, environ, &server.config, &request, &why))
+        return complain(EXIT_USAGE, "%.*s", SLICE_PRINT(buf_slice(&why)));
+    if (request.wants_help || request.wants_print) {
+        int code = print_only(server.config, request.wants_help);
+        config_free(server.config);
+        return code;
+    }
+    server.signal_op.done = signal_done;
+    server.storage_timer.fire = storage_timer_fired;
+    server.drain_timer.fire = drain_timer_fired;
+    int code = server_open(&server);
+    if (!code)
+        server_run(&server);
+    server_close(&server);
+    config_free(server.config);
+    return code;
+}
