@@ -7,7 +7,9 @@
 #include "server/serve.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,7 +257,7 @@ static void signal_done(struct op *op, int32_t result, uint32_t flags)
         else
             begin_drain(server, (int)info.ssi_signo);
     }
-    loop_poll(server->loop, &server->signal_op, server->signal_fd, 1 /* POLLIN */);
+    loop_poll(server->loop, &server->signal_op, server->signal_fd, POLLIN);
 }
 
 /* ── building ───────────────────────────────────────────────────────────────────────────────────── */
@@ -530,7 +532,7 @@ static void announce(struct server *server)
 
 static void server_run(struct server *server)
 {
-    loop_poll(server->loop, &server->signal_op, server->signal_fd, 1 /* POLLIN */);
+    loop_poll(server->loop, &server->signal_op, server->signal_fd, POLLIN);
     listener_start(server->listener, exchanges_accept, server->exchanges);
     announce(server);
     loop_run(server->loop);
