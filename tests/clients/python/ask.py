@@ -1,0 +1,46 @@
+"""One call by the official client. Prints {text, events, error} as JSON: what a program would have got.
+
+    ask.py BASE_URL KIND MODEL KEY     KIND: chat | chat-whole | responses
+"""
+
+import json
+import sys
+
+import openai
+
+MESSAGES = [{"role": "user", "content": "Hello?"}]
+
+
+def chat(client, model, headers):
+    for chunk in client.chat.completions.create(
+            model=model, messages=MESSAGES, stream=True, extra_headers=headers):
+        yield chunk.choices[0].delta.content if chunk.choices else ""
+
+
+def chat_whole(client, model, headers):
+    answer = client.chat.completions.create(model=model, messages=MESSAGES, extra_headers=headers)
+    yield answer.choices[0].message.content
+
+
+def responses(client, model, headers):
+    for event in client.responses.create(
+            model=model, input="Hello?", stream=True, extra_headers=headers):
+        yield event.delta if event.type == "response.output_text.delta" else ""
+
+
+KINDS = {"chat": chat, "chat-whole": chat_whole, "responses": responses}
+
+
+def main(base_url, kind, model, key):
+    client = openai.OpenAI(base_url=base_url, api_key="unused", max_retries=2, timeout=60)
+    result = {"text": "", "events": 0, "error": None}
+    try:
+        for text in KINDS[kind](client, model, {"Idempotency-Key": key}):
+            result["events"] += 1
+            result["text"] += text or ""
+    except Exception as error:  # whatever a program would meet
+        result["error"] = f"{type(error).__name__}: {error}"
+    print(json.dumps(result))
+
+
+main(*sys.argv[1:])
