@@ -98,7 +98,8 @@ static enum err check_values(
     const struct verifier *verifier, const struct row *row, enum table table, struct extent *extent)
 {
     CLEANUP(walk_end) struct walk walk = {0};
-    *extent = (struct extent){.is_known = true};
+    /* A deleted stream may have lost a part. */
+    *extent = (struct extent){.is_known = row->state != STREAM_DELETED};
     TRY(walk_begin(verifier->view, table, schema_number(row->project, row->number), &walk));
     enum err err;
     for (err = walk_first(&walk); err == ERR_OK; err = walk_next(&walk))
