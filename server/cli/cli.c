@@ -86,7 +86,10 @@ bool cli_flush(const struct cli *cli)
 
 int cli_print_json(const struct cli *cli, const struct buf *json)
 {
-    (void)cli_write(cli, buf_slice(json));
+    size_t size = json->size;
+    while (size && json->data[size - 1] == '\n')
+        size--;
+    (void)cli_write(cli, slice_sub(buf_slice(json), 0, size));
     (void)cli_write(cli, SLICE("\n"));
     return CLI_OK;
 }

@@ -90,7 +90,7 @@ const char *cli_environment(const struct cli *cli, const char *name);
 /* cli_write — to `out`, control characters as they are; false once nobody takes it any more. */
 bool cli_write(const struct cli *cli, struct slice bytes);
 bool cli_flush(const struct cli *cli);
-/* cli_print_json — a server's or our own JSON, and a line end. Returns CLI_OK. */
+/* cli_print_json — a server's or our own JSON, and one line end. Returns CLI_OK. */
 int cli_print_json(const struct cli *cli, const struct buf *json);
 
 /* The commands, a file each. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/base/digest.h"
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
 #include "protocol/http/sse.h"
@@ -502,6 +503,31 @@ static int follow_server(struct source *source, struct following *following)
     }
 }
 
+/* A piece of a body as a server shows it among events. */
+static enum err wrap_piece(struct following *following, uint64_t seq)
+{
+    buf_clear(&following->data);
+    TRY(buf_printf(&following->data, "id: %" PRIu64 "\nevent: tokenlog.bytes\ndata: ", seq + 1));
+    TRY(base64_encode(buf_slice(&following->pending), &following->data));
+    return buf_append_text(&following->data, "\n\n");
+}
+
+/* Event `seq`, as the caller wants to be given it. */
+static enum err directory_event(struct offline *offline, struct following *following,
+    const struct row *row, struct slice *event)
+{
+    const struct source_follow *follow = following->follow;
+    uint64_t seq = following->end->next;
+    buf_clear(&following->pending);
+    TRY(offline_event(offline, seq, &following->pending));
+    *event = buf_slice(&following->pending);
+    if (row->is_sse || follow->is_raw || follow->is_opaque)
+        return ERR_OK;
+    TRY(wrap_piece(following, seq));
+    *event = buf_slice(&following->data);
+    return ERR_OK;
+}
+
 static int follow_directory(struct source *source, struct following *following)
 {
     const struct source_follow *follow = following->follow;
@@ -511,12 +537,9 @@ static int follow_directory(struct source *source, struct following *following)
     if (err == ERR_NOTFOUND || (err == ERR_OK && row.state == STREAM_DELETED))
         return cli_fail(
             source->cli, CLI_NOT_FOUND, "no such stream in %s", source_data(source->cli));
-    while (err == ERR_OK) {
-        buf_clear(&following->pending);
-        err = offline_event(source->offline, end->next, &following->pending);
-        if (err != ERR_OK)
-            break;
-        if (!follow->event(follow->context, end->next, buf_slice(&following->pending)))
+    struct slice event;
+    while ((err = directory_event(source->offline, following, &row, &event)) == ERR_OK) {
+        if (!follow->event(follow->context, end->next, event))
             return CLI_OK;
         end->next++;
     }

@@ -7,8 +7,29 @@
 struct change {
     struct cli_usage usage;
     const char *method, *ending;
-    const char *done; /* said when the server has agreed */
+    const char *state; /* what the stream then is */
 };
+
+/* What the stream is now. A server that has deleted it answers nothing more. */
+static int conclude(const struct cli *cli, const struct change *change, const struct buf *json)
+{
+    struct json *row = NULL;
+    struct slice state = slice_text(change->state);
+    if (json->size && json_parse(buf_slice(json), &row) != ERR_OK)
+        return cli_fail(cli, CLI_FAILED, "the answer is no JSON; is this a tokenlog server?");
+    if (row)
+        state = json_text(json_get(row, "state"));
+    if (cli->is_json && row)
+        (void)cli_print_json(cli, json);
+    else if (!cli->is_json)
+        (void)fprintf(cli->out, "%.*s\n", SLICE_PRINT(state));
+    int code =
+        slice_equal(state, slice_text(change->state))
+            ? CLI_OK
+            : cli_fail(cli, CLI_FAILED, "it had ended before: it is %.*s", SLICE_PRINT(state));
+    json_free(row);
+    return code;
+}
 
 static int run(struct cli *cli, const struct change *change, int argc, char **argv)
 {
@@ -28,11 +49,7 @@ static int run(struct cli *cli, const struct change *change, int argc, char **ar
     source_close(source);
     if (code != CLI_OK)
         return code;
-    if (cli->is_json && json.size)
-        return cli_print_json(cli, &json);
-    if (!cli->is_json)
-        (void)fprintf(cli->out, "%s\n", change->done);
-    return CLI_OK;
+    return conclude(cli, change, &json);
 }
 
 int command_stop(struct cli *cli, int argc, char **argv)
@@ -45,7 +62,7 @@ int command_stop(struct cli *cli, int argc, char **argv)
             .positional_count = 1},
         .method = "POST",
         .ending = "/stop",
-        .done = "stopped",
+        .state = "stopped",
     };
     return run(cli, &change, argc, argv);
 }
@@ -60,7 +77,7 @@ int command_rm(struct cli *cli, int argc, char **argv)
             .positional_count = 1},
         .method = "DELETE",
         .ending = "",
-        .done = "deleted",
+        .state = "deleted",
     };
     return run(cli, &change, argc, argv);
 }

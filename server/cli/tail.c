@@ -5,7 +5,8 @@
  *     --raw     the provider's bytes as they were
  *     --json    {"seq":7,"event":"…","data":"…"}, a line each
  *
- * A stream that is no SSE is a body: its bytes are printed as they are in all ways but --json. */
+ * A stream that is no SSE is a body: its bytes are printed as they are, but with --json its pieces come
+ * as events `tokenlog.bytes` in base64. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -26,8 +27,9 @@ enum manner { MANNER_DATA, MANNER_TEXT, MANNER_RAW, MANNER_JSON };
 struct printing {
     const struct cli *cli;
     enum manner manner;
-    bool is_opaque;
+    bool is_opaque;     /* what comes are pieces of a body, to be printed as they are */
     bool has_open_line; /* text was printed, and its last line has no end yet */
+    enum err err;       /* why no more was printed */
     struct buf data, line;
 };
 
@@ -54,13 +56,10 @@ static enum err make_json(
 static enum err make_line(struct printing *printing, uint64_t seq, struct slice block)
 {
     struct sse_fields fields = {0};
-    struct slice data = block;
-    if (printing->manner == MANNER_RAW || (printing->is_opaque && printing->manner != MANNER_JSON))
+    if (printing->manner == MANNER_RAW || printing->is_opaque)
         return buf_append(&printing->line, block);
-    if (!printing->is_opaque) {
-        TRY(sse_fields(seq == 0 ? sse_without_bom(block) : block, &printing->data, &fields));
-        data = sse_data(&fields, &printing->data);
-    }
+    TRY(sse_fields(seq == 0 ? sse_without_bom(block) : block, &printing->data, &fields));
+    struct slice data = sse_data(&fields, &printing->data);
     if (printing->manner == MANNER_TEXT)
         return delta_text(data, &printing->line);
     if (printing->manner == MANNER_JSON)
@@ -76,7 +75,8 @@ static bool print_event(void *context, uint64_t seq, struct slice block)
 {
     struct printing *printing = context;
     buf_clear(&printing->line);
-    if (make_line(printing, seq, block) != ERR_OK)
+    printing->err = make_line(printing, seq, block);
+    if (printing->err != ERR_OK)
         return false;
     struct slice line = buf_slice(&printing->line);
     if (line.size)
@@ -108,6 +108,8 @@ static int conclude(const struct printing *printing, const struct source_follow 
     const struct cli *cli = printing->cli;
     if (printing->manner == MANNER_TEXT && printing->has_open_line && cli_flush(cli))
         (void)cli_write(cli, SLICE("\n"));
+    if (printing->err != ERR_OK)
+        return cli_fault(cli, printing->err);
     if (end->is_interrupted) {
         (void)fprintf(cli->err, "tokenlog tail: go on with --from %" PRIu64 "\n", end->next);
         return EXIT_BY_SIGINT;
@@ -133,6 +135,7 @@ static int follow(struct cli *cli, struct source_follow *request, enum manner ma
     }
     buf_init(&printing.data, LINE_BYTES_MAX);
     buf_init(&printing.line, LINE_BYTES_MAX);
+    printing.is_opaque &= manner != MANNER_JSON;
     request->is_opaque = printing.is_opaque;
     request->event = print_event;
     request->context = &printing;

@@ -46,7 +46,7 @@ static const struct label {
 } labels[] = {
     {"code", {"1xx", "2xx", "3xx", "4xx", "5xx", "other"}},
     {"state", {"completed", "failed", "stopped", "interrupted", "other"}},
-    {"how", {"key_live", "key_ended", "id_live", "id_ended", "other"}},
+    {"how", {"key_live", "key_finished", "id_live", "id_finished", "other"}},
     {"kind", {"upstream_refused", "upstream_timeout_connect", "upstream_timeout_first_byte",
                  "upstream_timeout_idle", "upstream_reset", "upstream_malformed",
                  "upstream_canceled", "upstream_status", "upstream_error_event", "other"}},

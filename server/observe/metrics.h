@@ -4,7 +4,7 @@
  * Values of the labels; any other counts as "other":
  *   code   1xx 2xx 3xx 4xx 5xx
  *   state  completed failed stopped interrupted
- *   how    key_live key_ended id_live id_ended
+ *   how    key_live key_finished id_live id_finished
  *   kind   upstream_end_name()'s, and upstream_status, upstream_error_event
  *
  *   thread  one struct a reactor, written by it alone and summed when printed by any: plain loads
