@@ -98,6 +98,13 @@ static void run_later(struct conn *conn)
     loop_defer(conn->loop, &conn->task);
 }
 
+/* Ask again. The kernel answers -EAGAIN instead of waiting further when it was woken in vain many
+ * times over, as by a peer with a tiny receive window. */
+static bool is_passing(int32_t result)
+{
+    return result == -EAGAIN || result == -EINTR;
+}
+
 static bool is_serving(const struct conn *conn)
 {
     return conn->state == OPEN && !conn->is_close_wanted;
@@ -259,7 +266,7 @@ static void receive_done(struct op *op, int32_t result, uint32_t flags)
         loop_recv_return(conn->loop, flags);
     } else if (result == 0) {
         note_end(conn);
-    } else if (result != -ENOBUFS && result != -ECANCELED && result != -EINTR) {
+    } else if (result != -ENOBUFS && result != -ECANCELED && !is_passing(result)) {
         break_off(conn);
     }
     if (conn->state == CLOSING)
@@ -472,7 +479,7 @@ static void send_done(struct op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
     struct conn *conn = CONTAINER_OF(op, struct conn, sending);
-    if (conn->state == CLOSING || (result < 0 && result != -EINTR)) {
+    if (conn->state == CLOSING || (result < 0 && !is_passing(result))) {
         burst_end(conn);
         break_off(conn);
         run_later(conn);

@@ -75,7 +75,8 @@ void loop_accept(struct loop *loop, struct op *op, int listen_fd);
  * until its cancel has been submitted, and brought 100 buffers (1.6 MiB) that the owner had no room
  * for, where an owner that must re-arm gets one; the CPU per message is the same (7.2 µs). */
 void loop_recv(struct loop *loop, struct op *op, int fd);
-/* loop_send — sendmsg, MSG_NOSIGNAL; `message` stays till done. The result may be short. */
+/* loop_send — sendmsg, MSG_NOSIGNAL; `message` stays till done. The result may be short, or -EAGAIN
+ * after many vain wake-ups (as with a tiny receive window): send again, it waits again. */
 void loop_send(struct loop *loop, struct op *op, int fd, struct msghdr *message);
 /* loop_poll — one-shot: poll(2)'s events; result = those that hold. */
 void loop_poll(struct loop *loop, struct op *op, int fd, short events);

@@ -308,11 +308,11 @@ static void test_response_and_reuse(void **state)
             slice_equal(buf_slice(&transfer.head), SLICE("X-A: b\r\nContent-Length: 5\r\n")));
         assert_true(body_is(&transfer, "hello"));
         land(&transfer);
-        check_request(&provider);
     }
-    assert_int_equal(provider.request_count, 2);
     flight_deinit(&flight);
     provider_stop(&provider);
+    assert_int_equal(provider.request_count, 2);
+    check_request(&provider);
 }
 
 static void answer_chunked(struct provider *provider)
@@ -579,8 +579,8 @@ static void test_never_sent_twice(void **state)
         assert_true(recv(fd, &byte, 1, 0) <= 0);
         (void)close(fd);
     }
-    assert_int_equal(provider.request_count, 2);
     provider_stop(&provider);
+    assert_int_equal(provider.request_count, 2);
 }
 
 static void answer_garbage(struct provider *provider)
@@ -699,8 +699,7 @@ static void cancel_after(void (*behave)(struct provider *provider), int64_t dela
     fly(&flight, &transfer);
     assert_int_equal(transfer.how, UPSTREAM_CANCELED);
     land(&transfer);
-    if (provider.request_count == 0) /* it still waits for somebody */
-        (void)close(net_connect(provider.port, 0));
+    (void)close(net_connect(provider.port, 0)); /* it may still wait for somebody */
     flight_deinit(&flight);
     provider_stop(&provider);
 }
