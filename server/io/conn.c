@@ -1,8 +1,8 @@
 /* conn — see conn.h.
  *
- * At most two operations are in flight: a receive, armed again once its bytes have found room, and a
- * send. What is being sent lies in a burst, a block of scratch borrowed from the loop while there is
- * something to send:
+ * At most two operations are in flight: a receive, armed again once its bytes have found room, and
+ * a send. What is being sent lies in a burst, a block of scratch borrowed from the loop while there
+ * is something to send:
  *
  *   burst  │ vectors: ■ head (scratch) │ ■ event (borrowed) │ ■ CRLF (scratch) │ …  → sendmsg
  *            done ──▶ │◀── left        each borrowed one is released once it is sent

@@ -1,4 +1,4 @@
-/* loop — turns, timers, tasks from threads, operations, and the answers where io_uring is barred. */
+/* loop — turns, timers, tasks from threads, operations; the answer where io_uring is barred. */
 #include "server/io/loop.h"
 
 #include <errno.h>
