@@ -19,7 +19,7 @@ enum { BUNDLES_MAX = 256, SECOND = 1000000000 };
 /* Times of rig rows are small; the wall clock is theirs. */
 static const int64_t HOUR_NS = INT64_C(3600) * SECOND;
 
-static struct rig rig;
+static struct store_rig rig;
 
 /* The program around: clocks that only the test moves, tasks that run when it says so. */
 static struct world {
@@ -105,7 +105,7 @@ static int set_up(uint64_t map_bytes)
         .wall_ns = 1000 * HOUR_NS};
     world.last = &world.tasks;
     (void)pthread_mutex_init(&world.mutex, NULL);
-    rig_open(&rig, map_bytes);
+    store_rig_open(&rig, map_bytes);
     return 0;
 }
 
@@ -125,7 +125,7 @@ static int close_world(void **state)
 {
     (void)state;
     stop();
-    rig_close(&rig);
+    store_rig_close(&rig);
     return pthread_mutex_destroy(&world.mutex);
 }
 
@@ -179,9 +179,9 @@ static struct archive_item *add_item(
 
 static void add_events(struct archive_bundle *bundle, uint64_t number, uint64_t from, uint64_t to)
 {
-    struct rig_run run;
+    struct store_rig_run run;
     struct archive_item *item = add_item(bundle, ARCHIVE_BLOCKS, number);
-    rig_run(&run, number, from, to, BLOCK_BYTES_MAX);
+    store_rig_run(&run, number, from, to, BLOCK_BYTES_MAX);
     item->blocks = calloc(run.count + 1, sizeof *item->blocks);
     assert_non_null(item->blocks);
     memcpy(item->blocks, run.blocks, run.count * sizeof *item->blocks);
@@ -199,7 +199,7 @@ static void add_row(struct archive_bundle *bundle, const struct row *row)
 static void add_deletion(struct archive_bundle *bundle, uint64_t number)
 {
     struct archive_item *item = add_item(bundle, ARCHIVE_DELETE, number);
-    item->id = rig_id(number);
+    item->id = store_rig_id(number);
     buf_init(&item->bytes, 100);
     assert_int_equal(buf_append_text(&item->bytes, "deleted"), ERR_OK);
 }
@@ -226,7 +226,7 @@ static void add_body(struct archive_bundle *bundle, uint64_t number, uint64_t pi
 static void submit_stream(uint64_t number, uint64_t events, uint64_t lsn)
 {
     struct archive_bundle *bundle = new_bundle(lsn);
-    struct row row = rig_row(number, STREAM_COMPLETED, events);
+    struct row row = store_rig_row(number, STREAM_COMPLETED, events);
     add_events(bundle, number, 0, events);
     add_row(bundle, &row);
     archive_submit(world.archiver, bundle);
@@ -243,7 +243,7 @@ static enum stream_state state_of(uint64_t number)
 {
     struct buf bytes;
     struct row row = {.state = STREAM_ACCEPTED};
-    enum err err = rig_get_row(&rig, number, &bytes, &row);
+    enum err err = store_rig_get_row(&rig, number, &bytes, &row);
     assert_true(err == ERR_OK || err == ERR_NOTFOUND);
     enum stream_state state = row.state;
     buf_deinit(&bytes);
@@ -253,7 +253,7 @@ static enum stream_state state_of(uint64_t number)
 static void assert_verified(void)
 {
     char text[RIG_TEXT_BYTES];
-    if (rig_verify(&rig, text))
+    if (store_rig_verify(&rig, text))
         fail_msg("%s", text);
 }
 
@@ -273,7 +273,7 @@ static void test_bundles_end_in_order(void **state)
     for (size_t i = 0; i < 20; i++) {
         assert_int_equal(world.done[i], i);
         assert_int_equal(world.errs[i], ERR_OK);
-        rig_check(&rig, i + 1, (i + 1) * 10);
+        store_rig_check(&rig, i + 1, (i + 1) * 10);
     }
     assert_int_equal(store_absorbed_lsn(rig.store), 2000);
     assert_int_equal(status().transactions, 1);
@@ -293,7 +293,7 @@ static void test_thread(void **state)
     for (size_t i = 0; i < 40; i++) {
         assert_int_equal(world.done[i], i);
         assert_int_equal(world.errs[i], ERR_OK);
-        rig_check(&rig, i + 1, 30);
+        store_rig_check(&rig, i + 1, 30);
     }
     assert_int_equal(store_absorbed_lsn(rig.store), 40);
 }
@@ -334,7 +334,7 @@ static void test_repeats(void **state)
         for (uint64_t number = 1; number <= 4; number++) {
             struct archive_bundle *bundle = new_bundle(seed * 10);
             uint64_t cut = sim_random_below(&random, 300);
-            struct row row = rig_row(number, STREAM_COMPLETED, 300);
+            struct row row = store_rig_row(number, STREAM_COMPLETED, 300);
             add_events(bundle, number, 0, cut);
             add_events(bundle, number, cut, 300);
             add_row(bundle, &row);
@@ -344,7 +344,7 @@ static void test_repeats(void **state)
         step_all();
     }
     for (uint64_t number = 1; number <= 4; number++)
-        rig_check(&rig, number, 300);
+        store_rig_check(&rig, number, 300);
     assert_verified();
 }
 
@@ -358,9 +358,9 @@ static void test_merge_and_aside(void **state)
         archive_submit(world.archiver, bundle);
         step_all();
     }
-    uint64_t before = rig_block_count(&rig, 2), place;
+    uint64_t before = store_rig_block_count(&rig, 2), place;
     struct archive_bundle *bundle = new_bundle(1000);
-    struct row row = rig_row(2, STREAM_COMPLETED, 700);
+    struct row row = store_rig_row(2, STREAM_COMPLETED, 700);
     struct archive_item *aside = add_item(bundle, ARCHIVE_ASIDE, 2);
     struct buf out;
     aside->position = 33;
@@ -370,8 +370,8 @@ static void test_merge_and_aside(void **state)
     add_item(bundle, ARCHIVE_MERGE, 2);
     archive_submit(world.archiver, bundle);
     step_all();
-    assert_true(rig_block_count(&rig, 2) < before / 2);
-    rig_check(&rig, 2, 700);
+    assert_true(store_rig_block_count(&rig, 2) < before / 2);
+    store_rig_check(&rig, 2, 700);
     buf_init(&out, 100);
     assert_int_equal(
         store_get_aside(rig.store, rig.codec, RIG_PROJECT, 2, 0, &place, &out), ERR_OK);
@@ -389,7 +389,7 @@ static void test_delete_takes_steps(void **state)
     struct archive_bundle *bundle = new_bundle(5);
     for (uint64_t seq = 0; seq < 3000; seq++)
         add_events(bundle, 2, seq, seq + 1);
-    struct row row = rig_row(2, STREAM_COMPLETED, 3000);
+    struct row row = store_rig_row(2, STREAM_COMPLETED, 3000);
     add_row(bundle, &row);
     archive_submit(world.archiver, bundle);
     step_all();
@@ -400,7 +400,7 @@ static void test_delete_takes_steps(void **state)
     assert_int_equal(store_absorbed_lsn(rig.store), 5); /* not done yet */
     step_all();
     assert_int_equal(store_absorbed_lsn(rig.store), 7);
-    assert_int_equal(rig_block_count(&rig, 2), 0);
+    assert_int_equal(store_rig_block_count(&rig, 2), 0);
     assert_int_equal(status().deleted, 2);
     assert_verified();
 }
@@ -435,7 +435,7 @@ static void test_full_waits_for_deletions(void **state)
     size_t done = world.done_count;
     assert_int_equal(done, world.bundle_count - 1);
     assert_false(has_ballast());
-    rig_check(&rig, 1, 200); /* reading goes on */
+    store_rig_check(&rig, 1, 200); /* reading goes on */
     pass(SECOND / 2);
     pass(2 * (int64_t)SECOND);
     assert_int_equal(world.done_count, done);
@@ -447,7 +447,7 @@ static void test_full_waits_for_deletions(void **state)
     assert_false(status().is_full);
     assert_int_equal(store_absorbed_lsn(rig.store), next + 11);
     assert_int_equal(state_of(3), STREAM_DELETED);
-    rig_check(&rig, next - 2, 200);
+    store_rig_check(&rig, next - 2, 200);
     for (size_t i = 0; i < world.done_count; i++)
         assert_int_equal(world.done[i], i);
     pass(BALLAST_RETRY_NS);
@@ -463,7 +463,7 @@ static void test_full_and_retention_makes_room(void **state)
     world.wall_ns = SECOND; /* before anything expires */
     for (uint64_t number = 1; number <= 11; number += 2) {
         struct archive_bundle *bundle = new_bundle(number);
-        struct row row = rig_row(number, STREAM_COMPLETED, 200);
+        struct row row = store_rig_row(number, STREAM_COMPLETED, 200);
         row.ttl_s = 100;
         add_events(bundle, number, 0, 200);
         add_row(bundle, &row);
@@ -525,7 +525,7 @@ static void submit_expiring(uint64_t count, int64_t ttl_s)
 {
     struct archive_bundle *bundle = new_bundle(1);
     for (uint64_t number = 1; number <= count; number++) {
-        struct row row = rig_row(number, STREAM_COMPLETED, 2);
+        struct row row = store_rig_row(number, STREAM_COMPLETED, 2);
         row.ended_ns = world.wall_ns;
         row.ttl_s = ttl_s;
         add_events(bundle, number, 0, 2);
@@ -556,7 +556,7 @@ static void test_retention(void **state)
     step_all();
     assert_int_equal(status().expired, 3 * RETENTION_STEP_STREAMS);
     assert_int_equal(state_of(1), STREAM_DELETED);
-    assert_int_equal(rig_block_count(&rig, 1), 0);
+    assert_int_equal(store_rig_block_count(&rig, 1), 0);
     assert_int_equal(rows(), 3 * RETENTION_STEP_STREAMS);
     assert_verified();
     pass(HOUR_NS); /* the tombstones stay for two hours */

@@ -11,23 +11,23 @@
 
 enum { EVENT_BYTES_MAX = 4 * 1024 * 1024, TIME_NS = 1700000000 };
 
-void rig_open(struct rig *rig, uint64_t map_bytes)
+void store_rig_open(struct store_rig *rig, uint64_t map_bytes)
 {
     (void)snprintf(rig->path, sizeof rig->path, "/tmp/tokenlog-store-XXXXXX");
     assert_non_null(mkdtemp(rig->path));
     rig->map_bytes = map_bytes ? map_bytes : STORE_MAP_BYTES;
     rig->store = NULL;
     assert_int_equal(block_codec_new(3, &rig->codec), ERR_OK);
-    rig_reopen(rig);
+    store_rig_reopen(rig);
 }
 
-void rig_reopen(struct rig *rig)
+void store_rig_reopen(struct store_rig *rig)
 {
     rig->store = store_close(rig->store);
     assert_int_equal(store_open_sized(rig->path, false, 3, rig->map_bytes, &rig->store), ERR_OK);
 }
 
-void rig_close(struct rig *rig)
+void store_rig_close(struct store_rig *rig)
 {
     static const char *const files[] = {"store.lmdb", "store.lmdb-lock", "ballast"};
     char path[96];
@@ -40,13 +40,13 @@ void rig_close(struct rig *rig)
     assert_int_equal(rmdir(rig->path), 0);
 }
 
-struct id rig_id(uint64_t number)
+struct id store_rig_id(uint64_t number)
 {
     uint8_t random[ID_RANDOM_BYTES] = {(uint8_t)number};
     return id_make(1700000000000 + (int64_t)number, random);
 }
 
-void rig_event(uint64_t number, uint64_t seq, struct buf *out)
+void store_rig_event(uint64_t number, uint64_t seq, struct buf *out)
 {
     struct sim_random random = sim_random_new(number * 1000003 + seq);
     size_t size = seq % 97 == 96 ? 40000 : sim_random_below(&random, 400);
@@ -60,13 +60,13 @@ void rig_event(uint64_t number, uint64_t seq, struct buf *out)
     buf_commit(out, size);
 }
 
-uint64_t rig_bytes(uint64_t number, uint64_t to)
+uint64_t store_rig_bytes(uint64_t number, uint64_t to)
 {
     struct buf event;
     uint64_t bytes = 0;
     buf_init(&event, EVENT_BYTES_MAX);
     for (uint64_t seq = 0; seq < to; seq++) {
-        rig_event(number, seq, &event);
+        store_rig_event(number, seq, &event);
         bytes += event.size;
     }
     buf_deinit(&event);
@@ -74,7 +74,7 @@ uint64_t rig_bytes(uint64_t number, uint64_t to)
 }
 
 /* One frame at the run's end, in a new block if need be. */
-static void run_append(struct rig_run *run, struct block_position at, uint64_t offset,
+static void run_append(struct store_rig_run *run, struct block_position at, uint64_t offset,
     struct slice bytes, uint32_t flags, uint32_t capacity)
 {
     int64_t time_ns = TIME_NS + (int64_t)at.seq * 20000000;
@@ -88,14 +88,15 @@ static void run_append(struct rig_run *run, struct block_position at, uint64_t o
     assert_int_equal(block_append(run->blocks[run->count++], bytes, time_ns, flags), ERR_OK);
 }
 
-void rig_run(struct rig_run *run, uint64_t number, uint64_t from, uint64_t to, uint32_t capacity)
+void store_rig_run(
+    struct store_rig_run *run, uint64_t number, uint64_t from, uint64_t to, uint32_t capacity)
 {
     struct buf event;
-    uint64_t offset = rig_bytes(number, from);
+    uint64_t offset = store_rig_bytes(number, from);
     run->count = 0;
     buf_init(&event, EVENT_BYTES_MAX);
     for (struct block_position at = {from, 0}; at.seq < to; at.seq++) {
-        rig_event(number, at.seq, &event);
+        store_rig_event(number, at.seq, &event);
         struct slice rest = buf_slice(&event);
         for (at.part = 0; rest.size > FRAME_BYTES_MAX; at.part++) {
             struct slice part = slice_sub(rest, 0, FRAME_BYTES_MAX);
@@ -109,28 +110,28 @@ void rig_run(struct rig_run *run, uint64_t number, uint64_t from, uint64_t to, u
     buf_deinit(&event);
 }
 
-void rig_run_free(struct rig_run *run)
+void store_rig_run_free(struct store_rig_run *run)
 {
     for (size_t i = 0; i < run->count; i++)
         block_unref(run->blocks[i]);
     run->count = 0;
 }
 
-enum err rig_put(
+enum err store_rig_put(
     struct store_txn *txn, uint64_t number, uint64_t from, uint64_t to, uint32_t capacity)
 {
-    struct rig_run made;
-    rig_run(&made, number, from, to, capacity);
+    struct store_rig_run made;
+    store_rig_run(&made, number, from, to, capacity);
     struct block_run run = {.blocks = made.blocks, .count = made.count};
     enum err err = store_put_blocks(txn, RIG_PROJECT, number, &run);
-    rig_run_free(&made);
+    store_rig_run_free(&made);
     return err;
 }
 
-struct row rig_row(uint64_t number, enum stream_state state, uint64_t events)
+struct row store_rig_row(uint64_t number, enum stream_state state, uint64_t events)
 {
     bool is_live = stream_state_is_live(state);
-    return (struct row){.id = rig_id(number),
+    return (struct row){.id = store_rig_id(number),
         .number = number,
         .project = RIG_PROJECT,
         .attempt = 1,
@@ -144,11 +145,11 @@ struct row rig_row(uint64_t number, enum stream_state state, uint64_t events)
         .ended_ns = is_live ? 0 : TIME_NS + (int64_t)number,
         .content_length = -1,
         .events = events,
-        .bytes = rig_bytes(number, events),
+        .bytes = store_rig_bytes(number, events),
         .usage = USAGE_UNKNOWN};
 }
 
-enum err rig_put_row(struct store_txn *txn, const struct row *row)
+enum err store_rig_put_row(struct store_txn *txn, const struct row *row)
 {
     struct buf encoded;
     buf_init(&encoded, ROW_BYTES_MAX);
@@ -158,33 +159,34 @@ enum err rig_put_row(struct store_txn *txn, const struct row *row)
     return err;
 }
 
-enum err rig_get_row(struct rig *rig, uint64_t number, struct buf *bytes, struct row *out)
+enum err store_rig_get_row(
+    struct store_rig *rig, uint64_t number, struct buf *bytes, struct row *out)
 {
-    struct id id = rig_id(number);
+    struct id id = store_rig_id(number);
     buf_init(bytes, ROW_BYTES_MAX);
     enum err err = store_get_row(rig->store, RIG_PROJECT, &id, bytes);
     return err == ERR_OK ? row_decode(buf_slice(bytes), out) : err;
 }
 
-struct store_txn *rig_begin(struct rig *rig)
+struct store_txn *store_rig_begin(struct store_rig *rig)
 {
     struct store_txn *txn;
     assert_int_equal(store_begin(rig->store, &txn), ERR_OK);
     return txn;
 }
 
-void rig_commit(struct store_txn *txn, uint64_t absorbed_lsn)
+void store_rig_commit(struct store_txn *txn, uint64_t absorbed_lsn)
 {
     assert_int_equal(store_commit(txn, absorbed_lsn), ERR_OK);
 }
 
-void rig_write(struct rig *rig, uint64_t number, uint64_t events)
+void store_rig_write(struct store_rig *rig, uint64_t number, uint64_t events)
 {
-    struct store_txn *txn = rig_begin(rig);
-    struct row row = rig_row(number, STREAM_COMPLETED, events);
-    assert_int_equal(rig_put(txn, number, 0, events, BLOCK_BYTES_MAX), ERR_OK);
-    assert_int_equal(rig_put_row(txn, &row), ERR_OK);
-    rig_commit(txn, 0);
+    struct store_txn *txn = store_rig_begin(rig);
+    struct row row = store_rig_row(number, STREAM_COMPLETED, events);
+    assert_int_equal(store_rig_put(txn, number, 0, events, BLOCK_BYTES_MAX), ERR_OK);
+    assert_int_equal(store_rig_put_row(txn, &row), ERR_OK);
+    store_rig_commit(txn, 0);
 }
 
 /* The frames of one block, appended to `event`; whole events are compared. */
@@ -198,13 +200,13 @@ static void check_block(const struct block *block, uint64_t number, struct block
         *at = block_next(block, index);
         if (at->part > 0)
             continue;
-        rig_event(number, block_seq(block, index), expected);
+        store_rig_event(number, block_seq(block, index), expected);
         assert_true(slice_equal(buf_slice(event), buf_slice(expected)));
         buf_clear(event);
     }
 }
 
-void rig_check(struct rig *rig, uint64_t number, uint64_t events)
+void store_rig_check(struct store_rig *rig, uint64_t number, uint64_t events)
 {
     struct buf event, expected;
     struct block_position at = {0, 0};
@@ -226,7 +228,7 @@ void rig_check(struct rig *rig, uint64_t number, uint64_t events)
     buf_deinit(&expected);
 }
 
-uint64_t rig_block_count(struct rig *rig, uint64_t number)
+uint64_t store_rig_block_count(struct store_rig *rig, uint64_t number)
 {
     struct block_position at = {0, 0};
     struct block *block;
@@ -253,7 +255,7 @@ static void note_finding(void *context, const struct id *id, const char *what)
     (void)snprintf(findings->text, RIG_TEXT_BYTES, "%s", what);
 }
 
-size_t rig_verify(struct rig *rig, char text[RIG_TEXT_BYTES])
+size_t store_rig_verify(struct store_rig *rig, char text[RIG_TEXT_BYTES])
 {
     struct findings findings = {.text = text};
     text[0] = 0;

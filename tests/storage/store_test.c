@@ -13,26 +13,26 @@
 #include "storage/table.h"
 #include "tests/storage/store_rig.h"
 
-static struct rig rig;
+static struct store_rig rig;
 
 static int open_rig(void **state)
 {
     (void)state;
-    rig_open(&rig, 0);
+    store_rig_open(&rig, 0);
     return 0;
 }
 
 static int close_rig(void **state)
 {
     (void)state;
-    rig_close(&rig);
+    store_rig_close(&rig);
     return 0;
 }
 
 static void assert_verified(void)
 {
     char text[RIG_TEXT_BYTES];
-    size_t findings = rig_verify(&rig, text);
+    size_t findings = store_rig_verify(&rig, text);
     if (findings)
         print_message("%zu findings, the last: %s\n", findings, text);
     assert_int_equal(findings, 0);
@@ -53,7 +53,7 @@ static struct tables *open_tables(void)
 static void close_tables(struct tables *tables)
 {
     tables_close(tables);
-    rig_reopen(&rig);
+    store_rig_reopen(&rig);
 }
 
 /* ---- Opening ---- */
@@ -69,8 +69,8 @@ static void test_identity(void **state)
     assert_int_equal(store_next_epoch(rig.store, &epoch), ERR_OK);
     assert_int_equal(epoch, 1);
     assert_int_equal(store_absorbed_lsn(rig.store), 0);
-    rig_commit(rig_begin(&rig), 42);
-    rig_reopen(&rig);
+    store_rig_commit(store_rig_begin(&rig), 42);
+    store_rig_reopen(&rig);
     store_uuid(rig.store, again);
     assert_memory_equal(uuid, again, 16);
     assert_int_equal(store_absorbed_lsn(rig.store), 42);
@@ -88,10 +88,10 @@ static void test_read_only(void **state)
     struct store *store;
     assert_int_equal(store_open("/tmp/tokenlog-is-not-here", true, 3, &store), ERR_NOTFOUND);
     assert_int_equal(store_open("/tmp/tokenlog-is-not-here", false, 3, &store), ERR_NOTFOUND);
-    rig_write(&rig, 2, 10);
+    store_rig_write(&rig, 2, 10);
     rig.store = store_close(rig.store);
     assert_int_equal(store_open(rig.path, true, 3, &rig.store), ERR_OK);
-    rig_check(&rig, 2, 10);
+    store_rig_check(&rig, 2, 10);
     assert_verified();
 }
 
@@ -120,25 +120,25 @@ static void test_map_is_halved_until_it_fits(void **state)
 {
     (void)state;
     rig.map_bytes = UINT64_C(1) << 62;
-    rig_reopen(&rig);
-    rig_write(&rig, 2, 10);
-    rig_check(&rig, 2, 10);
+    store_rig_reopen(&rig);
+    store_rig_write(&rig, 2, 10);
+    store_rig_check(&rig, 2, 10);
 }
 
 /* ---- Rows and keys ---- */
 
 static void put_row(const struct row *row)
 {
-    struct store_txn *txn = rig_begin(&rig);
-    assert_int_equal(rig_put_row(txn, row), ERR_OK);
-    rig_commit(txn, 0);
+    struct store_txn *txn = store_rig_begin(&rig);
+    assert_int_equal(store_rig_put_row(txn, row), ERR_OK);
+    store_rig_commit(txn, 0);
 }
 
 static enum stream_state state_of(uint64_t number, uint64_t *events)
 {
     struct buf bytes;
     struct row row;
-    assert_int_equal(rig_get_row(&rig, number, &bytes, &row), ERR_OK);
+    assert_int_equal(store_rig_get_row(&rig, number, &bytes, &row), ERR_OK);
     *events = row.events;
     buf_deinit(&bytes);
     return row.state;
@@ -162,7 +162,7 @@ static void test_rows_only_go_forward(void **state)
         {STREAM_FAILED, 9, STREAM_FAILED, 9},
     };
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        struct row row = rig_row(2, steps[i].put, steps[i].events);
+        struct row row = store_rig_row(2, steps[i].put, steps[i].events);
         uint64_t events;
         put_row(&row);
         assert_int_equal(state_of(2, &events), steps[i].state);
@@ -170,13 +170,13 @@ static void test_rows_only_go_forward(void **state)
     }
     struct buf bytes;
     struct row row;
-    assert_int_equal(rig_get_row(&rig, 3, &bytes, &row), ERR_NOTFOUND);
+    assert_int_equal(store_rig_get_row(&rig, 3, &bytes, &row), ERR_NOTFOUND);
     buf_deinit(&bytes);
 }
 
 static void put_attempt(uint64_t number, uint32_t attempt, struct slice key)
 {
-    struct row row = rig_row(number, STREAM_COMPLETED, 0);
+    struct row row = store_rig_row(number, STREAM_COMPLETED, 0);
     row.attempt = attempt;
     row.key = key;
     put_row(&row);
@@ -184,7 +184,7 @@ static void put_attempt(uint64_t number, uint32_t attempt, struct slice key)
 
 static void assert_key_means(struct slice key, uint64_t number)
 {
-    struct id found, id = rig_id(number);
+    struct id found, id = store_rig_id(number);
     assert_int_equal(store_find_key(rig.store, RIG_PROJECT, key, &found), ERR_OK);
     assert_true(id_equal(&found, &id));
 }
@@ -215,7 +215,7 @@ static enum err note_project(void *context, uint32_t number, struct slice name)
 
 static void put_in_project(uint64_t number, uint32_t project, struct slice name)
 {
-    struct row row = rig_row(number, STREAM_COMPLETED, 0);
+    struct row row = store_rig_row(number, STREAM_COMPLETED, 0);
     row.project = project;
     row.project_name = name;
     put_row(&row);
@@ -258,7 +258,7 @@ static void test_list(void **state)
     assert_int_equal(all.count, 30);
     for (uint64_t i = 0; i < 30; i++)
         assert_int_equal(all.numbers[i], 30 - i);
-    struct id before = rig_id(12), between = rig_id(100);
+    struct id before = store_rig_id(12), between = store_rig_id(100);
     assert_int_equal(store_list(rig.store, 1, &before, 64, note_row, &page), ERR_OK);
     assert_int_equal(page.count, 3); /* 9, 6, 3 */
     assert_int_equal(page.numbers[0], 9);
@@ -277,14 +277,14 @@ static void test_list(void **state)
 static void test_repeat_is_cut_elsewhere(void **state)
 {
     (void)state;
-    struct store_txn *txn = rig_begin(&rig);
-    assert_int_equal(rig_put(txn, 2, 0, 50, 4096), ERR_OK);
-    assert_int_equal(rig_put(txn, 2, 40, 80, 65536), ERR_OK); /* 40…49 are there */
-    assert_int_equal(rig_put(txn, 2, 10, 30, 100), ERR_OK);   /* all are */
-    assert_int_equal(rig_put(txn, 2, 0, 81, 10000), ERR_OK);
-    assert_int_equal(rig_put(txn, 2, 90, 95, 10000), ERR_CORRUPT); /* a gap */
-    rig_commit(txn, 0);
-    rig_check(&rig, 2, 81);
+    struct store_txn *txn = store_rig_begin(&rig);
+    assert_int_equal(store_rig_put(txn, 2, 0, 50, 4096), ERR_OK);
+    assert_int_equal(store_rig_put(txn, 2, 40, 80, 65536), ERR_OK); /* 40…49 are there */
+    assert_int_equal(store_rig_put(txn, 2, 10, 30, 100), ERR_OK);   /* all are */
+    assert_int_equal(store_rig_put(txn, 2, 0, 81, 10000), ERR_OK);
+    assert_int_equal(store_rig_put(txn, 2, 90, 95, 10000), ERR_CORRUPT); /* a gap */
+    store_rig_commit(txn, 0);
+    store_rig_check(&rig, 2, 81);
 }
 
 /* Streams are absorbed in random cuts, with repeats and crashes; now and then merged. */
@@ -292,14 +292,14 @@ static void absorb_at_random(struct sim_random *random, uint64_t number, uint64_
 {
     uint64_t stored = 0; /* by a committed transaction */
     while (stored < events) {
-        struct store_txn *txn = rig_begin(&rig);
+        struct store_txn *txn = store_rig_begin(&rig);
         uint64_t reached = stored;
         for (uint64_t puts = 1 + sim_random_below(random, 3); puts; puts--) {
             uint64_t from = reached - sim_random_below(random, reached + 1);
             uint64_t to = from + 1 + sim_random_below(random, 150);
             uint32_t capacity = 1 + (uint32_t)sim_random_below(random, BLOCK_BYTES_MAX);
             to = to < events ? to : events;
-            assert_int_equal(rig_put(txn, number, from, to, capacity), ERR_OK);
+            assert_int_equal(store_rig_put(txn, number, from, to, capacity), ERR_OK);
             reached = to > reached ? to : reached;
         }
         struct block_position from = {0, 0};
@@ -307,9 +307,9 @@ static void absorb_at_random(struct sim_random *random, uint64_t number, uint64_
             assert_int_equal(store_merge(txn, RIG_PROJECT, number, &from), ERR_OK);
         if (sim_random_below(random, 4) == 0) {
             store_abort(txn);
-            rig_reopen(&rig);
+            store_rig_reopen(&rig);
         } else {
-            rig_commit(txn, 0);
+            store_rig_commit(txn, 0);
             stored = reached;
         }
     }
@@ -321,10 +321,10 @@ static void test_random_absorption(void **state)
     for (uint64_t number = 1; number <= 8; number++) {
         struct sim_random random = sim_random_new(number);
         uint64_t events = 1 + sim_random_below(&random, 600);
-        struct row row = rig_row(number, STREAM_COMPLETED, events);
+        struct row row = store_rig_row(number, STREAM_COMPLETED, events);
         absorb_at_random(&random, number, events);
         put_row(&row);
-        rig_check(&rig, number, events);
+        store_rig_check(&rig, number, events);
     }
     assert_verified();
 }
@@ -334,7 +334,7 @@ static void test_large_event(void **state)
     (void)state;
     enum { EVENT_BYTES = 1 << 20 };
     struct sim_random random = sim_random_new(9);
-    struct store_txn *txn = rig_begin(&rig);
+    struct store_txn *txn = store_rig_begin(&rig);
     struct block *blocks[EVENT_BYTES / FRAME_BYTES_MAX + 1], *back;
     size_t count = 0, offset = 0;
     uint8_t *event = malloc(EVENT_BYTES);
@@ -352,7 +352,7 @@ static void test_large_event(void **state)
         struct block_run run = {.blocks = blocks, .count = i + 1};
         assert_int_equal(store_put_blocks(txn, RIG_PROJECT, 4, &run), ERR_OK);
     }
-    rig_commit(txn, 0);
+    store_rig_commit(txn, 0);
     for (uint32_t part = 0; part < count; part++) {
         assert_int_equal(
             store_get_block(rig.store, rig.codec, RIG_PROJECT, 4, 0, part, &back), ERR_OK);
@@ -370,48 +370,48 @@ static void test_large_event(void **state)
 static void test_growing_last_block(void **state)
 {
     (void)state;
-    struct store_txn *txn = rig_begin(&rig);
-    struct rig_run made;
-    rig_run(&made, 2, 0, 20, BLOCK_BYTES_MAX);
+    struct store_txn *txn = store_rig_begin(&rig);
+    struct store_rig_run made;
+    store_rig_run(&made, 2, 0, 20, BLOCK_BYTES_MAX);
     struct block_run run = {.blocks = made.blocks, .count = 1, .last_frames = 5};
     assert_int_equal(store_put_blocks(txn, RIG_PROJECT, 2, &run), ERR_OK);
-    rig_commit(txn, 0);
-    rig_check(&rig, 2, 5);
-    rig_run_free(&made);
+    store_rig_commit(txn, 0);
+    store_rig_check(&rig, 2, 5);
+    store_rig_run_free(&made);
 }
 
 static void test_merge(void **state)
 {
     (void)state;
-    struct row row = rig_row(2, STREAM_COMPLETED, 900);
+    struct row row = store_rig_row(2, STREAM_COMPLETED, 900);
     for (uint64_t seq = 0; seq < 900; seq++) { /* a slow stream: a block an event */
-        struct store_txn *txn = rig_begin(&rig);
-        assert_int_equal(rig_put(txn, 2, seq, seq + 1, 4096), ERR_OK);
-        rig_commit(txn, 0);
+        struct store_txn *txn = store_rig_begin(&rig);
+        assert_int_equal(store_rig_put(txn, 2, seq, seq + 1, 4096), ERR_OK);
+        store_rig_commit(txn, 0);
     }
-    uint64_t before = rig_block_count(&rig, 2);
+    uint64_t before = store_rig_block_count(&rig, 2);
     assert_true(before >= 900);
     struct block_position from = {0, 0};
     enum err err = ERR_AGAIN;
     size_t steps = 0;
     for (; err == ERR_AGAIN; steps++) {
-        struct store_txn *txn = rig_begin(&rig);
+        struct store_txn *txn = store_rig_begin(&rig);
         err = store_merge(txn, RIG_PROJECT, 2, &from);
-        rig_commit(txn, 0);
+        store_rig_commit(txn, 0);
     }
     assert_int_equal(err, ERR_OK);
     assert_true(steps > 1);
-    assert_true(rig_block_count(&rig, 2) < before / 10);
+    assert_true(store_rig_block_count(&rig, 2) < before / 10);
     put_row(&row);
-    rig_check(&rig, 2, 900);
+    store_rig_check(&rig, 2, 900);
     assert_verified();
 }
 
 static void put_body(uint64_t offset, struct slice piece, enum err expected)
 {
-    struct store_txn *txn = rig_begin(&rig);
+    struct store_txn *txn = store_rig_begin(&rig);
     assert_int_equal(store_put_body(txn, RIG_PROJECT, 2, offset, piece), expected);
-    rig_commit(txn, 0);
+    store_rig_commit(txn, 0);
 }
 
 static void test_body(void **state)
@@ -452,12 +452,12 @@ static void test_asides(void **state)
     for (size_t i = 0; i < sizeof large; i++)
         large[i] = (uint8_t)sim_random_next(&random);
     for (int round = 0; round < 2; round++) {
-        struct store_txn *txn = rig_begin(&rig);
+        struct store_txn *txn = store_rig_begin(&rig);
         assert_int_equal(
             store_put_aside(txn, RIG_PROJECT, 2, 0, 17, SLICE("data: {\"usage\":1}\n\n")), ERR_OK);
         assert_int_equal(
             store_put_aside(txn, RIG_PROJECT, 2, 1, 99, slice_of(large, sizeof large)), ERR_OK);
-        rig_commit(txn, 0);
+        store_rig_commit(txn, 0);
     }
     buf_init(&out, SIZE_MAX);
     assert_int_equal(
@@ -478,29 +478,29 @@ static void test_asides(void **state)
 
 static enum err delete_some(uint64_t number, int64_t now_ns, size_t values)
 {
-    struct store_txn *txn = rig_begin(&rig);
+    struct store_txn *txn = store_rig_begin(&rig);
     struct store_deletion deletion = {.project = RIG_PROJECT,
-        .id = rig_id(number),
+        .id = store_rig_id(number),
         .reason = SLICE("deleted"),
         .now_ns = now_ns,
         .tombstone_ttl_s = 60};
     enum err err = store_delete(txn, &deletion, &values);
-    rig_commit(txn, 0);
+    store_rig_commit(txn, 0);
     return err;
 }
 
 static void put_small_blocks(uint64_t number, uint64_t events)
 {
-    struct store_txn *txn = rig_begin(&rig);
+    struct store_txn *txn = store_rig_begin(&rig);
     for (uint64_t seq = 0; seq < events; seq++)
-        assert_int_equal(rig_put(txn, number, seq, seq + 1, 1000), ERR_OK);
-    rig_commit(txn, 0);
+        assert_int_equal(store_rig_put(txn, number, seq, seq + 1, 1000), ERR_OK);
+    store_rig_commit(txn, 0);
 }
 
 static void test_delete_in_steps(void **state)
 {
     (void)state;
-    struct row row = rig_row(2, STREAM_COMPLETED, 25), stored;
+    struct row row = store_rig_row(2, STREAM_COMPLETED, 25), stored;
     struct buf bytes;
     struct block *block;
     row.key = SLICE("order");
@@ -509,15 +509,15 @@ static void test_delete_in_steps(void **state)
     put_body(0, SLICE("the request"), ERR_OK);
     put_row(&row);
     assert_int_equal(delete_some(2, 1000, 10), ERR_AGAIN);
-    assert_int_equal(rig_get_row(&rig, 2, &bytes, &stored), ERR_OK); /* at once */
+    assert_int_equal(store_rig_get_row(&rig, 2, &bytes, &stored), ERR_OK); /* at once */
     assert_int_equal(stored.state, STREAM_DELETED);
     assert_true(slice_equal(stored.reason, SLICE("deleted")));
     assert_int_equal(stored.metadata.size + stored.head.size, 0);
     assert_int_equal(stored.events, 25); /* the accounts stay */
     buf_deinit(&bytes);
     char text[RIG_TEXT_BYTES];
-    assert_int_equal(rig_verify(&rig, text), 0); /* half-deleted is sound */
-    rig_reopen(&rig);
+    assert_int_equal(store_rig_verify(&rig, text), 0); /* half-deleted is sound */
+    store_rig_reopen(&rig);
     assert_int_equal(delete_some(2, 1000, 10), ERR_AGAIN);
     assert_int_equal(delete_some(2, 1000, 10), ERR_OK);
     assert_int_equal(delete_some(2, 1000, 10), ERR_OK); /* and again */
@@ -531,24 +531,24 @@ static void test_delete_in_steps(void **state)
 static void test_nothing_comes_back(void **state)
 {
     (void)state;
-    struct row row = rig_row(2, STREAM_COMPLETED, 40);
+    struct row row = store_rig_row(2, STREAM_COMPLETED, 40);
     uint64_t events;
-    rig_write(&rig, 2, 40);
+    store_rig_write(&rig, 2, 40);
     assert_int_equal(delete_some(2, 1000, 1000), ERR_OK);
     put_small_blocks(2, 40); /* what a replayed journal would do */
     put_body(0, SLICE("the request"), ERR_OK);
-    struct store_txn *txn = rig_begin(&rig);
+    struct store_txn *txn = store_rig_begin(&rig);
     assert_int_equal(store_put_aside(txn, RIG_PROJECT, 2, 0, 1, SLICE("usage")), ERR_OK);
-    rig_commit(txn, 0);
+    store_rig_commit(txn, 0);
     put_row(&row);
     assert_int_equal(state_of(2, &events), STREAM_DELETED);
-    assert_int_equal(rig_block_count(&rig, 2), 0);
+    assert_int_equal(store_rig_block_count(&rig, 2), 0);
     assert_verified();
 }
 
 static void put_expiring(uint64_t number, int64_t ended_ns, int64_t ttl_s)
 {
-    struct row row = rig_row(number, STREAM_COMPLETED, 3);
+    struct row row = store_rig_row(number, STREAM_COMPLETED, 3);
     row.ended_ns = ended_ns;
     row.ttl_s = ttl_s;
     row.key = slice_of(&number, sizeof number);
@@ -568,7 +568,7 @@ static void test_expiry(void **state)
     (void)state;
     const int64_t second = 1000000000;
     struct store_expired due[8];
-    struct id first = rig_id(4), found;
+    struct id first = store_rig_id(4), found;
     put_expiring(2, 100 * second, 50);
     put_expiring(4, 100 * second, 20);
     put_expiring(6, 100 * second, 0);         /* never */
@@ -579,18 +579,18 @@ static void test_expiry(void **state)
     assert_false(due[0].is_tombstone);
     assert_int_equal(expired_at(1000 * second, due), 2);
     assert_int_equal(delete_some(4, 200 * second, 1), ERR_AGAIN); /* and a crash */
-    rig_reopen(&rig);
+    store_rig_reopen(&rig);
     assert_int_equal(expired_at(1, due), 1); /* due at once, to be finished */
     assert_false(due[0].is_tombstone);
     assert_int_equal(delete_some(4, 200 * second, 100), ERR_OK);
     assert_int_equal(expired_at(149 * second, due), 0);
     assert_int_equal(expired_at(260 * second, due), 2);
     assert_true(due[1].is_tombstone);
-    struct store_txn *txn = rig_begin(&rig);
+    struct store_txn *txn = store_rig_begin(&rig);
     assert_int_equal(store_drop_row(txn, RIG_PROJECT, &due[1].id), ERR_OK);
     assert_int_equal(store_drop_row(txn, RIG_PROJECT, &due[0].id), ERR_INVALID);
     assert_int_equal(store_drop_row(txn, RIG_PROJECT, &due[1].id), ERR_NOTFOUND);
-    rig_commit(txn, 0);
+    store_rig_commit(txn, 0);
     uint64_t number = 4;
     struct slice key = slice_of(&number, sizeof number);
     assert_int_equal(store_find_key(rig.store, RIG_PROJECT, key, &found), ERR_NOTFOUND);
@@ -602,11 +602,11 @@ static void test_expiry(void **state)
 static enum err write_until_full(uint64_t *number)
 {
     for (;; *number += 2) { /* odd numbers: noise */
-        struct store_txn *txn = rig_begin(&rig);
-        struct row row = rig_row(*number, STREAM_COMPLETED, 200);
-        enum err err = rig_put(txn, *number, 0, 200, BLOCK_BYTES_MAX);
+        struct store_txn *txn = store_rig_begin(&rig);
+        struct row row = store_rig_row(*number, STREAM_COMPLETED, 200);
+        enum err err = store_rig_put(txn, *number, 0, 200, BLOCK_BYTES_MAX);
         if (err == ERR_OK)
-            err = rig_put_row(txn, &row);
+            err = store_rig_put_row(txn, &row);
         if (err != ERR_OK) {
             store_abort(txn);
             return err;
@@ -621,13 +621,13 @@ static void test_full_and_room_again(void **state)
 {
     (void)state;
     uint64_t number = 1, first = 1;
-    rig_close(&rig);
-    rig_open(&rig, 8 << 20);
+    store_rig_close(&rig);
+    store_rig_open(&rig, 8 << 20);
     for (int round = 0; round < 12; round++) {
         assert_int_equal(write_until_full(&number), ERR_FULL);
         assert_true(number > first + 4);
         for (uint64_t old = first; old < number; old += 2)
-            rig_check(&rig, old, 200); /* reading goes on */
+            store_rig_check(&rig, old, 200); /* reading goes on */
         assert_int_equal(store_absorbed_lsn(rig.store), number - 2);
         for (int i = 0; i < 4; i++, first += 2) {
             enum err err = ERR_AGAIN;
@@ -637,7 +637,7 @@ static void test_full_and_room_again(void **state)
         }
         assert_int_equal(store_touch(rig.store), ERR_OK);
     }
-    rig_reopen(&rig);
+    store_rig_reopen(&rig);
     assert_verified();
 }
 
@@ -645,17 +645,17 @@ static void test_full_and_room_again(void **state)
 
 static void fill_for_verify(void)
 {
-    struct row row = rig_row(2, STREAM_COMPLETED, 200);
+    struct row row = store_rig_row(2, STREAM_COMPLETED, 200);
     row.key = SLICE("order");
     row.ttl_s = 1000;
     row.request_bytes = 11;
-    struct store_txn *txn = rig_begin(&rig);
-    assert_int_equal(rig_put(txn, 2, 0, 150, BLOCK_BYTES_MAX), ERR_OK);
-    assert_int_equal(rig_put(txn, 2, 150, 200, BLOCK_BYTES_MAX), ERR_OK);
+    struct store_txn *txn = store_rig_begin(&rig);
+    assert_int_equal(store_rig_put(txn, 2, 0, 150, BLOCK_BYTES_MAX), ERR_OK);
+    assert_int_equal(store_rig_put(txn, 2, 150, 200, BLOCK_BYTES_MAX), ERR_OK);
     assert_int_equal(store_put_body(txn, RIG_PROJECT, 2, 0, SLICE("the request")), ERR_OK);
     assert_int_equal(store_put_aside(txn, RIG_PROJECT, 2, 0, 9, SLICE("usage")), ERR_OK);
-    assert_int_equal(rig_put_row(txn, &row), ERR_OK);
-    rig_commit(txn, 99);
+    assert_int_equal(store_rig_put_row(txn, &row), ERR_OK);
+    store_rig_commit(txn, 99);
 }
 
 /* Change the n-th entry of a table: turn a byte of its value, or remove it. False: no such entry. */
@@ -710,7 +710,7 @@ static void test_verify_finds_a_turned_byte(void **state)
             enum err err = store_open(rig.path, false, 3, &rig.store);
             assert_true(err == ERR_OK || (err == ERR_CORRUPT && table == TABLE_META));
             if (err == ERR_OK)
-                assert_true(rig_verify(&rig, text) > 0);
+                assert_true(store_rig_verify(&rig, text) > 0);
             tables = open_tables();
             assert_true(damage(tables, (enum table)table, n, false, byte)); /* turned back */
             close_tables(tables);
@@ -732,9 +732,9 @@ static void test_verify_finds_what_is_missing(void **state)
         struct tables *tables = open_tables();
         assert_true(damage(tables, tables_of_one[i], 0, true, 0));
         close_tables(tables);
-        assert_true(rig_verify(&rig, text) > 0);
-        rig_close(&rig);
-        rig_open(&rig, 0);
+        assert_true(store_rig_verify(&rig, text) > 0);
+        store_rig_close(&rig);
+        store_rig_open(&rig, 0);
     }
 }
 
@@ -742,10 +742,10 @@ static void test_verify_checks_the_counts(void **state)
 {
     (void)state;
     char text[RIG_TEXT_BYTES];
-    struct row row = rig_row(2, STREAM_COMPLETED, 12);
+    struct row row = store_rig_row(2, STREAM_COMPLETED, 12);
     put_small_blocks(2, 11);
     put_row(&row);
-    assert_int_equal(rig_verify(&rig, text), 1);
+    assert_int_equal(store_rig_verify(&rig, text), 1);
     assert_non_null(strstr(text, "11"));
 }
 
@@ -753,11 +753,11 @@ static void test_sizes(void **state)
 {
     (void)state;
     struct store_size size;
-    rig_write(&rig, 1, 500);
-    rig_write(&rig, 2, 500);
+    store_rig_write(&rig, 1, 500);
+    store_rig_write(&rig, 2, 500);
     store_size(rig.store, &size);
     assert_int_equal(size.rows, 2);
-    assert_true(size.used_bytes > rig_bytes(1, 500));
+    assert_true(size.used_bytes > store_rig_bytes(1, 500));
     assert_true(size.file_bytes >= size.used_bytes);
 }
 
