@@ -6,8 +6,8 @@
  *                 | 24 batch number 8 | 32 first LSN 8 | 40 records 4 | 44 zero 4 | 48 payload
  *
  * Both headers lie inside one 512-byte sector, the unit a disk writes whole. The frame's CRC starts
- * from the store's UUID and the generation, so that a frame is valid only in the segment, and in
- * the use of its slot, that it was written for.                                                   */
+ * from the store's UUID, so that no payload can pass for a batch, and covers the generation, so that
+ * none passes in another segment, or in another use of its slot, than it was written for.       */
 #include "storage/segment.h"
 
 #include <endian.h>
@@ -93,12 +93,11 @@ size_t batch_frame_bytes(size_t payload_bytes)
     return (BATCH_HEADER_BYTES + payload_bytes + DISK_ALIGN - 1) / DISK_ALIGN * DISK_ALIGN;
 }
 
-/* frame_crc — seeded by what the frame must belong to, over all of it but the CRC's own field. */
+/* frame_crc — seeded by the store's UUID, over all of the frame but the CRC's own field. */
 static uint32_t frame_crc(
     const uint8_t store_uuid[STORE_UUID_BYTES], const uint8_t *frame, size_t payload_bytes)
 {
     uint32_t crc = crc32c(0, slice_of(store_uuid, STORE_UUID_BYTES));
-    crc = crc32c(crc, slice_of(frame + 16, 8));
     crc = crc32c(crc, slice_of(frame, FRAME_CRC_AT));
     return crc32c(crc,
         slice_of(frame + FRAME_AFTER_CRC, BATCH_HEADER_BYTES - FRAME_AFTER_CRC + payload_bytes));

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -474,6 +475,58 @@ static void test_observe(void **state)
     check_and_deinit(&rig);
 }
 
+/* ---- on real files ---- */
+
+/* on_files — `rig` with a plain disk in a new folder under /tmp; its name goes to `folder`. */
+static void on_files(struct rig *rig, char folder[static 32])
+{
+    rig_init(rig, 1);
+    (void)snprintf(folder, 32, "/tmp/tokenlog-journal-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    rig->config.disk = disk_plain_new();
+    rig->config.path = folder;
+    rig->config.batch_bytes = 0;
+    rig->config.segment_bytes = SEGMENT_BYTES_MIN;
+    assert_non_null(rig->config.disk);
+}
+
+static void remove_files(struct rig *rig, const char *folder)
+{
+    for (int i = 0; i < SEGMENT_COUNT_MIN; i++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "%s/journal-%02d", folder, i);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(folder), 0);
+    disk_plain_free(rig->config.disk);
+}
+
+static void test_on_files(void **state)
+{
+    (void)state;
+    struct rig rig;
+    char folder[32];
+    on_files(&rig, folder);
+    for (int round = 0; round < 4; round++) {
+        open_rig(&rig);
+        assert_int_equal(rig.replayed_lsn, rig.appended_lsn);
+        while (journal_prepare(rig.journal))
+            ;
+        for (int i = 0; i < 40; i++)
+            append(&rig, FRAGMENT_BYTES_MAX);
+        while (!journal_is_idle(rig.journal)) {
+            rig.now_ns += rig.config.commit_spacing_ns;
+            journal_tick(rig.journal);
+            disk_plain_run(rig.config.disk);
+        }
+        assert_int_equal(rig.acknowledged_lsn, rig.appended_lsn);
+        rig_absorb(&rig, rig.acknowledged_lsn - 20);
+        close_rig(&rig);
+    }
+    remove_files(&rig, folder);
+    check_and_deinit(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_resized),
         cmocka_unit_test(test_read_only),
         cmocka_unit_test(test_observe),
+        cmocka_unit_test(test_on_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

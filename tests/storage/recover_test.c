@@ -425,6 +425,58 @@ static void test_forged_batch(void **state)
     check_and_deinit(&rig);
 }
 
+/* A batch of an older use of the slot that happens to bear the next number. */
+static void test_other_generation(void **state)
+{
+    (void)state;
+    struct rig rig;
+    start(&rig, 1, 2);
+    rig_power_cut(&rig);
+    rig_batches(&rig, 2, 100); /* generation 2 */
+    uint64_t size = 0;
+    uint8_t *at = sim_disk_bytes(rig.disk, slot_name(1), &size) + byte_of_batch(2);
+    struct batch_header stale = {
+        .generation = 1, .number = 5, .first_lsn = 5, .record_count = 1, .payload_bytes = 5};
+    batch_encode(&stale, rig.config.store_uuid, at);
+    rig.journal = journal_close(rig.journal);
+    open_rig(&rig);
+    assert_int_equal(rig.replayed_lsn, 4);
+    stale.generation = 2; /* the same, were it of this use */
+    batch_encode(&stale, rig.config.store_uuid, at);
+    assert_int_equal(reopen(&rig), ERR_OK);
+    assert_int_equal(rig.found.last_lsn, 5);
+    check_and_deinit(&rig);
+}
+
+/* The first write of a recycled slot lands without its header: the batch counts for nothing, and
+ * its generation is never given to another segment. */
+static void test_generation_is_spent(void **state)
+{
+    (void)state;
+    struct rig rig;
+    start(&rig, 1, 0);
+    rig_batches(&rig, 9, BIG); /* slots 0, 1, 2 */
+    rig_absorb(&rig, 5);       /* slot 0 is free */
+    sim_disk_power_cut(rig.disk);
+    rig_end(&rig);
+    open_rig(&rig);
+    assert_int_equal(rig_append(&rig, 100), ERR_OK);
+    journal_tick(rig.journal);
+    sim_disk_power_cut_keeping(rig.disk, 0xff00); /* generation 4 */
+    rig_end(&rig);
+    open_rig(&rig);
+    assert_int_equal(rig.replayed_lsn, 9);
+    rig_batches(&rig, 1, 100);
+    uint64_t size = 0;
+    struct segment_header header;
+    assert_int_equal(
+        segment_header_decode(sim_disk_bytes(rig.disk, slot_name(0), &size), &header), ERR_OK);
+    assert_int_equal(header.generation, 5);
+    assert_int_equal(header.first_batch, 10);
+    rig_power_cut(&rig);
+    check_and_deinit(&rig);
+}
+
 static enum err refuse(void *context, const struct record *record, uint64_t lsn)
 {
     (void)context, (void)record;
@@ -588,6 +640,8 @@ int main(void)
         cmocka_unit_test(test_newer_format),
         cmocka_unit_test(test_copied_slot),
         cmocka_unit_test(test_forged_batch),
+        cmocka_unit_test(test_other_generation),
+        cmocka_unit_test(test_generation_is_spent),
         cmocka_unit_test(test_replay_refuses),
         cmocka_unit_test(test_absorbed_beyond),
         cmocka_unit_test(test_histories),
