@@ -102,6 +102,15 @@ static void agree(struct tail *tail, const struct row *row, bool was_fresh)
     }
 }
 
+/* Its record's seq counts the asides before it. */
+static void agree_on_asides(struct tail *tail, uint64_t count)
+{
+    uint32_t by = (uint32_t)count - tail->aside_count;
+    LIST_FOREACH (node, &tail->asides)
+        CONTAINER_OF(node, struct archive_item, node)->index += by;
+    tail->aside_count += by;
+}
+
 static enum err replay_row(
     struct replay *replay, struct tail *tail, const struct record *record, uint64_t lsn)
 {
@@ -114,6 +123,7 @@ static enum err replay_row(
     TRY(row_version_new(&row, &version));
     drop_partial(tail);
     agree(tail, &row, is_fresh(tail));
+    agree_on_asides(tail, record->seq);
     tail->id = row.id;
     tail->project = row.project;
     version->is_journalled = true;
@@ -133,7 +143,7 @@ static enum err replay_item(struct tail *tail, const struct record *record, uint
     if (!item)
         return fault(ERR_NOMEM, "replayed item");
     item->position = record->seq;
-    item->index = is_body ? 0 : (uint32_t)lsn;
+    item->index = is_body ? 0 : tail->aside_count;
     buf_init(&item->bytes, record->payload.size);
     enum err err = buf_append(&item->bytes, record->payload);
     if (err != ERR_OK) {
@@ -141,6 +151,7 @@ static enum err replay_item(struct tail *tail, const struct record *record, uint
         return err;
     }
     list_append(is_body ? &tail->body : &tail->asides, &item->node);
+    tail->aside_count += !is_body;
     ++*(is_body ? &tail->body_durable : &tail->asides_durable);
     uint64_t *hold = is_body ? &tail->body_hold : &tail->asides_hold;
     if (*hold == 0)

@@ -216,10 +216,9 @@ static int64_t host_now(void *context)
 
 static enum err open_store(struct storage *storage)
 {
-    char path[PATH_MAX];
+    const struct storage_config *config = &storage->config;
     uint32_t epoch;
-    TRY(path_in(storage, "store.lmdb", path));
-    TRY(store_open(path, false, storage->config.zstd_level, &storage->store));
+    TRY(store_open(config->path, false, config->zstd_level, &storage->store));
     TRY(store_project_walk(storage->store, know_project, storage));
     TRY(store_next_epoch(storage->store, &epoch));
     storage->next_number = (uint64_t)epoch << 32;
@@ -261,6 +260,7 @@ static enum err start_threads(struct storage *storage)
     struct archive_config archive = {.store = storage->store,
         .journal = storage->journal,
         .host = config->host,
+        .path = config->path,
         .retention_step_ns = config->retention_step_ns,
         .tombstone_ttl_s = config->tombstone_ttl_s};
     TRY(archiver_start(&archive, &storage->archiver));
@@ -348,10 +348,18 @@ static void free_projects(struct storage *storage)
     map_deinit(&storage->projects);
 }
 
+static void stop_threads(struct storage *storage)
+{
+    storage->readers = query_readers_stop(storage->readers);
+    storage->archiver = archiver_stop(storage->archiver);
+}
+
 struct storage *storage_close(struct storage *storage)
 {
-    if (storage)
-        storage->journal = journal_close(storage->journal);
+    if (!storage)
+        return NULL;
+    stop_threads(storage);
+    storage->journal = journal_close(storage->journal);
     return storage_abandon(storage);
 }
 
@@ -360,15 +368,12 @@ struct storage *storage_abandon(struct storage *storage)
     if (!storage)
         return NULL;
     ASSERT(!storage->is_ticking);
-    query_readers_stop(storage->readers);
-    if (storage->archiver)
-        archiver_stop(storage->archiver);
+    stop_threads(storage);
     journal_abandon(storage->journal);
     shipper_deinit(&storage->shipper);
     tails_deinit(&storage->tails);
     free_projects(storage);
-    if (storage->store)
-        store_close(storage->store);
+    store_close(storage->store);
     if (storage->lock_fd >= 0)
         (void)close(storage->lock_fd);
     free(storage);

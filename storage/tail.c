@@ -370,7 +370,7 @@ static enum err journal_row(struct tail *tail, struct row_version *version)
     ASSERT(!version->is_journalled && version->row.events == tail->journalled_events);
     struct record record = {.type = RECORD_ROW,
         .number = tail->number,
-        .seq = version->row.events,
+        .seq = tail->aside_count,
         .time_ns = version->row.last_event_ns,
         .payload = buf_slice(&version->bytes)};
     uint64_t lsn;
@@ -394,7 +394,7 @@ enum err tail_forward(struct tail *tail)
     TRY(make_version(tail, &newest->row, tail->events, tail->bytes, tail->last_event_ns, &copy));
     struct record record = {.type = RECORD_ROW,
         .number = tail->number,
-        .seq = tail->events,
+        .seq = tail->aside_count,
         .time_ns = tail->last_event_ns,
         .payload = buf_slice(&copy->bytes)};
     uint64_t lsn;
@@ -609,7 +609,7 @@ enum err tail_aside(struct tail *tail, struct slice event, int64_t time_ns)
         archive_item_free(item);
         return err;
     }
-    item->index = (uint32_t)lsn; /* unique in a stream, in order, and the same after a replay */
+    item->index = tail->aside_count++;
     list_append(&tail->asides, &item->node);
     if (tail->asides_hold == 0)
         tail->asides_hold = ledger_hold(ledger, lsn);

@@ -104,6 +104,7 @@ struct tail {
     struct list asides; /* of archive_item: durable, journalled */
     size_t asides_durable;
     uint64_t asides_hold;
+    uint32_t aside_count; /* given so far; a ROW record carries it as its seq */
 
     uint32_t flights;     /* shipments that carry something of it */
     uint32_t block_items; /* shipped so far: whether a merge is worth it */
