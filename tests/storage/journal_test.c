@@ -2,8 +2,11 @@
  * leave is recover_test.c's. */
 #include "storage/journal.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -475,6 +478,46 @@ static void test_observe(void **state)
     check_and_deinit(&rig);
 }
 
+struct preparer {
+    struct journal *journal;
+    atomic_bool is_over;
+};
+
+static void *prepare_on_and_on(void *context)
+{
+    struct preparer *preparer = context;
+    while (!atomic_load(&preparer->is_over))
+        if (!journal_prepare(preparer->journal))
+            (void)sched_yield();
+    return NULL;
+}
+
+/* The archiver's thread makes slots, the loop takes them: for the thread sanitizer. */
+static void test_prepare_thread(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 1);
+    rig.config.segment_count = 8;
+    open_rig(&rig);
+    rig_batches(&rig, 12, BIG);
+    close_rig(&rig);
+    rig.config.segment_bytes += DISK_ALIGN; /* so that there is something to remove as well */
+    open_rig(&rig);
+    struct preparer preparer = {.journal = rig.journal};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, prepare_on_and_on, &preparer), 0);
+    for (int i = 0; i < 300; i++) {
+        rig_absorb(&rig, rig.acknowledged_lsn - (uint64_t)i % 5);
+        if (rig_append(&rig, BIG) == ERR_OK)
+            rig_commit(&rig);
+    }
+    atomic_store(&preparer.is_over, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    rig_power_cut(&rig);
+    check_and_deinit(&rig);
+}
+
 /* ---- on real files ---- */
 
 /* on_files — `rig` with a plain disk in a new folder under /tmp; its name goes to `folder`. */
@@ -547,6 +590,7 @@ int main(void)
         cmocka_unit_test(test_resized),
         cmocka_unit_test(test_read_only),
         cmocka_unit_test(test_observe),
+        cmocka_unit_test(test_prepare_thread),
         cmocka_unit_test(test_on_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
