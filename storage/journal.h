@@ -48,10 +48,8 @@ struct journal_recovery {
     uint64_t segments, batches, records, bytes; /* read and valid; bytes of records */
     uint64_t torn_batches;    /* damaged at the end, never acknowledged as far as is known: cut */
     uint64_t corrupt_batches; /* damaged, yet a higher number is known to exist: reported */
-    uint64_t
-        missing_batches; /* gaps in the dense numbers above the absorbed position, all causes */
-    uint64_t
-        damaged_headers; /* segments read without their header block, by what the batches say */
+    uint64_t missing_batches; /* gaps in the numbers above the absorbed position, all causes */
+    uint64_t damaged_headers; /* segments read without their header block */
     uint64_t last_lsn, last_batch;
 };
 
