@@ -7,7 +7,7 @@
  * never on a loop that serves. (One exception: a loop that runs out of prepared slots creates one.)
  *
  *   thread  write_durable, register_buffers: the loop's. The others: any, several files at once,
- *           one file by one thread at a time                                                       */
+ *           one file by one thread at a time */
 #ifndef TOKENLOG_STORAGE_DISK_H
 #define TOKENLOG_STORAGE_DISK_H
 

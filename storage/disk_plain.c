@@ -6,7 +6,7 @@
  *   queue     write_durable only queues; disk_plain_run performs and completes, so that `done` is
  *             never called from inside the call that issued the write
  *
- * errno is translated where it arrives: no space of any kind is ERR_FULL, everything else ERR_IO. */
+ * errno is translated where it arrives: no space of any kind is ERR_FULL, all else is ERR_IO. */
 #include "storage/disk.h"
 
 #include <assert.h>

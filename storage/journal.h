@@ -54,8 +54,8 @@ struct journal_recovery {
 };
 
 /* journal_open — scan all slots, call `replay` for every valid record with lsn > absorbed_lsn, in
- * LSN order, then be ready to append to a fresh segment, never behind what was recovered. Nothing is
- * written until the first commit. The record given to `replay` is borrowed during the call.
+ * LSN order, then be ready to append to a fresh segment, never behind what was recovered. Nothing
+ * is written until the first commit. The record given to `replay` is borrowed during the call.
  *   faults  ERR_IO, ERR_CORRUPT (wrong store), ERR_UNSUPPORTED (newer format), ERR_NOMEM, and
  *           whatever replay returned */
 enum err journal_open(const struct journal_config *config, uint64_t absorbed_lsn,
@@ -79,7 +79,7 @@ enum err journal_reserve(struct journal *journal, size_t bytes, size_t records) 
 /* journal_tick — start a commit if there is something and it is time. Call it at the end of each
  * loop turn and at wake_at. */
 void journal_tick(struct journal *journal);
-/* Nothing appended waits, nothing is in flight. A stuck journal is idle once its write has ended. */
+/* Nothing appended waits, nothing is in flight. A stuck one is idle once its write has ended. */
 bool journal_is_idle(const struct journal *journal);
 
 /* journal_absorbed — the store holds everything with lsn <= absorbed_lsn: segments below may be

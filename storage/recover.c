@@ -134,7 +134,7 @@ static const uint8_t *view(struct recover *recover, struct slot *slot, uint64_t 
     return recover->window;
 }
 
-/* peek — the claims of a batch header at `offset`, if one lies there and its frame fits the slot. */
+/* peek — the claims of a batch header at `offset`, if one lies there and its frame fits. */
 static bool peek(
     struct recover *recover, struct slot *slot, uint64_t offset, struct batch_header *out)
 {
@@ -262,8 +262,8 @@ static void order_segments(struct recover *recover)
 }
 
 /* expect — what was found next is batch `number`, or word of it, beginning with `first_lsn`: count
- * what should have come before it and did not. `is_inside` tells that the gap lies within a segment,
- * so that something must be there, damaged. */
+ * what should have come before it and did not. `is_inside` tells that the gap lies within a
+ * segment, so that something must be there, damaged. */
 static void expect(struct recover *recover, uint64_t number, uint64_t first_lsn, bool is_inside)
 {
     bool is_needed = first_lsn > recover->request->absorbed_lsn + 1;
@@ -316,7 +316,7 @@ static enum err accept(struct recover *recover, struct found_segment *segment, u
     return ERR_OK;
 }
 
-/* is_wanted — whether the claims fit this place; lower numbers are what a slot's copy would hold. */
+/* is_wanted — whether the claims fit this place; a copied slot holds lower numbers. */
 static bool is_wanted(const struct recover *recover, const struct found_segment *segment,
     const struct batch_header *header)
 {

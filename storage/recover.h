@@ -16,7 +16,7 @@ struct recover_request {
     void *context;
 };
 
-/* recover_run — calls `replay` for each valid record with lsn > absorbed_lsn, in LSN order; then the
+/* recover_run — calls `replay` for each valid record with lsn > absorbed_lsn, in order; then the
  * ring's slots know their generations and what they are needed for, and the ring its newest.
  *   *last_generation  the highest that any slot bears a trace of; segments to come are above it
  *   faults  ERR_IO (a header block cannot be read), ERR_CORRUPT (another store's segment),

@@ -6,8 +6,8 @@
  *                 | 24 batch number 8 | 32 first LSN 8 | 40 records 4 | 44 zero 4 | 48 payload
  *
  * Both headers lie inside one 512-byte sector, the unit a disk writes whole. The frame's CRC starts
- * from the store's UUID, so that no payload can pass for a batch, and covers the generation, so that
- * none passes in another segment, or in another use of its slot, than it was written for.       */
+ * from the store's UUID, so that no payload can pass for a batch, and covers the generation, so
+ * that none passes in another segment, or in another use of its slot, than it was written for.       */
 #include "storage/segment.h"
 
 #include <endian.h>

@@ -2,7 +2,7 @@
  *
  * A slot made ahead is prefilled under the name journal-NN.new and then renamed, so that a crash
  * leaves either a whole prefilled slot or a file that nobody takes for one. A slot made on the loop
- * thread, because none was ready, is only allocated: its first lap is slower, its bytes as safe.  */
+ * thread, because none was ready, is only allocated: its first lap is slower, its bytes as safe. */
 #include "storage/slot.h"
 
 #include <stdio.h>

@@ -48,7 +48,7 @@ struct slot_ring {
     struct slot slots[SEGMENT_COUNT_MAX];
 };
 
-/* slot_ring_open — open what files there are; each becomes USED until slot_ring_release looks at it.
+/* slot_ring_open — open what files there are; each is USED until slot_ring_release looks at it.
  *   faults ERR_IO, ERR_NOMEM; the ring is to be closed then, too */
 enum err slot_ring_open(struct slot_ring *ring, struct disk *disk, const char *path,
     uint64_t segment_bytes, uint32_t segment_count) NODISCARD;
@@ -59,8 +59,9 @@ void slot_ring_close(struct slot_ring *ring); /* takes one of zeros */
 enum err slot_ring_take(struct slot_ring *ring, struct slot **out) NODISCARD;
 /* slot_ring_release — free what holds nothing above `absorbed_lsn`. */
 void slot_ring_release(struct slot_ring *ring, uint64_t absorbed_lsn);
-/* slot_ring_clean — at start-up: remove what is obsolete, and slots that a crash left half made; and
- * make the names of the others durable, which the last process may not have come to. faults ERR_IO */
+/* slot_ring_clean — at start-up: remove what is obsolete, and slots that a crash left half made;
+ * and make the names of the others durable, which the last process may not have come to.
+ *   faults ERR_IO */
 enum err slot_ring_clean(struct slot_ring *ring) NODISCARD;
 /* How many slots can be taken, those counted that must be made first. */
 uint32_t slot_ring_free_count(const struct slot_ring *ring);

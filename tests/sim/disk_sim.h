@@ -1,8 +1,8 @@
 /* disk_sim — a disk in memory, behind the storage engine's seam, that fails as real ones do.
  *
  *   write_durable   in flight until sim_disk_complete; a reader sees the old bytes until then
- *   power cut       each 512-byte sector of what was in flight is kept or lost by itself; names that
- *                   no sync_directory covered are kept up to a random point of their history
+ *   power cut       each 512-byte sector of what was in flight is kept or lost by itself; names
+ *                   that no sync_directory covered are kept up to a random point of their history
  *   process crash   each write in flight happens wholly or not at all; names are kept
  *   failures        the n-th operation of a kind from now fails; a failed write leaves any sectors
  *   bit rot         one bit of a file at rest
