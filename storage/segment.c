@@ -7,7 +7,7 @@
  *
  * Both headers lie inside one 512-byte sector, the unit a disk writes whole. The frame's CRC starts
  * from the store's UUID, so that no payload can pass for a batch, and covers the generation, so
- * that none passes in another segment, or in another use of its slot, than it was written for.       */
+ * that none passes in another segment, or another use of its slot, than it was written for. */
 #include "storage/segment.h"
 
 #include <endian.h>
