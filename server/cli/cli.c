@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -33,13 +34,21 @@ void cli_print_commands(FILE *out)
         out);
 }
 
+/* Whether the output is a pipe that nobody reads any more: `tokenlog ls | head`. The errno of the
+ * write that failed is long gone when a command ends. */
+static bool is_unheard(const struct cli *cli)
+{
+    struct pollfd output = {.fd = fileno(cli->out), .events = POLLOUT};
+    return output.fd >= 0 && poll(&output, 1, 0) == 1 && (output.revents & POLLERR);
+}
+
 static int finish(const struct cli *cli, int code)
 {
-    if (fflush(cli->out) == 0 && !ferror(cli->out))
+    bool is_flushed = fflush(cli->out) == 0;
+    const char *cause = is_flushed ? "an earlier write failed" : strerror(errno);
+    if ((is_flushed && !ferror(cli->out)) || is_unheard(cli))
         return code;
-    if (errno == EPIPE)
-        return code; /* the reader has what it wanted: `tokenlog ls | head` */
-    return cli_fail(cli, CLI_FAILED, "writing the output: %s", strerror(errno));
+    return cli_fail(cli, CLI_FAILED, "writing the output: %s", cause);
 }
 
 int cli_run(struct cli *cli, int argc, char **argv)

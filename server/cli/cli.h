@@ -1,7 +1,7 @@
 /* cli — the subcommands that look at recordings: what they share, and their table.
  *
- * A command reads its arguments by cli_parse, does its work, prints to `out`, says what went wrong on
- * `err`, and returns an exit code that scripts can use.
+ * A command reads its arguments by cli_parse, does its work, prints to `out`, says what went wrong
+ * on `err`, and returns an exit code that scripts can use.
  *
  *   thread  one */
 #ifndef TOKENLOG_SERVER_CLI_CLI_H
@@ -75,7 +75,8 @@ int cli_run(struct cli *cli, int argc, char **argv);
 /* cli_commands — the table printed: what `tokenlog help` shows. */
 void cli_print_commands(FILE *out);
 
-/* cli_parse — CLI_GO_ON; or an exit code, and what there was to say has been said (--help, errors). */
+/* cli_parse — CLI_GO_ON; or an exit code, and what there was to say has been said (--help,
+ * errors). */
 int cli_parse(struct cli *cli, const struct cli_usage *usage, int argc, char **argv,
     const char *positionals[CLI_POSITIONALS_MAX]);
 

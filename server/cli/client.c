@@ -1,8 +1,8 @@
 /* client — a loop that runs until the one transfer has ended.
  *
- * An interruptible transfer takes SIGINT and SIGTERM by signalfd, polled on the same loop: so what has
- * come is printed before the program says where it stopped. The signals stay blocked between such
- * transfers, and one that came meanwhile is seen by the next. */
+ * An interruptible transfer takes SIGINT and SIGTERM by signalfd, polled on the same loop: so what
+ * has come is printed before the program says where it stopped. The signals stay blocked between
+ * such transfers, and one that came meanwhile is seen by the next. */
 #include "server/cli/client.h"
 
 #include <poll.h>

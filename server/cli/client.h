@@ -38,8 +38,8 @@ struct client_answer {
 };
 
 /* client_run — send and wait for the end.
- *   answers  ERR_OK a whole response came, whatever its status · ERR_CLOSED nothing or not all came:
- *            client_problem says why; status is 0 if not even a head came · ERR_CANCELED
+ *   answers  ERR_OK a whole response came, whatever its status · ERR_CLOSED nothing or not all
+ *            came: client_problem says why; status is 0 if not even a head came · ERR_CANCELED
  *            ERR_LIMIT the body is past its bound
  *   faults   ERR_NOMEM */
 enum err client_run(

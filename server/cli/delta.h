@@ -7,8 +7,8 @@
 
 #include "protocol/base/slice.h"
 
-/* delta_text — from the event's data (JSON), appended. Answers and faults of buf_append; what is not
- * understood adds nothing. */
+/* delta_text — from the event's data (JSON), appended. Answers and faults of buf_append; what is
+ * not understood adds nothing. */
 enum err delta_text(struct slice data, struct buf *out) NODISCARD;
 
 #endif

@@ -1,4 +1,5 @@
-/* key — `key new PROJECT`: a key is made, its hash is kept, and the key itself is shown this once. */
+/* key — `key new PROJECT`: a key is made, its hash is kept, and the key itself is shown this
+ * once. */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>

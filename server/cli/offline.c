@@ -1,5 +1,5 @@
-/* offline — the journal's replay builds an overlay: a stream each, its newest row, how far its events
- * go, and for the one wanted stream the events themselves.
+/* offline — the journal's replay builds an overlay: a stream each, its newest row, how far its
+ * events go, and for the one wanted stream the events themselves.
  *
  *     ROW      newest one wins; says how many events came before its record
  *     EVENT    parts, FIRST … LAST, of seq 0, 1, 2…; what is cut short is dropped

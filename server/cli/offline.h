@@ -1,10 +1,10 @@
 /* offline — a data directory read without a server: the store, and over it what the journal holds
  * that is not archived yet. Nothing is written.
  *
- *     store (rows, blocks)  ◀── overlaid by ──  journal (rows, events, deletes above the absorbed LSN)
+ *     store (rows, blocks)  ◀── overlaid by ──  journal (rows, events, deletes not absorbed)
  *
- * A stream that is live in the record is shown as interrupted: no server runs it, and that is what the
- * next server will say of it.
+ * A stream that is live in the record is shown as interrupted: no server runs it, and that is what
+ * the next server will say of it.
  *
  *   thread  one. DIR/lock is held shared meanwhile, so that no server can start in the middle */
 #ifndef TOKENLOG_SERVER_CLI_OFFLINE_H
@@ -32,8 +32,8 @@ enum err offline_row(struct offline *offline, const struct id *id, struct row *o
 /* offline_event — event `seq` of the wanted stream, appended.
  *   answers  ERR_CLOSED past the last one · faults ERR_CORRUPT it is missing, or as the store's */
 enum err offline_event(struct offline *offline, uint64_t seq, struct buf *out) NODISCARD;
-/* offline_list — all rows, newest first, from before `before` (NULL: from the newest), until `visit`
- * answers ERR_CLOSED; the row is borrowed for the call. */
+/* offline_list — all rows, newest first, from before `before` (NULL: from the newest), until
+ * `visit` answers ERR_CLOSED; the row is borrowed for the call. */
 enum err offline_list(struct offline *offline, const struct id *before,
     enum err (*visit)(void *context, const struct row *row), void *context) NODISCARD;
 

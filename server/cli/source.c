@@ -1,4 +1,5 @@
-/* source — one of two behind the same calls; the server's part is HTTP, the directory's is offline.h. */
+/* source — one of two behind the same calls; the server's part is HTTP, the directory's is
+ * offline.h. */
 #include "server/cli/source.h"
 
 #include <inttypes.h>
@@ -73,17 +74,21 @@ static bool probe(struct source *source)
     return err == ERR_OK && answer.status == 200;
 }
 
+/* The server to ask where no flag names one. */
+static const char *server_nearby(const struct cli *cli)
+{
+    const char *named = cli_environment(cli, "TOKENLOG_SERVER");
+    return named ? named : SERVER_DEFAULT;
+}
+
 static int fail_held(const struct cli *cli, const char *data, int holder_pid)
 {
+    char holder[32] = "another process";
     if (holder_pid > 0)
-        return cli_fail(cli, CLI_UNREACHABLE,
-            "process %d holds %s, and no server answers at " SERVER_DEFAULT
-            "; give its address with --server URL",
-            holder_pid, data);
+        (void)snprintf(holder, sizeof holder, "process %d", holder_pid);
     return cli_fail(cli, CLI_UNREACHABLE,
-        "another process holds %s, and no server answers at " SERVER_DEFAULT
-        "; give its address with --server URL",
-        data);
+        "%s holds %s, and no server answers at %s; give its address with --server URL", holder,
+        data, server_nearby(cli));
 }
 
 static int open_offline(struct source *source, const struct id *wanted)
@@ -96,25 +101,22 @@ static int open_offline(struct source *source, const struct id *wanted)
         return cli_fail(cli, CLI_UNREACHABLE, "%s is no data directory of a server", data);
     if (err == ERR_NOTFOUND)
         return cli_fail(cli, CLI_UNREACHABLE,
-            "no server answers at " SERVER_DEFAULT " and %s is no data directory; start `tokenlog "
-            "serve`, or give --server URL or --data DIR",
-            data);
+            "no server answers at %s and %s is no data directory; start `tokenlog serve`, or give "
+            "--server URL or --data DIR",
+            server_nearby(cli), data);
     if (err == ERR_BUSY)
         return fail_held(cli, data, holder_pid);
     return err == ERR_OK ? CLI_OK : cli_fault(cli, err);
 }
 
-/* The local server, where nothing better was said; then the directory. */
+/* The server nearby, unless a directory was named that none holds; then the directory. */
 static int open_nearest(struct source *source, const struct id *wanted)
 {
-    bool asks_server = !source->cli->data || offline_holder(source->cli->data) != 0;
-    if (asks_server) {
-        struct client *client;
-        int code = open_client(source, SERVER_DEFAULT);
+    if (!source->cli->data || offline_holder(source->cli->data) != 0) {
+        int code = open_client(source, server_nearby(source->cli));
         if (code == CLI_OK && probe(source))
             return CLI_OK;
-        client = source->client;
-        source->client = client_free(client);
+        source->client = client_free(source->client);
         if (code == CLI_USAGE)
             return code;
     }
@@ -537,6 +539,11 @@ static int follow_directory(struct source *source, struct following *following)
     if (err == ERR_NOTFOUND || (err == ERR_OK && row.state == STREAM_DELETED))
         return cli_fail(
             source->cli, CLI_NOT_FOUND, "no such stream in %s", source_data(source->cli));
+    if (err != ERR_OK)
+        return cli_fault(source->cli, err);
+    if (follow->from > row.events)
+        return cli_fail(source->cli, CLI_FAILED,
+            "the stream has %" PRIu64 " events: ask for an offset up to that", row.events);
     struct slice event;
     while ((err = directory_event(source->offline, following, &row, &event)) == ERR_OK) {
         if (!follow->event(follow->context, end->next, event))

@@ -1,8 +1,10 @@
 /* source — where a command reads recordings: a running server, or the data directory itself.
  *
- *   --server, $TOKENLOG_SERVER    that server and nothing else
- *   --data                        that directory; if a server holds it, the local server is asked
- *   neither                       the local server if it answers, else the default directory
+ *   --server, or no --data and
+ *   $TOKENLOG_SERVER              that server and nothing else
+ *   --data                        that directory; if a server holds it, the server nearby is asked
+ *   neither                       the server nearby if it answers, else the default directory
+ *   (nearby: $TOKENLOG_SERVER, else http://127.0.0.1:8080)
  *
  * Both give the same JSON: rows as row_json writes them, lists as GET /v1/streams answers.
  *
@@ -33,8 +35,8 @@ struct source_list {
 };
 int source_list(struct source *source, const struct source_list *list, struct buf *json) NODISCARD;
 
-/* source_change — a request that changes a stream ("POST", "/stop"; "DELETE", ""); the answer's JSON
- * is appended. A server's only. */
+/* source_change — a request that changes a stream ("POST", "/stop"; "DELETE", ""); the answer's
+ * JSON is appended. A server's only. */
 int source_change(struct source *source, const char *method, const struct id *id,
     const char *ending, struct buf *json) NODISCARD;
 

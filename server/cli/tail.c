@@ -5,8 +5,8 @@
  *     --raw     the provider's bytes as they were
  *     --json    {"seq":7,"event":"…","data":"…"}, a line each
  *
- * A stream that is no SSE is a body: its bytes are printed as they are, but with --json its pieces come
- * as events `tokenlog.bytes` in base64. */
+ * A stream that is no SSE is a body: its bytes are printed as they are, but with --json its pieces
+ * come as events `tokenlog.bytes` in base64. */
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* verify — everything in a data directory is read and checked: each frame and record of the journal,
- * each row, block and body of the store, and each index against what it points to. */
+/* verify — everything in a data directory is read and checked: each frame and record of the
+ * journal, each row, block and body of the store, and each index against what it points to. */
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
@@ -81,6 +81,12 @@ static void check_journal(struct verifying *verifying, struct offline *offline)
             found->missing_batches);
         report(verifying, NULL, text);
     }
+    if (found->damaged_headers) {
+        (void)snprintf(text, sizeof text,
+            "journal: %" PRIu64 " segments have a damaged header; their batches were found",
+            found->damaged_headers);
+        report(verifying, NULL, text);
+    }
     offline_walk_damage(offline, report, verifying);
 }
 
@@ -113,6 +119,7 @@ static enum err print_json(
     put(&writer, "torn_batches", found->torn_batches);
     put(&writer, "corrupt_batches", found->corrupt_batches);
     put(&writer, "missing_batches", found->missing_batches);
+    put(&writer, "damaged_headers", found->damaged_headers);
     json_close(&writer, '}');
     json_key(&writer, "store");
     json_open(&writer, '{');

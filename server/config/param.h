@@ -50,7 +50,8 @@ enum err param_range(const struct param *param, struct buf *out) NODISCARD;
 const char *param_nearest(struct slice name);
 
 /* param_help_row — the table as people read it: groups and parameters in order, those for tests
- * left out. Start with index 0; false at the end. Exactly one of *title and *param is set, else NULL. */
+ * left out. Start with index 0; false at the end. Exactly one of *title and *param is set, else
+ * NULL. */
 bool param_help_row(size_t index, const char **title, const struct param **param);
 
 /* yaml_quote — `text` as a double-quoted YAML scalar, appended. */

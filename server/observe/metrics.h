@@ -9,7 +9,7 @@
  *
  *   thread  one struct a reactor, written by it alone and summed when printed by any: plain loads
  *           and stores of 64 bits, no locked instruction on the token's path
- *   source  https://prometheus.io/docs/instrumenting/exposition_formats/ (text format 0.0.4)      */
+ *   source  https://prometheus.io/docs/instrumenting/exposition_formats/ (text format 0.0.4) */
 #ifndef TOKENLOG_SERVER_OBSERVE_METRICS_H
 #define TOKENLOG_SERVER_OBSERVE_METRICS_H
 
@@ -30,8 +30,8 @@ enum err metrics_new(struct metrics **out) NODISCARD; /* faults ERR_NOMEM */
 struct metrics *metrics_free(struct metrics *metrics);
 
 /* metrics_add — to a counter without a label; metrics_add_label — to one with.
- * metrics_set — a gauge. metrics_observe — into a histogram: buckets are powers of two from 1 µs (or
- * 1) up; a negative value counts as 0. */
+ * metrics_set — a gauge. metrics_observe — into a histogram: buckets are powers of two from 1 µs
+ * (or 1) up; a negative value counts as 0. */
 void metrics_add(struct metrics *metrics, enum metric metric, uint64_t amount);
 void metrics_add_label(
     struct metrics *metrics, enum metric metric, const char *label, uint64_t amount);

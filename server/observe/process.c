@@ -58,7 +58,8 @@ static bool read_boot_time(uint64_t *out)
     return is_found;
 }
 
-/* Since Linux 6.2 the folder's size is the number of files in it; before, they have to be counted. */
+/* Since Linux 6.2 the folder's size is the number of files in it; before, they have to be
+ * counted. */
 static bool count_files(uint64_t *out)
 {
     struct stat folder;

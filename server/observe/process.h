@@ -1,7 +1,8 @@
 /* process — the process_… metrics that Prometheus' clients agree on, read from /proc/self.
  *
  *   thread  any; no state
- *   source  https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics; proc(5) */
+ *   source  https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics;
+ *   proc(5) */
 #ifndef TOKENLOG_SERVER_OBSERVE_PROCESS_H
 #define TOKENLOG_SERVER_OBSERVE_PROCESS_H
 

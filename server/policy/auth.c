@@ -2,8 +2,8 @@
  *
  *     SHA-256(presented) ──▶ map ──▶ grant ──▶ project
  *
- * Only hashes are looked up, so that what the table's timing could tell is about a hash, not about a
- * key; the hashes themselves are compared in constant time.
+ * Only hashes are looked up, so that what the table's timing could tell is about a hash, not about
+ * a key; the hashes themselves are compared in constant time.
  *
  * A reload builds a whole new table, then swaps: either all of it counts or nothing. Projects are
  * never freed while auth lives, since exchanges and streams point to them. */

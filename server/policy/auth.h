@@ -7,8 +7,8 @@
  *
  * keys file: a line a key, `<sha256 hex> <project> [# comment]`; blank lines and lines that begin
  * with # are skipped. Written by `tokenlog key new PROJECT`, read at start and on SIGHUP. A reload
- * that is refused changes nothing: a malformed file is refused whole, and so is one that would leave
- * no key at all, since that would open the server to everyone.
+ * that is refused changes nothing: a malformed file is refused whole, and so is one that would
+ * leave no key at all, since that would open the server to everyone.
  *
  *   thread  one at a time; a project handed out may be read by any                               */
 #ifndef TOKENLOG_SERVER_POLICY_AUTH_H
@@ -38,7 +38,8 @@ struct project {
  *   owns     *out, until auth_free; `config` is borrowed until then */
 enum err auth_new(const struct config *config, const char *keys_path, struct buf *why,
     struct auth **out) NODISCARD;
-/* auth_reload — read the file again.  answers ERR_INVALID old keys stay; `why` says what is wrong */
+/* auth_reload — read the file again.  answers ERR_INVALID old keys stay; `why` says what is
+ * wrong */
 enum err auth_reload(struct auth *auth, struct buf *why) NODISCARD;
 struct auth *auth_free(struct auth *auth);
 bool auth_is_open(const struct auth *auth);

@@ -1,5 +1,5 @@
-/* cli — arguments, help texts (golden files in tests/server/cli/help), exit codes: each command is run
- * as the program runs it, with its output captured. */
+/* cli — arguments, help texts (golden files in tests/server/cli/help), exit codes: each command is
+ * run as the program runs it, with its output captured. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
