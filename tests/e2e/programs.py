@@ -77,7 +77,7 @@ class Program:
         line = self._first_line()
         word, _, address = line.partition(" ")
         assert word == "listening", f"said {line!r} and logged:\n{self.log()[-4000:]}"
-        host, port = address.strip().removeprefix("http://").removeprefix("https://").rsplit(":", 1)
+        host, port = re.fullmatch(r"(?:https?://)?(.+):(\d+)\s*", address).groups()
         self.place = (host.strip("[]"), int(port))
 
     def _first_line(self):
@@ -127,6 +127,11 @@ class Mock(Program):
 
     def stats(self):
         return wire.call(self.place, "GET", "/mock/stats").json()
+
+    def calls(self):
+        """Inference calls so far, refused ones too."""
+        stats = self.stats()
+        return stats["generations"] + stats["rejected"]
 
     def of(self, model):
         """The counters of one model name."""
@@ -201,9 +206,11 @@ class Server(Program):
         return self.call("GET", f"/v1/streams/{stream_id}/events{query}", headers=headers)
 
     def raw(self, stream_id, query=""):
-        """The provider's bytes as recorded so far."""
+        """The provider's bytes as recorded so far. A part is never passed off as the whole."""
         reply = self.events(stream_id, f"?format=raw&live=false{query}")
         assert reply.status == 200, reply.body
+        row = self.row(stream_id)
+        assert row["state"] != "completed" or reply.end == "clean", (reply.end, len(reply.body), row)
         return bytes(reply.body)
 
     def metrics(self):
@@ -277,14 +284,12 @@ def canned_sse(events, framing="chunked"):
     """The bytes of a streamed reply."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
     if framing == "chunked":
-        return head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(events), events)
+        head += b"Transfer-Encoding: chunked\r\n\r\n"
+        return head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(events), events)
     return head + b"Connection: close\r\n\r\n" + events
 
 
 def canned_json(body, status="200 OK"):
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
+    return (head + f"Content-Length: {len(body)}\r\n\r\n").encode() + body
 
-
-def read_json_lines(text):
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]

@@ -43,8 +43,9 @@ def red_stream(guarded, model):
 
 
 @pytest.mark.parametrize("headers", [
-    {}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer "}, {"Authorization": "Basic YTpi"},
-    {"x-api-key": "wrong"}, {"Authorization": "Bearer " + "x" * 9000}])
+    {}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer "},
+    {"Authorization": "Basic YTpi"}, {"x-api-key": "wrong"},
+    {"Authorization": "Bearer " + "x" * 9000}], ids=lambda headers: str(headers)[:40])
 def test_without_a_key_there_is_nothing(guarded, mock, model, headers):
     name = model("events=3")
     wire.assert_error(guarded.post(name, headers), 401)
@@ -174,8 +175,8 @@ def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
     cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                    "-keyout", key, "-out", cert], check=True, capture_output=True)
+                    "-subj", "/CN=localhost", "-keyout", key, "-out", cert,
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
     return cert, key, ssl.create_default_context(cafile=cert)
 
 

@@ -8,7 +8,8 @@ import pytest
 import programs
 import wire
 
-POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+POST = (b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\n")
 BODY = json.dumps(programs.ask("mock,events=2")).encode()
 
 
@@ -62,7 +63,7 @@ def strict(tmp_path_factory, mock):
     (b"GET /v1/streams?from=%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", (400,)),
     (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50 + b"\r\n\r\n", (400,)),
     (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, 501, 505)),
-])
+], ids=lambda value: str(value[:60]))
 def test_malformed_requests(server, data, statuses):
     reply = send(server, data)
     assert reply.status in statuses, (reply.status, bytes(reply.body))
@@ -72,15 +73,16 @@ def test_malformed_requests(server, data, statuses):
 
 
 @pytest.mark.parametrize("body", [
-    b"", b"{", b"[]", b"null", b"\"x\"", b"{}", b'{"model":1}', b'{"model":""}', b'{"model":"m"',
+    b"", b"{", b"[]", b"null", b"\"x\"", b'{"model":1}', b'{"model":""}', b'{"model":"m"',
     b'{"model":"m","model":"n"}', b'{"model":"m"} x', b'{"model":"\xff\xfe"}', b"\xff\xfe{\0}\0",
-    b'{"model":"m","stream":"yes"}', b"[" * 100000, b'{"a":' * 50000, b'{"model":"' + b"m" * 5000 + b'"}',
-    b'{"model":"a\\u0000b"}', b'{"model":"m","x":"\x01"}', b'{"model":"m\\ud800"}'])
+    b'{"model":"m","stream":"yes"}', b'{"model":"a\\u0000b"}', b'{"model":"m","x":"\x01"}',
+    b'{"model":"m\\ud800"}', b"[" * 100000, b'{"a":' * 50000, b'{"model":"' + b"m" * 5000 + b'"}'],
+    ids=lambda body: str(body[:30]))
 def test_bodies_that_are_no_request(server, mock, body):
-    before = mock.stats()["requests"]
+    before = mock.calls()
     reply = server.call("POST", "/v1/chat/completions", body)
     wire.assert_error(reply, 400)
-    assert mock.stats()["requests"] == before
+    assert mock.calls() == before
 
 
 def test_errors_in_the_callers_dialect(server):
@@ -96,7 +98,8 @@ def test_a_body_too_large(strict, framing):
     if framing == "length":
         reply = send(strict, POST + length(body) + b"\r\n" + body)
     else:
-        chunks = b"".join(b"3e8\r\n" + body[at : at + 1000] + b"\r\n" for at in range(0, len(body), 1000))
+        chunks = b"".join(b"3e8\r\n" + body[at : at + 1000] + b"\r\n"
+                          for at in range(0, len(body), 1000))
         reply = send(strict, POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
     wire.assert_error(reply, 413)
 
@@ -125,12 +128,12 @@ def test_a_head_that_trickles(strict):
 
 
 def test_a_body_that_stops_and_a_caller_that_leaves(server, mock):
-    before = mock.stats()["requests"]
+    before = mock.calls()
     for _ in range(20):
         with server.wire() as one:
             one.send(POST + length(BODY) + b"\r\n" + BODY[:10])
     assert server.call("GET", "/healthz").status == 200
-    assert mock.stats()["requests"] == before
+    assert mock.calls() == before
 
 
 def test_connections_that_send_nothing(serve, model):
@@ -141,7 +144,7 @@ def test_connections_that_send_nothing(serve, model):
     wire.assert_exact(server.post(model("events=5")).body, 5)
     for one in silent:
         one.settimeout(wire.TIMEOUT_S)
-        assert one.recv(65536) in (b"",) or True
+        assert not one.recv(65536) or one.recv(65536) == b""  # 408, or just the end
         one.close()
     programs.eventually(lambda: server.metrics()["tokenlog_connections_open"] <= 2)
 
@@ -179,8 +182,3 @@ def test_bad_metadata(server, metadata):
     reply = server.post("mock,events=1", {"Tokenlog-Metadata": metadata})
     wire.assert_error(reply, (400, 431))
 
-
-@pytest.mark.parametrize("headers", [{"Tokenlog-On-Interrupted": "perhaps"},
-                                     {"Tokenlog-Attach": "perhaps"}])
-def test_unknown_words_in_our_headers(server, headers):
-    wire.assert_error(server.post("mock,events=1", {"Idempotency-Key": "w"} | headers), 400)

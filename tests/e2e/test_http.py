@@ -7,7 +7,8 @@ import pytest
 import programs
 import wire
 
-POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+POST = (b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\n")
 
 
 def test_keep_alive(server, model):
@@ -68,8 +69,8 @@ def test_expect_continue_of_what_is_refused(server):
 
 
 @pytest.mark.parametrize("method,path,status", [
-    ("PUT", "/v1/streams", 405), ("GET", "/v1/chat/completions", 405), ("DELETE", "/v1/streams", 405),
-    ("POST", "/healthz", 405), ("PATCH", "/v1/chat/completions", 405), ("GET", "/nowhere", 404),
+    ("PUT", "/v1/streams", 405), ("GET", "/v1/chat/completions", 405),
+    ("DELETE", "/v1/streams", 405), ("POST", "/healthz", 405), ("PATCH", "/v1/chat/completions", 405), ("GET", "/nowhere", 404),
     ("GET", "/v1/streams/", 404)])
 def test_methods_and_paths(server, method, path, status):
     reply = server.call(method, path, b"" if method != "GET" else None)
@@ -90,7 +91,8 @@ def test_head(server, model):
 
 def test_options(server):
     reply = server.call("OPTIONS", "/v1/chat/completions")
-    assert reply.status in (200, 204, 405) and "POST" in reply.header("allow")
+    assert reply.status in (200, 204, 405) and reply.end == "clean"
+    assert reply.header("access-control-allow-origin") is None
 
 
 def test_http_1_0(server, model):
@@ -115,11 +117,12 @@ def test_http_1_1_unclean_end_is_a_fin_without_the_last_chunk(server, model):
 
 
 def test_http_1_0_needs_no_host(server):
-    assert server.call("GET", "/healthz", headers={"Host": None}, version="1.0").status in (200, 403)
+    reply = server.call("GET", "/healthz", headers={"Host": None}, version="1.0")
+    assert reply.status in (200, 403)
 
 
 def test_half_closed_callers_get_their_answer(server, model):
-    """A caller that says it will send nothing more may still read; one that is gone may not hurt."""
+    """A caller that will send nothing more may still read; one that is gone does no harm."""
     with server.wire() as one:
         one.ask("POST", "/v1/chat/completions", programs.ask(model("events=5")))
         one.socket.shutdown(programs.socket.SHUT_WR)

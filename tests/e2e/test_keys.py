@@ -88,6 +88,18 @@ def test_a_failed_one_is_replayed_as_it_was(server, mock, model):
     assert mock.of(name)["requests"] == 1
 
 
+def test_a_refusal_pins_nothing(server, mock, model):
+    """Nothing was delivered, so the key is free for the next attempt; both are in the record."""
+    name = model("events=5", "fail=1")
+    first, second, third = (server.post(name, keyed(name)) for _ in range(3))
+    assert (first.status, second.status) == (500, 200)
+    wire.assert_exact(second.body, 5)
+    row = server.row(second.header("tokenlog-stream-id"))
+    assert (row["attempt"], row["previous"]) == (2, first.header("tokenlog-stream-id"))
+    assert third.header("tokenlog-stream-id") == row["id"]
+    assert mock.of(name)["requests"] == 2
+
+
 @pytest.mark.parametrize("key,status", [
     ("", 400), ("k" * 10240, 400), ("k" * 256, 400), ("k" * 255, 200), ("\x80\xff", (200, 400))])
 def test_odd_keys(server, key, status):

@@ -1,5 +1,6 @@
-"""What an operator meets: start, configuration, probes, metrics, logs, draining, the data folder."""
+"""What an operator meets: start, configuration, probes, metrics, logs, draining, data folder."""
 
+import hashlib
 import json
 import os
 import signal
@@ -30,7 +31,7 @@ def test_metrics_are_well_formed(server):
     for line in text.body.decode().splitlines():
         words = line.split(" ")
         if line.startswith("# TYPE"):
-            assert words[2].startswith("tokenlog_") and words[2] not in typed
+            assert words[2].startswith(("tokenlog_", "process_")) and words[2] not in typed
             assert words[3] in ("counter", "gauge", "histogram")
             typed.add(words[2])
         elif not line.startswith("#"):
@@ -135,8 +136,8 @@ def test_a_second_server_on_the_same_data_is_refused_by_name(serve, mock):
 
 def test_a_port_that_is_taken(serve, mock, tmp_path):
     server = serve()
-    second = run("serve", "--listen", f"127.0.0.1:{server.place[1]}", "--data", str(tmp_path / "d"),
-                 "--provider", f"mock={mock.url}")
+    second = run("serve", "--listen", f"127.0.0.1:{server.place[1]}",
+                 "--data", str(tmp_path / "d"), "--provider", f"mock={mock.url}")
     assert second.returncode in (1, 2) and str(server.place[1]) in second.stderr
 
 
@@ -163,13 +164,22 @@ def test_the_journals_ring_goes_round(serve, model):
     """More than the ring holds passes through it; the archiver makes room meanwhile."""
     server = serve("--segment-bytes", "4194304", "--segment-count", "3", "--archive-after-ms", "50")
     for _ in range(6):
-        reply = server.post(model("events=400", "size=10000", "rate=2000"))
-        assert reply.end == "clean"
+        reply = programs.eventually(lambda: post_when_there_is_room(server, model))
         wire.assert_exact(reply.body, 400)
         assert server.raw(reply.header("tokenlog-stream-id")) == reply.body
     server.kill()
     server.start()
     assert server.raw(reply.header("tokenlog-stream-id")) == reply.body
+
+
+def post_when_there_is_room(server, model):
+    reply = server.post(model("events=400", "size=10000", "rate=2000"))
+    assert reply.end == "clean"
+    if reply.status == 200:
+        return reply
+    wire.assert_error(reply, 503, "storage_full")
+    assert int(reply.header("retry-after")) > 0
+    return None
 
 
 def test_durability_memory_says_so(serve, model):
@@ -184,8 +194,8 @@ def test_durability_memory_says_so(serve, model):
 
 @pytest.mark.parametrize("text,line", [
     ("listen: 127.0.0.1:1\nkeep_dais: 3\n", 2), ("keep_days: many\n", 1),
-    ("keep_days: 99999999\n", 1), ("providers:\n  - name: x\n    base_url: nonsense\n", 3),
-    ("providers: 3\n", 1), ("listen: [1\n", 1), ("projects:\n  - name: a\n    keys: [\"zz\"]\n", 3)])
+    ("keep_days: 99999999\n", 1), ("providers:\n  - name: x\n    base_url: nonsense\n", 2),
+    ("providers: 3\n", 1), ("listen: [1\n", 1), ("projects:\n  - name: a\n    keys: [\"zz\"]\n", 2)])
 def test_errors_of_the_file_have_their_line(tmp_path, text, line):
     config = tmp_path / "bad.yaml"
     config.write_text(text)
@@ -239,16 +249,29 @@ def test_a_data_folder_that_cannot_be(tmp_path):
 
 def test_keys_are_read_again_on_sighup(serve, model):
     server = serve()
-    first = run("key", "new", "one", "--data", str(server.data)).stdout.split()
-    server.stop()
-    server.start()
-    second = run("key", "new", "two", "--data", str(server.data)).stdout.split()
-    headers = [{"x-api-key": next(word for word in words if word.startswith("tlk_"))}
-               for words in (first, second)]
-    assert server.post(model("events=1"), headers[1]).status == 401
+    keys = server.data / "keys"
+    status = lambda key: server.post(model("events=1"), {"x-api-key": key}).status
+    line = lambda key: hashlib.sha256(key.encode()).hexdigest() + " project # by hand\n"
+    keys.write_text(line("first"))
+    keys.chmod(0o600)
+    assert status("first") == 200  # still open to all
     server.process.send_signal(signal.SIGHUP)
-    programs.eventually(lambda: server.post(model("events=1"), headers[1]).status == 200)
-    assert server.post(model("events=1"), headers[0]).status == 200
+    programs.eventually(lambda: status("second") == 401)
+    keys.write_text(line("first") + line("second"))
+    server.process.send_signal(signal.SIGHUP)
+    programs.eventually(lambda: status("second") == 200)
+    keys.write_text("no keys file\n")
+    server.process.send_signal(signal.SIGHUP)
+    programs.eventually(lambda: "keys_refused" in server.log())
+    assert (status("first"), status("second"), status("third")) == (200, 200, 401)
+
+
+def test_a_running_server_is_told_of_a_new_key(serve, model):
+    server = serve()
+    made = run("key", "new", "one", "--data", str(server.data)).stdout.split()
+    key = next(word for word in made if word.startswith("tlk_"))
+    programs.eventually(lambda: server.post(model("events=1")).status == 401)
+    assert server.post(model("events=1"), {"x-api-key": key}).status == 200
 
 
 def test_file_descriptors_are_given_back(server, model):

@@ -57,15 +57,18 @@ def test_an_error_event_before_all_others(impatient, model):
     assert row["state"] == "failed"
 
 
-@pytest.mark.parametrize("setting,statuses", [
-    ("fault=refuse", (502,)), ("drop=head", (502,)), ("fault=stall@0", (502, 504)),
-    ("ttft=10000", (504,))])
-def test_no_answer_at_all(impatient, mock, model, setting, statuses):
+@pytest.mark.parametrize("setting,status", [
+    ("fault=refuse", 502), ("drop=head", 502), ("ttft=10000", 504)])
+def test_no_answer_at_all(impatient, mock, model, setting, status):
     name = model(setting)
     reply = impatient.post(name, stream=False)
-    wire.assert_error(reply, statuses)
+    wire.assert_error(reply, status)
     stream = reply.header("tokenlog-stream-id")
     assert impatient.row(stream)["state"] == "failed"
+
+
+def test_a_head_and_then_nothing(impatient, model):
+    assert_failed(impatient, impatient.post(model("fault=stall@0")), 0)
 
 
 def test_no_such_provider_is_listening(serve):
@@ -118,8 +121,9 @@ def test_a_reset_by_a_strange_provider_keeps_whole_events_only(serve, canned):
 
 @pytest.mark.parametrize("answer", [
     b"not http at all\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort",
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    b"", b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300000 + b"\r\n\r\n"])
+    programs.canned_sse(b"")[:-5] + b"zz\r\n",
+    b"", b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300000 + b"\r\n\r\n"],
+    ids=["text", "short", "bad chunk", "nothing", "large head"])
 def test_what_is_no_http(serve, canned, answer):
     server = serve(provider=canned(answer).url)
     reply = server.post("m")

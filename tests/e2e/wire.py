@@ -1,7 +1,7 @@
 """HTTP/1.1 as a client sees it on the wire: how the body was framed, and how it ended.
 
-Libraries hide what these tests are about. A Reader takes bytes and knows nothing of sockets; a Wire
-is one connection with its Reader; a Crowd drives many of them from one thread.
+Libraries hide what these tests are about. A Reader takes bytes and knows nothing of sockets; a
+Wire is one connection with its Reader; a Crowd drives many of them from one thread.
 
     end of a reply:  "clean"  the framing said so (last chunk, Content-Length, a close if that is it)
                      "cut"    FIN before that

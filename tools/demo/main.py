@@ -1,6 +1,6 @@
 """The demonstration that tools/run shows: tokenlog's main job, with real processes really killed.
 
-    1  a client is killed in the middle of a completion, another one reads on: one generation is paid
+    1  a client is killed in the middle of a completion, another reads on: one generation is paid
     2  the server is killed in the middle of another, and started again: what was received is there
 
 Exit status: 0 if all that it promises held.
@@ -28,6 +28,7 @@ KILL_CLIENT_AFTER = 16
 KILL_SERVER_AFTER = 20
 PROMPT = "Count from 1 to 60 in English words, separated by commas. Nothing else."
 PROVIDER_URLS = {"openai": "https://api.openai.com"}
+KEY_VARIABLES = {"openai": "OPENAI_API_KEY"}
 
 
 class Stage:
@@ -55,8 +56,8 @@ class Stage:
     def start_server(self):
         url = self.mock.url if self.mock else PROVIDER_URLS[self.options.provider]
         self.server = Service(
-            "tokenlog", [processes.TOKENLOG, "serve", "--listen", f"127.0.0.1:{self.port}", "--data",
-                         self.data, "--provider", f"{self.options.provider}={url}"],
+            "tokenlog", [processes.TOKENLOG, "serve", "--listen", f"127.0.0.1:{self.port}",
+                         "--data", self.data, "--provider", f"{self.options.provider}={url}"],
             self.state / "server.log")
         self.port = int(self.server.url.rsplit(":", 1)[1])  # and so it stays over a restart
 
@@ -86,6 +87,11 @@ class Received:
         self.client, self.speaker = client, speaker or screen.Silence()
         self.stream = self.state = self.end = self.whole = None
         self.texts = []
+
+    @property
+    def tokens(self):
+        """Events that carry text; the first and the last ones of an answer carry none."""
+        return sum(text != "" for text in self.texts)
 
     def until(self, count=None):
         """Reads on until `count` events are there, or the stream has ended."""
@@ -126,8 +132,9 @@ def act_one(stage):
                       Speaker("client B", "cyan")).until()
     second.speaker.end()
     whole = Received(stage.ask(1, "again")).until()
-    screen.table([("received by client A", received, "events"),
-                  ("received by client B", len(second.texts), "events, from where A was")])
+    screen.table([("received by client A", first.tokens, f"tokens, {received} events"),
+                  ("received by client B", second.tokens,
+                   f"tokens, {len(second.texts)} events, from where A was")])
     holds = screen.verdict(
         first.texts + second.texts == whole.texts and second.end["state"] == "completed",
         f"together they are the whole answer, {len(whole.texts)} events: nothing lost or doubled")
@@ -150,9 +157,10 @@ def act_two(stage):
     replay = Received(Client(stage.server.url, "resume", client.stream, 0),
                       Speaker("replay", "cyan")).until()
     replay.speaker.end()
-    received, recorded = len(client.texts), len(replay.texts)
-    rows = [("received by the client", received, "events"),
-            ("recorded by tokenlog", recorded, f"events; the stream is {replay.end['state']}")]
+    received = len(client.texts)
+    rows = [("received by the client", client.tokens, "tokens"),
+            ("recorded by tokenlog", replay.tokens,
+             f"tokens; the stream is {replay.end['state']}")]
     if stage.mock:
         rows.append(("billed by the provider", stage.provider_counts(2)["tokens"],
                      "tokens that it had sent when its connection died with the server"))
@@ -165,7 +173,8 @@ def act_two(stage):
     holds &= screen.verdict(
         again.state == "interrupted" and again.stream == client.stream,
         "asked again with the same key, it says interrupted and does not pay a second time")
-    screen.note("What the provider generated after the last recorded event is lost, and may be billed.")
+    screen.note("What the provider generated after the last recorded event is lost; "
+                "it may be billed.")
     return holds
 
 
@@ -175,7 +184,8 @@ def act_two(stage):
 def leave_running(stage):
     server = stage.server
     processes.write_note(stage.state, pid=server.pid, url=server.url, data=str(stage.data),
-                         mock_pid=stage.mock.pid if stage.mock else None, provider=stage.options.provider,
+                         provider=stage.options.provider,
+                         mock_pid=stage.mock.pid if stage.mock else None,
                          model="mock,events=40,rate=10" if stage.mock else stage.options.model)
     screen.heading("The server goes on running")
     name_running(processes.read_note(stage.state))
@@ -200,8 +210,6 @@ def name_running(note):
 def confirm_billing(options):
     if options.provider == "mock":
         return
-    if not os.environ.get("OPENAI_API_KEY"):
-        raise Failure("--provider openai needs OPENAI_API_KEY in the environment.")
     screen.say(screen.paint("yellow", f"Two short completions of {options.model} are asked of "
                             f"{PROVIDER_URLS[options.provider]}: real tokens will be billed."))
     if options.yes:
@@ -214,7 +222,8 @@ def confirm_billing(options):
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="tools/run", description=(
-        "Builds tokenlog, starts it with a mock provider, shows what it does, and leaves it running."))
+        "Builds tokenlog, starts it with a mock provider, shows what it does, and leaves it "
+        "running."))
     parser.add_argument("--demo-only", action="store_true",
                         help="end after the demonstration, and stop what was started")
     parser.add_argument("--port", type=int, default=PORT, help=f"rather than {PORT}")
@@ -222,11 +231,15 @@ def parse(arguments):
     parser.add_argument("--provider", choices=["mock", *PROVIDER_URLS], default="mock",
                         help="openai bills real tokens")
     parser.add_argument("--model", help="for --provider openai")
-    parser.add_argument("--yes", action="store_true", help="do not ask before real tokens are billed")
+    parser.add_argument("--yes", action="store_true",
+                        help="do not ask before real tokens are billed")
     parser.add_argument("--check-running", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.provider != "mock" and not options.model:
         parser.error(f"--provider {options.provider} needs --model")
+    if options.provider != "mock" and not os.environ.get(KEY_VARIABLES[options.provider]):
+        parser.error(f"--provider {options.provider} needs {KEY_VARIABLES[options.provider]} "
+                     "in the environment")
     return options
 
 
@@ -263,6 +276,8 @@ def main(arguments):
         screen.say("tokenlog runs already, since an earlier tools/run:\n")
         name_running(note)
         screen.say("To see the demonstration again:   tools/run --demo-only")
+        if note["provider"] != options.provider:
+            raise Failure(f"It asks {note['provider']}, not {options.provider}: stop it first.")
         return 0
     if options.check_running:
         return 3

@@ -1,4 +1,4 @@
-"""One call by the official client. Prints {text, events, error} as JSON: what a program would have got.
+"""One call by the official client. Prints {text, events, error} as JSON: what a program got.
 
     ask.py BASE_URL KIND MODEL KEY     KIND: chat | chat-whole | responses
 """
