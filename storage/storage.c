@@ -212,6 +212,20 @@ static int64_t host_now(void *context)
     return storage->config.host->now_ns(storage->config.host->context);
 }
 
+/* measure — what the journal can take until the next tick. A whole segment is kept back: batches do
+ * not always fill the end of one, and rows and deletes must get in when nothing else does. */
+static void measure(struct storage *storage, struct journal_status *journal)
+{
+    const struct storage_config *config = &storage->config;
+    uint64_t ring_bytes = config->segment_bytes * config->segment_count;
+    journal_status(storage->journal, journal);
+    uint64_t taken_bytes = config->segment_bytes + ring_bytes / 100 * journal->used_percent +
+                           journal->backlog_bytes + journal->backlog_bytes / 4;
+    storage->tails.room_bytes = ring_bytes > taken_bytes ? ring_bytes - taken_bytes : 0;
+    storage->tails.commit_bytes = journal->commit_bytes;
+    storage->shipper.is_pressed = journal->used_percent >= JOURNAL_REFUSE_PERCENT;
+}
+
 /* Opening. */
 
 static enum err open_store(struct storage *storage)
@@ -246,7 +260,8 @@ static enum err open_journal(struct storage *storage, struct journal_recovery *f
         .context = storage};
     uint64_t absorbed_lsn = store_absorbed_lsn(storage->store);
     store_uuid(storage->store, journal.store_uuid);
-    ledger_init(&storage->tails.ledger, absorbed_lsn);
+    ledger_init(&storage->tails.ledger, absorbed_lsn,
+        config->segment_bytes * config->segment_count / STRETCH_RING_DIVISOR);
     TRY(journal_open(&journal, absorbed_lsn, on_replay, found, &storage->journal));
     ledger_start(&storage->tails.ledger, storage->journal, found->last_lsn);
     if (config->committed)
@@ -273,7 +288,8 @@ static enum err open_all(struct storage *storage, int *holder_pid, struct storag
     storage->replay = (struct replay){.tails = &storage->tails,
         .shipper = &storage->shipper,
         .project = know_project,
-        .context = storage};
+        .context = storage,
+        .forward_bytes = storage->forward_bytes};
     TRY(make_directory(storage));
     TRY(take_lock(storage, holder_pid));
     TRY(open_store(storage));
@@ -284,8 +300,19 @@ static enum err open_all(struct storage *storage, int *holder_pid, struct storag
     return ERR_OK;
 }
 
+/* What has ended first: the callback may end what is live, which would have it told twice. */
+static void tell_ended(struct storage *storage, void (*recovered)(void *, struct tail *))
+{
+    const struct map *map = &storage->tails.by_number;
+    for (struct map_node *node = map_walk(map, NULL); node; node = map_walk(map, node)) {
+        struct tail *tail = CONTAINER_OF(node, struct tail, by_number);
+        if (!stream_state_is_live(tail_row(tail)->state))
+            recovered(storage->config.context, tail);
+    }
+}
+
 /* The callback may write, and so move tails within the list: it is walked in a copy. */
-static void tell_recovered(struct storage *storage, void (*recovered)(void *, struct tail *))
+static void tell_live(struct storage *storage, void (*recovered)(void *, struct tail *))
 {
     struct list todo;
     list_init(&todo);
@@ -308,6 +335,8 @@ static struct storage *storage_new(const struct storage_config *config)
     storage->wake_ns = storage->journal_wake_ns = INT64_MAX;
     storage->forward_bytes = config->segment_bytes * config->segment_count / FORWARD_RING_DIVISOR;
     tails_init(&storage->tails, config->host, config->is_memory);
+    storage->tails.event_bytes_max =
+        config->segment_bytes * config->segment_count / EVENT_RING_DIVISOR;
     shipper_init(&storage->shipper, &storage->tails, config->archive_after_ns);
     map_init(&storage->projects);
     return storage;
@@ -331,9 +360,13 @@ enum err storage_open(const struct storage_config *config,
     found.duration_ns = host->now_ns(host->context) - began_ns;
     if (report)
         *report = found;
+    struct journal_status journal;
+    measure(storage, &journal);
     *out = storage;
-    if (recovered)
-        tell_recovered(storage, recovered);
+    if (recovered) {
+        tell_ended(storage, recovered);
+        tell_live(storage, recovered);
+    }
     wake(storage, host_now(storage));
     return ERR_OK;
 }
@@ -429,7 +462,8 @@ static void apply_pressure(struct storage *storage, const struct journal_status 
     uint64_t limit =
         storage->is_paused ? JOURNAL_BACKLOG_RESUME_BYTES : JOURNAL_BACKLOG_PAUSE_BYTES;
     bool is_paused = journal->backlog_bytes + storage->tails.queued_event_bytes > limit ||
-                     journal->used_percent >= JOURNAL_PAUSE_PERCENT || is_behind(storage);
+                     journal->used_percent >= JOURNAL_PAUSE_PERCENT || is_behind(storage) ||
+                     storage->tails.room_bytes < ROOM_LOW_BYTES;
     if (is_paused == storage->is_paused)
         return;
     storage->is_paused = is_paused;
@@ -472,13 +506,12 @@ void storage_tick(struct storage *storage)
         storage->journal_wake_ns = INT64_MAX;
     tell_changed(storage);
     tell_gone(storage);
-    journal_status(storage->journal, &journal);
-    tails->commit_bytes = journal.commit_bytes;
+    measure(storage, &journal);
     forward_rows(storage);
     tails_write(tails);
     journal_tick(storage->journal);
     shipper_tick(&storage->shipper, now_ns);
-    journal_status(storage->journal, &journal);
+    measure(storage, &journal);
     apply_pressure(storage, &journal);
     tell_stuck(storage);
     ask_to_be_woken(storage);

@@ -58,10 +58,10 @@ struct storage_report {
     int64_t duration_ns;
 };
 
-/* storage_open — lock, open, recover (blocking). Each stream that was live at the crash is given to
- * `recovered` as a tail whose row still says so, just before the call returns: the caller ends it
- * (tail_end, interrupted), there or later, or goes on writing to it. Ended but unarchived streams
- * become tails too, and go to the archiver by themselves.
+/* storage_open — lock, open, recover (blocking). Each stream that is not wholly in the store is given
+ * to `recovered` as a tail, just before the call returns, so that whoever looks there first finds it.
+ * One that was live at the crash has a row that still says so: the caller ends it (tail_end,
+ * interrupted), there or later, or goes on writing to it. Ended ones go to the archiver by themselves.
  *
  *   config   copied; path, disk, host and context are borrowed until storage_close
  *   answers  ERR_BUSY another process holds the directory (*holder_pid; 0 if it does not say)
@@ -111,7 +111,8 @@ enum err storage_create(struct storage *storage, struct row *row, struct slice r
  *                neither is visible without the other. The tail is closed to writing from here on.
  *   Counts (events, bytes, last_event_ns) and identity (id, number, project) are filled in here.
  *   answers  ERR_FULL journal stuck or out of buffers; nothing was appended: pause, try again
- *            ERR_LIMIT the row or the aside is too large
+ *            ERR_LIMIT the row or the aside is too large, or the event: longer than an eighth of
+ *            the journal's ring (48 MiB by default)
  *   faults   ERR_NOMEM; nothing was appended                                                  */
 enum err tail_append(struct tail *tail, struct slice event, int64_t time_ns) NODISCARD;
 enum err tail_aside(struct tail *tail, struct slice event, int64_t time_ns) NODISCARD;

@@ -157,7 +157,6 @@ static enum err dispatch(
     return producer_start(&call->api->producer, stream,
         &(struct producer_request){.dialect = call->dialect,
             .provider = choice->provider,
-            .method = request->method,
             .target = request->target,
             .headers = &request->headers,
             .body = buf_slice(&rewritten),
@@ -245,7 +244,7 @@ static void answer_known(struct call *call, struct stream *stream)
         start(call, &next);
     } else {
         metrics_add_label(call->api->metrics, METRIC_streams_attached_total,
-            has_ended ? "key_ended" : "key_live", 1);
+            has_ended ? "key_finished" : "key_live", 1);
         replay_start(call->exchange, stream,
             &(struct replay_request){.format = REPLAY_PROVIDER,
                 .follow = true,

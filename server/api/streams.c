@@ -142,7 +142,7 @@ void stream_show(struct api *api, struct exchange *exchange, struct slice id)
 static void events_found(struct visit *visit, struct stream *stream)
 {
     metrics_add_label(visit->api->metrics, METRIC_streams_attached_total,
-        stream_has_ended(stream) ? "id_ended" : "id_live", 1);
+        stream_has_ended(stream) ? "id_finished" : "id_live", 1);
     replay_start(visit->exchange, stream, &visit->replay);
     free(visit);
 }

@@ -18,7 +18,7 @@ struct hub {
     struct storage *storage;
     struct map by_id, by_key, claims;
     uint64_t live_count, watcher_count;
-    bool is_paused;
+    bool is_paused, is_stuck;
     struct list barriers; /* by LSN */
 };
 
@@ -32,11 +32,13 @@ struct stream {
     uint64_t key_hash;
     bool is_keyed; /* in by_key */
     bool is_live;  /* counted */
+    bool is_deleted;
     bool was_first_event_seen;
     size_t references;
     struct list watchers;
     size_t watcher_count;
     struct timer unwatched;
+    struct timer forget; /* of a deleted one */
     struct producer *producer;
     const struct stream_writer *writer;
     struct buf row_bytes; /* when there is no tail */
@@ -91,6 +93,8 @@ static struct stream *find_by_key(struct hub *hub, uint32_t project, struct slic
     return NULL;
 }
 
+static void stream_unindex_key(struct stream *stream);
+
 /* ── a stream's life ────────────────────────────────────────────────────────────────────────────── */
 
 static void unwatched_fired(struct timer *timer)
@@ -98,6 +102,15 @@ static void unwatched_fired(struct timer *timer)
     struct stream *stream = CONTAINER_OF(timer, struct stream, unwatched);
     (void)stream_stop(
         stream, "unwatched", "nobody was reading, and the project's on_disconnect limit passed");
+}
+
+/* By now the store answers for it, with its tombstone. */
+static void forget_fired(struct timer *timer)
+{
+    struct stream *stream = CONTAINER_OF(timer, struct stream, forget);
+    if (!stream->tail)
+        stream_unindex_key(stream);
+    stream_unref(stream);
 }
 
 static enum err stream_new(struct hub *hub, struct project *project, uint32_t project_number,
@@ -112,6 +125,7 @@ static enum err stream_new(struct hub *hub, struct project *project, uint32_t pr
     stream->id = *id;
     stream->references = 1;
     stream->unwatched.fire = unwatched_fired;
+    stream->forget.fire = forget_fired;
     list_init(&stream->watchers);
     buf_init(&stream->row_bytes, ROW_BYTES_MAX);
     enum err err = map_insert(&hub->by_id, &stream->by_id, hash_of_id(project_number, id));
@@ -124,16 +138,19 @@ static enum err stream_new(struct hub *hub, struct project *project, uint32_t pr
 }
 
 /* The newest attempt of a key is the one that is found. */
-static enum err stream_index_key(struct stream *stream, struct slice key)
+static enum err stream_index_key(struct stream *stream, const struct row *row)
 {
-    if (key.size == 0)
+    if (row->key.size == 0)
         return ERR_OK;
-    struct stream *older = find_by_key(stream->hub, stream->project_number, key);
+    struct stream *older = find_by_key(stream->hub, stream->project_number, row->key);
+    if (older && stream_row(older)->attempt > row->attempt)
+        return ERR_OK;
     if (older) {
         map_remove(&stream->hub->by_key, &older->by_key);
         older->is_keyed = false;
     }
-    TRY(map_insert(&stream->hub->by_key, &stream->by_key, hash_of(stream->project_number, key)));
+    TRY(map_insert(
+        &stream->hub->by_key, &stream->by_key, hash_of(stream->project_number, row->key)));
     stream->is_keyed = true;
     return ERR_OK;
 }
@@ -225,6 +242,16 @@ struct hub *stream_hub(const struct stream *stream)
     return stream->hub;
 }
 
+const struct row *stream_visible_row(const struct stream *stream)
+{
+    return stream->tail ? tail_durable_row(stream->tail) : &stream->row;
+}
+
+bool stream_is_deleted(const struct stream *stream)
+{
+    return stream->is_deleted || stream_row(stream)->state == STREAM_DELETED;
+}
+
 bool stream_has_ended(const struct stream *stream)
 {
     return !stream->tail || tail_has_ended(stream->tail);
@@ -261,7 +288,8 @@ enum err hub_new(const struct hub_config *config, struct hub **out)
     return ERR_OK;
 }
 
-/* Storage is closed by now: tails are gone without a word, and nobody reads any more. */
+/* Storage and loop are closed by now: tails are gone without a word, timers are not set any more,
+ * and nobody reads. */
 struct hub *hub_free(struct hub *hub)
 {
     if (!hub)
@@ -271,6 +299,7 @@ struct hub *hub_free(struct hub *hub)
         struct stream *stream = CONTAINER_OF(node, struct stream, by_id);
         stream->tail = NULL;
         stream->producer = NULL;
+        stream->unwatched.index = stream->forget.index = 0;
         stream_free(stream);
     }
     map_deinit(&hub->by_id);
@@ -300,6 +329,11 @@ bool hub_is_paused(const struct hub *hub)
     return hub->is_paused;
 }
 
+bool hub_is_stuck(const struct hub *hub)
+{
+    return hub->is_stuck;
+}
+
 uint64_t hub_live_count(const struct hub *hub)
 {
     return hub->live_count;
@@ -321,12 +355,15 @@ enum err hub_create(struct hub *hub, struct project *project, struct row *row, s
 {
     struct stream *stream;
     struct tail *tail;
+    struct stream *older = find_by_key(hub, row->project, row->key);
     TRY(stream_new(hub, project, row->project, &row->id, &stream));
-    enum err err = stream_index_key(stream, row->key);
+    enum err err = stream_index_key(stream, row);
     if (!err)
         err = storage_create(hub->storage, row, body, &tail);
     if (err) {
         stream_unref(stream);
+        if (older && !older->is_keyed) /* it is still the newest; the table has room, as before */
+            ASSERT(stream_index_key(older, stream_row(older)) == ERR_OK);
         return err;
     }
     stream_take_tail(stream, tail);
@@ -355,8 +392,8 @@ static void stream_observe(struct stream *stream)
     struct metrics *metrics = stream->hub->config.metrics;
     if (!stream->was_first_event_seen && tail_watermark(stream->tail) > 0) {
         stream->was_first_event_seen = true;
-        metrics_observe(
-            metrics, METRIC_first_event_seconds, row->first_event_ns - row->accepted_ns);
+        metrics_observe(metrics, METRIC_first_event_seconds,
+            loop_wall_ns(stream->hub->config.loop) - row->accepted_ns);
     }
     if (!stream->is_live || !tail_has_ended(stream->tail))
         return;
@@ -397,7 +434,8 @@ void hub_gone(void *context, struct tail *tail)
     ASSERT(stream->tail == tail && !stream->producer);
     stream_observe(stream);
     stream_count_live(stream, false);
-    stream_unindex_key(stream); /* from now on the store answers for the key */
+    if (!stream->is_deleted)
+        stream_unindex_key(stream); /* from now on the store answers for the key */
     enum err err = row_encode(tail_row(tail), &stream->row_bytes);
     if (!err)
         err = row_decode(buf_slice(&stream->row_bytes), &stream->row);
@@ -428,7 +466,7 @@ static enum err recover(struct hub *hub, struct tail *tail)
     const struct row *row = tail_row(tail);
     struct stream *stream;
     TRY(stream_new(hub, NULL, row->project, &row->id, &stream));
-    enum err err = stream_index_key(stream, row->key);
+    enum err err = stream_index_key(stream, row);
     stream_take_tail(stream, tail);
     stream->was_first_event_seen = true;
     stream_unref(stream); /* the tail's is left */
@@ -465,6 +503,21 @@ void hub_paused(void *context, bool is_paused)
     }
 }
 
+void hub_stuck(struct hub *hub)
+{
+    hub->is_stuck = true;
+    struct map_node *next;
+    for (struct map_node *node = map_walk(&hub->by_id, NULL); node; node = next) {
+        next = map_walk(&hub->by_id, node);
+        struct stream *stream = stream_ref(CONTAINER_OF(node, struct stream, by_id));
+        if (stream->producer)
+            stream->writer->stop(stream->producer, STREAM_FAILED, "storage_full",
+                "nothing can be made durable any more");
+        stream_wake(stream);
+        stream_unref(stream);
+    }
+}
+
 /* ── ending ─────────────────────────────────────────────────────────────────────────────────────── */
 
 bool stream_stop(struct stream *stream, const char *reason, const char *detail)
@@ -494,7 +547,12 @@ enum err stream_delete(struct stream *stream, const char *reason)
     const struct row *row = stream_row(stream);
     TRY(storage_delete(stream->hub->storage, stream->project_number, &stream->id, row->number,
         slice_text(reason)));
-    stream_unindex_key(stream);
+    if (stream->is_deleted)
+        return ERR_OK;
+    stream->is_deleted = true;
+    struct loop *loop = stream->hub->config.loop;
+    timer_set(
+        loop, &stream_ref(stream)->forget, loop_now_ns(loop) + DELETED_REMEMBERED_MS * 1000000ll);
     return ERR_OK;
 }
 
@@ -577,6 +635,10 @@ void hub_open(
     struct hub *hub, struct project *project, const struct id *id, struct hub_lookup *lookup)
 {
     struct stream *stream = find_by_id(hub, project->number, id);
+    if (stream && !stream_visible_row(stream)) {
+        lookup->done(lookup, ERR_NOTFOUND, NULL); /* nobody can have been told its ID */
+        return;
+    }
     if (stream) {
         lookup->done(lookup, ERR_OK, adopt_project(stream, project));
         return;
