@@ -2,7 +2,7 @@
  *
  *   take       what was submitted, from `incoming` (locked) to `bundles` (its own)
  *   relieve    only when full and it is time to try again: deletions out of turn, retention
- *   store      one transaction of bundles, from where the last one got to; commit; post what is done
+ *   store      one transaction of bundles, from where the last one got to; commit; post the done
  *   prepare    the journal's next slot          retain   one step of what has expired
  *
  *                     commit                 ERR_FULL
@@ -10,8 +10,8 @@
  *                 │ another failure
  *                 └─────────▶ stopped: all is done with that fault
  *
- *   progress   which item of the first bundle is next; moves with a commit only. After a failure the
- *              bundle begins anew, which changes nothing of what was committed already. */
+ *   progress   which item of the first bundle is next; moves with a commit only. After a failure
+ *              the bundle begins anew, which changes nothing of what was committed already. */
 #include "storage/archive.h"
 
 #include <pthread.h>
@@ -25,7 +25,13 @@
 
 enum { LOG_ERROR, LOG_WARNING, LOG_INFO };
 
-enum { MESSAGE_BYTES = 320 };
+enum {
+    MESSAGE_BYTES = 320,
+    /* What was just handed back lets the loop free a slot of the journal, which then wants to be
+     * prepared, and nobody tells: so look again soon, for a while. */
+    SOON_NS = 5 * 1000 * 1000,
+    SOON_LOOKS = 20,
+};
 
 struct progress {
     struct list *item; /* of the first bundle; NULL: its beginning */
@@ -47,7 +53,8 @@ struct archiver {
     struct progress progress;
     struct retain retain;
     struct ballast ballast;
-    int64_t retry_ns; /* when full: not before */
+    int64_t retry_ns;    /* when full: not before */
+    unsigned soon_looks; /* left to take */
     enum err failure;
     /* Shown to any thread. */
     atomic_uint_fast64_t transactions, bytes, events, expired, deleted, backlog_bytes;
@@ -318,8 +325,8 @@ static bool retain_some(struct archiver *archiver)
     return err == ERR_OK && did_work;
 }
 
-/* One deletion, out of turn, in transactions of its own. Its item stays and is repeated in its turn,
- * when all that the stream had before it has been passed over. */
+/* One deletion, out of turn, in transactions of its own. Its item stays and is repeated in its
+ * turn, when all that the stream had before it has been passed over. */
 static enum err serve_deletion(struct archiver *archiver, struct archive_item *item)
 {
     enum err err = ERR_AGAIN;
@@ -416,13 +423,22 @@ bool archive_step(struct archiver *archiver)
     return did_work;
 }
 
+static int64_t wait_of(struct archiver *archiver)
+{
+    int64_t wait_ns = archiver->config.retention_step_ns;
+    if (archiver->soon_looks > 0) {
+        archiver->soon_looks--;
+        return SOON_NS;
+    }
+    return wait_ns < FULL_RETRY_NS ? wait_ns : FULL_RETRY_NS;
+}
+
 /* Wait for a submission, or until it is time to look again. False: there is no more to come. */
 static bool wait_for_work(struct archiver *archiver)
 {
-    int64_t wait_ns = archiver->config.retention_step_ns;
     struct timespec until;
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += wait_ns < FULL_RETRY_NS ? wait_ns : FULL_RETRY_NS;
+    until.tv_nsec += wait_of(archiver);
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     (void)pthread_mutex_lock(&archiver->mutex);
@@ -440,8 +456,8 @@ static void *run_thread(void *context)
 {
     struct archiver *archiver = context;
     do {
-        while (archive_step(archiver)) {
-        }
+        while (archive_step(archiver))
+            archiver->soon_looks = archiver->config.journal ? SOON_LOOKS : 0;
     } while (wait_for_work(archiver));
     return NULL;
 }

@@ -95,14 +95,14 @@ struct archive_config {
  *   faults ERR_NOMEM, ERR_IO (no thread) */
 enum err archiver_start(const struct archive_config *config, struct archiver **out) NODISCARD;
 /* archiver_stop — finish all submitted bundles, then join the thread. What a full disk keeps from
- *   being stored is done with ERR_CANCELED. All `done` are posted when it returns: run or drop them.
- *   Returns NULL, and takes it. */
+ *   being stored is done with ERR_CANCELED. All `done` are posted when it returns: run or drop
+ *   them. Returns NULL, and takes it. */
 struct archiver *archiver_stop(struct archiver *archiver);
 void archive_submit(struct archiver *archiver, struct archive_bundle *bundle);
 /* archive_step — without the thread: one transaction's worth. False: nothing to do at this time. */
 bool archive_step(struct archiver *archiver);
 
-/* Counted since the start. `events` also counts what a repeat has skipped; `bytes` are those put. */
+/* Counted since the start; `events` also counts what a repeat has skipped. */
 struct archive_status {
     uint64_t transactions, bytes, events, expired, deleted, backlog_bytes;
     bool is_retention_paused; /* the wall clock has been set forward */

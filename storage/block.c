@@ -19,8 +19,8 @@
  *   table   every frame's size (varint), then every frame's time less the one before it (zigzag
  *           varint), then every frame's flags (varint): like beside like compresses best
  *
- * Encoding gathers frames up to 64 KiB and compresses them; when the outcome is too large it gathers
- * less, by the ratio it has seen. A single frame always fits raw, so that this ends. */
+ * Encoding gathers frames up to 64 KiB and compresses them; when the outcome is too large it
+ * gathers less, by the ratio it has seen. A single frame always fits raw, so that this ends. */
 #include "storage/block.h"
 
 #include <stdlib.h>
@@ -64,7 +64,7 @@ enum err block_new(
 {
     ASSERT(capacity > 0 && capacity <= BLOCK_BYTES_MAX);
     uint32_t frames = capacity / BLOCK_FRAME_BYTES_MEAN;
-    struct block *block;
+    struct block *block = NULL;
     TRY(block_allocate(frames < BLOCK_FRAMES_MIN ? BLOCK_FRAMES_MIN : frames, capacity, &block));
     block->first_seq = first_seq;
     block->part = part;
@@ -126,7 +126,7 @@ struct slice block_frame(const struct block *block, uint32_t index)
     return slice_of(block->bytes + frame_start(block, index), frame_size(block, index));
 }
 
-/* The same among the first `count` frames, which is all that may be looked at of a growing block. */
+/* The same among the first `count` frames: of a growing block, no more may be looked at. */
 static enum err find_among(const struct block *block, uint32_t count, uint64_t seq, uint32_t *index)
 {
     if (seq < block->first_seq || seq - block->first_seq >= count)
@@ -203,7 +203,7 @@ static bool position_is_before(struct block_position a, struct block_position b)
 }
 
 /* cursor_find — the frame at `at`.
- *   answers ERR_CLOSED the run ends before it · faults ERR_CORRUPT a later one is here, but not it */
+ *   answers ERR_CLOSED the run ends before it · faults ERR_CORRUPT only later ones are here */
 static enum err cursor_find(
     const struct block_run *run, struct block_position at, struct cursor *out)
 {
@@ -307,7 +307,7 @@ static void gather_frame(
 static enum err gather(struct block_codec *codec, const struct block_run *run,
     struct block_position at, const struct gather_limits *limits, struct gathered *out)
 {
-    struct cursor cursor;
+    struct cursor cursor = {0};
     TRY(cursor_find(run, at, &cursor));
     const struct block *block = run->blocks[cursor.block];
     struct gathered gathered = {.first = at, .next = at};
@@ -408,7 +408,7 @@ static enum err pack_gathered(struct block_codec *codec, struct gathered *gather
 {
     const uint8_t *table = put_table(codec, gathered);
     struct slice raw = slice_of(table, gathered->table_size + gathered->size), payload;
-    bool is_zstd;
+    bool is_zstd = false;
     TRY(pack_payload(codec, raw, &payload, &is_zstd));
     if (payload.size <= PAYLOAD_BYTES_MAX)
         return append_stored(gathered, payload, is_zstd, out);
@@ -503,7 +503,7 @@ static enum err read_header(struct slice stored, struct header *out)
 
 enum err block_summarize(struct slice stored, struct block_summary *out)
 {
-    struct header header;
+    struct header header = {0};
     TRY(read_header(stored, &header));
     *out = header.summary;
     return ERR_OK;
@@ -528,7 +528,7 @@ static enum err take_varint(struct slice *from, uint64_t *out)
 
 static enum err read_table(struct slice table, struct block *block)
 {
-    uint64_t value, end = 0, time = 0;
+    uint64_t value = 0, end = 0, time = 0;
     for (uint32_t i = 0; i < block->frame_count; i++) {
         TRY(take_varint(&table, &value));
         if (value > block->size - end)
@@ -583,11 +583,11 @@ static enum err fill_block(const struct header *header, struct slice raw, struct
 
 enum err block_decode(struct block_codec *codec, struct slice stored, struct block **out)
 {
-    struct header header;
+    struct header header = {0};
     struct slice raw;
     TRY(read_header(stored, &header));
     TRY(unpack_payload(codec, &header, &raw));
-    struct block *block;
+    struct block *block = NULL;
     TRY(block_allocate(header.summary.frame_count, header.summary.bytes, &block));
     enum err err = fill_block(&header, raw, block);
     if (err != ERR_OK) {

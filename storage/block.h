@@ -57,7 +57,7 @@ struct block *block_ref(struct block *block);
 struct block *block_unref(struct block *block); /* NULL is taken; returns NULL */
 
 /* block_append — one frame of at most FRAME_BYTES_MAX.
- *   answers ERR_LIMIT bytes or frames do not fit, or the last frame has FRAME_MORE: begin a new block*/
+ *   answers ERR_LIMIT begin a new block: bytes or frames do not fit, or the last has FRAME_MORE */
 enum err block_append(
     struct block *block, struct slice bytes, int64_t time_ns, uint32_t flags) NODISCARD;
 struct slice block_frame(const struct block *block, uint32_t index); /* borrowed from the block */
@@ -66,6 +66,7 @@ enum err block_find(const struct block *block, uint64_t seq, uint32_t *index) NO
 uint64_t block_seq(const struct block *block, uint32_t index); /* the event of a frame */
 /* block_next — the place just past the frame at `index`: where a reader who has sent it goes on. */
 struct block_position block_next(const struct block *block, uint32_t index);
+
 /* Consecutive blocks of one stream. The last one may be appended to meanwhile: then `last_frames`
  * says how many of its frames count; 0 = all that it has. */
 struct block_run {
@@ -81,13 +82,13 @@ uint64_t block_run_events(const struct block_run *run);
  * table (delta-coded), then the bytes; the two last compressed by zstd where that is smaller. Drawn
  * byte by byte in FORMAT.md.
  *
- *   block_encode    appends to `out` one stored block (≤ BLOCK_STORED_BYTES_MAX) of the run's frames
- *                   from `at` on, as many as fit; `at` moves past what was taken
+ *   block_encode    appends to `out` one stored block (≤ BLOCK_STORED_BYTES_MAX) of the run's
+ *                   frames from `at` on, as many as fit; `at` moves past what was taken
  *                   answers ERR_CLOSED nothing of the run is at or after `at` · ERR_LIMIT of `out`
  *                   faults  ERR_CORRUPT the run has later frames but not this: a gap · ERR_NOMEM
- *   block_encode_bytes  the same of plain bytes (a request body, an aside), as one frame at `at`; with
- *                   FRAME_MORE if they do not all fit; *taken says how many did
- *   block_decode    a fresh block of one reference. faults ERR_CORRUPT (checksum, bounds), ERR_NOMEM
+ *   block_encode_bytes  the same of plain bytes (a request body, an aside), as one frame at `at`,
+ *                   with FRAME_MORE if they do not all fit; *taken says how many did
+ *   block_decode    a fresh block of one reference. faults ERR_CORRUPT, ERR_NOMEM
  *   block_summarize what the header says, the checksum checked. faults ERR_CORRUPT
  *   thread          any; `codec` holds the zstd contexts and belongs to one thread */
 struct block_codec;

@@ -1,8 +1,8 @@
 /* retain — removes what has expired: a bounded step at a time, and not while the clock is in doubt.
  *
  * A wall clock that was set forward would expire everything at once. So retention pauses when the
- * wall clock gains more than CLOCK_STEP_NS on the monotonic one between two looks, until it has been
- * set back, or has held for CLOCK_TRUST_NS. (A machine that slept looks the same, and waits too.)
+ * wall clock gains more than CLOCK_STEP_NS on the monotonic one between two looks, until it has
+ * been set back, or has held for CLOCK_TRUST_NS. (A machine that slept looks the same.)
  *
  *   thread  the archiver's                                                                      */
 #ifndef TOKENLOG_STORAGE_RETAIN_H
@@ -25,11 +25,11 @@ struct retain {
 void retain_init(
     struct retain *retain, struct store *store, int64_t step_ns, int64_t tombstone_ttl_s);
 
-/* retain_watch — look at the clocks; often, so that a step is seen as one. True: is_paused changed. */
+/* retain_watch — look at the clocks; often: a step is seen as one. True: is_paused changed. */
 bool retain_watch(struct retain *retain, int64_t now_ns, int64_t wall_ns);
 
-/* retain_step — if it is time: remove up to RETENTION_STEP_STREAMS and RETENTION_STEP_VALUES, in one
- * transaction. *did_work: something was removed, there may be more.
+/* retain_step — if it is time: remove up to RETENTION_STEP_STREAMS and RETENTION_STEP_VALUES, in
+ * one transaction. *did_work: something was removed, there may be more.
  *   answers ERR_FULL · faults ERR_IO, ERR_CORRUPT, ERR_NOMEM; the next look is then a step later */
 enum err retain_step(
     struct retain *retain, int64_t now_ns, int64_t wall_ns, bool *did_work) NODISCARD;

@@ -1,5 +1,5 @@
-/* schema — see schema.h, whose table is the picture. Nothing else in storage/ knows how a key of the
- * store is laid out. */
+/* schema — see schema.h, whose table is the picture. Nothing else in storage/ knows how a key of
+ * the store is laid out. */
 #include "storage/schema.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* schema — the one table of key layouts of the store, how numbers become bytes, and what every value
- * begins with.
+/* schema — the one table of key layouts of the store, how numbers become bytes, and what every
+ * value begins with.
  *
  *   table     key                                                 content of the value
  *   meta      a name (below)                                      number, UUID or text
@@ -8,7 +8,7 @@
  *   keys      project u32 ‖ SHA-256(caller's key) 32              id 16 ‖ attempt u32 ‖ the key
  *   blocks    project u32 ‖ number u64 ‖ first seq u64 ‖ part u32 stored block (block.h)
  *   bodies    the same; seq 0: the request body as one event      stored block
- *   asides    the same; seq = index of the aside                  stored block: its place, its bytes
+ *   asides    the same; seq = index of the aside                  stored block: place u64 ‖ event
  *   expiry    expires_ns u64 ‖ project u32 ‖ id 16                (no value)
  *
  * All numbers are big-endian, so that the byte order of keys is the order of things. Every value

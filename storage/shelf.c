@@ -1,5 +1,5 @@
-/* shelf — see shelf.h. What is stored of a stream ends where its last value says (block_summarize); a
- * repeat goes on from there, however it is cut.
+/* shelf — see shelf.h. What is stored of a stream ends where its last value says (block_summarize);
+ * a repeat goes on from there, however it is cut.
  *
  * Merging reads neighbours into a group until the next would not fit one stored block, by raw size,
  * by frames and by stored size, and puts the group in their place:

@@ -29,8 +29,8 @@ enum err shelf_merge(const struct shelf *shelf, struct block_position *from) NOD
 enum err shelf_put_body(const struct shelf *shelf, uint64_t offset, struct slice piece) NODISCARD;
 enum err shelf_put_aside(
     const struct shelf *shelf, uint32_t index, uint64_t before_seq, struct slice event) NODISCARD;
-/* shelf_clear — remove up to *values_left values, and count them down. answers ERR_AGAIN: the budget
- * is spent and more are left */
+/* shelf_clear — remove up to *values_left values, and count them down. answers ERR_AGAIN: the
+ * budget is spent and more are left */
 enum err shelf_clear(const struct shelf *shelf, size_t *values_left) NODISCARD;
 
 /* shelf_get — the stored block that holds the frame of `at`, a fresh one. answers ERR_NOTFOUND

@@ -10,7 +10,7 @@
  *
  *   invariants     a row's expiry entry is at row_expires_ns(row); or, while its deletion is under
  *                  way, at 0, so that a crash leaves it due at once
- *                  a number says deleted exactly when its row is a tombstone: writing looks there */
+ *                  a number says deleted exactly when its row is a tombstone */
 #include "storage/store.h"
 
 #include <errno.h>
@@ -110,7 +110,7 @@ static enum err random_bytes(uint8_t *out, size_t size)
 static enum err write_identity(struct store *store)
 {
     uint8_t uuid[UUID_BYTES];
-    struct store_txn *txn;
+    struct store_txn *txn = NULL;
     TRY(random_bytes(uuid, sizeof uuid));
     TRY(store_begin(store, &txn));
     enum err err = put_meta_u32(txn, META_FORMAT, SCHEMA_FORMAT);
@@ -224,8 +224,8 @@ static enum err raise_epoch(struct store_txn *txn, uint32_t *epoch)
 
 enum err store_next_epoch(struct store *store, uint32_t *epoch)
 {
-    struct store_txn *txn;
-    uint32_t raised;
+    struct store_txn *txn = NULL;
+    uint32_t raised = 0;
     TRY(store_begin(store, &txn));
     enum err err = raise_epoch(txn, &raised);
     if (err != ERR_OK) {
@@ -294,7 +294,7 @@ void store_abort(struct store_txn *txn)
 
 enum err store_touch(struct store *store)
 {
-    struct store_txn *txn;
+    struct store_txn *txn = NULL;
     TRY(store_begin(store, &txn));
     enum err err = put_meta_u32(txn, META_FORMAT, SCHEMA_FORMAT);
     if (err != ERR_OK) {

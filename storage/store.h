@@ -9,8 +9,8 @@
  * is stored already is skipped. Two rules keep a repeat from undoing what came later: a row gives
  * way only to a later state of itself, and a deleted stream takes nothing any more.
  *
- *   source  lmdb.h; measurements in design notes: NOSYNC and NOMETASYNC lose or corrupt, so they are
- *           never used                                                                          */
+ *   source  lmdb.h; measurements in design notes: NOSYNC and NOMETASYNC lose or corrupt, so they
+ *           are never used */
 #ifndef TOKENLOG_STORAGE_STORE_H
 #define TOKENLOG_STORAGE_STORE_H
 
@@ -54,9 +54,9 @@ void store_abort(struct store_txn *txn);               /* NULL is taken */
 uint64_t store_txn_bytes(const struct store_txn *txn); /* put so far */
 
 /* store_put_row — replaces the stream's row unless what is stored is later (accepted < streaming <
- * ended < deleted, then by events); points its key at it (the newest attempt wins), keeps the expiry
- * in step (ended_ns + ttl_s), remembers the project's name. A stream's final row belongs in or after
- * the transaction with its last blocks. */
+ * ended < deleted, then by events); points its key at it (the newest attempt wins), keeps the
+ * expiry in step (ended_ns + ttl_s), remembers the project's name. A stream's final row belongs in
+ * or after the transaction with its last blocks. */
 enum err store_put_row(struct store_txn *txn, struct slice encoded_row) NODISCARD;
 /* store_put_blocks — the frames of consecutive blocks of one stream. What is stored already, by seq
  * and part, is skipped, however it was cut; the rest must follow on it without a gap (ERR_CORRUPT).
@@ -65,18 +65,18 @@ enum err store_put_row(struct store_txn *txn, struct slice encoded_row) NODISCAR
 enum err store_put_blocks(struct store_txn *txn, uint32_t project, uint64_t number,
     const struct block_run *run) NODISCARD;
 /* store_merge — after the end: small neighbouring stored blocks become full ones. A step at a time,
- *   `from` starting as 0, 0. answers ERR_AGAIN: more is left; go on in this transaction or the next */
+ *   `from` starting as 0, 0. answers ERR_AGAIN: more is left; go on in this or the next one */
 enum err store_merge(struct store_txn *txn, uint32_t project, uint64_t number,
     struct block_position *from) NODISCARD;
-/* store_put_body — a piece (≤ FRAGMENT_BYTES_MAX) of the request body, in order; can be repeated. */
+/* store_put_body — a piece (≤ FRAGMENT_BYTES_MAX) of the request body, in order. */
 enum err store_put_body(struct store_txn *txn, uint32_t project, uint64_t number, uint64_t offset,
     struct slice piece) NODISCARD;
 /* store_put_aside — the stream's aside 0, 1, 2…, which came before event `before_seq`. */
 enum err store_put_aside(struct store_txn *txn, uint32_t project, uint64_t number, uint32_t index,
     uint64_t before_seq, struct slice event) NODISCARD;
 
-/* store_delete — the row becomes a tombstone at once (state deleted, `reason`, ended_ns = now_ns, no
- *   metadata nor head), which itself expires after tombstone_ttl_s (0: never); then the stream's
+/* store_delete — the row becomes a tombstone at once (state deleted, `reason`, ended_ns = now_ns,
+ *   no metadata nor head), which itself expires after tombstone_ttl_s (0: never); then the stream's
  *   values are removed, up to *values_left, which is counted down.
  *   answers  ERR_AGAIN more are left: call again in a next transaction (after a crash store_expired
  *            asks for it) · ERR_NOTFOUND no such row
@@ -107,8 +107,8 @@ enum err store_expired(struct store *store, int64_t now_ns, struct store_expired
  *   store_get_row    the encoded row: decode it there
  *   store_find_key   the newest attempt of a caller's key
  *   store_get_block  the stored block that holds part `part` of event `seq`
- *   store_get_body   the body from `offset` to the end of the piece that holds it; ERR_CLOSED at the
- *                    body's end, also if there is none
+ *   store_get_body   the body from `offset` to the end of the piece that holds it; ERR_CLOSED at
+ *                    the body's end, also if there is none
  *   store_get_aside  the event, and its place in *before_seq */
 enum err store_get_row(
     struct store *store, uint32_t project, const struct id *id, struct buf *out) NODISCARD;
@@ -121,8 +121,8 @@ enum err store_get_body(struct store *store, struct block_codec *codec, uint32_t
 enum err store_get_aside(struct store *store, struct block_codec *codec, uint32_t project,
     uint64_t number, uint32_t index, uint64_t *before_seq, struct buf *out) NODISCARD;
 enum err store_project_number(struct store *store, struct slice name, uint32_t *out) NODISCARD;
-/* store_project_walk — each project, by number; an answer of `visit` but ERR_OK ends the walk and is
- * the result. `name` is borrowed for the call. */
+/* store_project_walk — each project, by number; an answer of `visit` but ERR_OK ends the walk and
+ * is the result. `name` is borrowed for the call. */
 enum err store_project_walk(struct store *store,
     enum err (*visit)(void *context, uint32_t number, struct slice name), void *context) NODISCARD;
 /* store_list — rows of a project, newest first, from before `before` (NULL: from the newest), each
@@ -134,8 +134,8 @@ enum err store_list(struct store *store, uint32_t project, const struct id *befo
 
 /* store_verify — walk everything: decode every row, block and body piece, check dense seqs, counts
  * and offsets against the rows, and every index against what it points to. Each finding goes to
- * `report` (`id` NULL: of no known stream); ERR_OK also with findings. `progress` (may be NULL) gets
- * the values done and their total. */
+ * `report` (`id` NULL: of no known stream); ERR_OK also with findings. `progress` (may be NULL)
+ * gets the values done and their total. */
 enum err store_verify(struct store *store,
     void (*report)(void *context, const struct id *id, const char *what),
     void (*progress)(void *context, uint64_t done, uint64_t total), void *context) NODISCARD;

@@ -1,9 +1,9 @@
-/* table — see table.h. LMDB 0.9.24 in its default mode: a commit writes the pages, flushes, writes the
- * meta page, flushes; what has returned survives a power cut. Its traps, and what is done:
+/* table — see table.h. LMDB 0.9.24 in its default mode: a commit writes the pages, flushes, writes
+ * the meta page, flushes; what has returned survives a power cut. Its traps, and what is done:
  *
  *   a failed put poisons its transaction      view->err repeats the failure until the abort
  *   the map cannot grow under a reader        a large one is reserved at the start, never resized
- *   a full map or disk fails deletes too      puts leave a reserve free (room_of), deletes may use it
+ *   a full map or disk fails deletes too      puts leave a reserve (room_of) that deletes may use
  *   a short write on a full disk gives EIO    EIO on a disk without free space is read as full
  *   a parked reader pins pages for ever       every read is one short view
  *   DUPSORT and cursor deletes had bugs       neither is used */
@@ -310,7 +310,7 @@ static enum err room_of(struct tables *tables, uint64_t *out)
     uint64_t room = map_left < disk_left ? map_left : disk_left;
     uint64_t reserve = reserve_of(tables);
     if (room < reserve + 2 * (uint64_t)ARCHIVE_TXN_BYTES_MAX) {
-        uint64_t listed;
+        uint64_t listed = 0;
         TRY(free_list_bytes(tables, &listed));
         room += listed;
     }

@@ -31,8 +31,8 @@ struct tables_size {
 };
 enum err tables_size(struct tables *tables, struct tables_size *out) NODISCARD;
 
-/* view_begin — a transaction: one state of all tables, whatever others commit meanwhile. Keep reading
- *   views short: pages that they might look at are not used again.
+/* view_begin — a transaction: one state of all tables, whatever others commit meanwhile. Keep
+ *   reading views short: pages that they might look at are not used again.
  * view_commit — durable when it returns; frees the view, also on failure.
  * view_abort — NULL is taken.
  *   answers ERR_FULL the disk or the map is full. A writing view that has failed once is good for
@@ -44,9 +44,9 @@ struct view *view_abort(struct view *view);
 uint64_t view_bytes(const struct view *view); /* put so far */
 
 /* view_get — answers ERR_NOTFOUND. The value is borrowed until the view ends or is written to.
- * view_put — replaces. answers ERR_FULL: also when STORE_RESERVE_BYTES would not stay free (less for
- *            small maps), which view_put_small and view_remove may use: what makes room must not need
- *            it. */
+ * view_put — replaces. answers ERR_FULL: also when STORE_RESERVE_BYTES would not stay free (less
+ *            for small maps), which view_put_small and view_remove may use: what makes room must
+ *            not need it. */
 enum err view_get(
     struct view *view, enum table table, struct schema_key key, struct slice *out) NODISCARD;
 enum err view_put(

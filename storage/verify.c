@@ -1,9 +1,11 @@
 /* verify — see verify.h. Each table is walked from end to end, in views of so many entries:
  *
  *   rows      decoded; the number, the expiry entry and the values of the stream must fit it
- *   blocks    (of each row) decoded; seq, part and byte offset go on without a gap, to the row's counts
- *   numbers   the row is there and has this number          keys     the row is there and has this key
- *   expiry    the row is there and is due then              meta     readable
+ *   blocks    (of each row) decoded; seq, part and offset go on without a gap, to the row's counts
+ *   numbers   the row is there and has this number
+ *   keys      the row is there and has this key
+ *   expiry    the row is there and is due then
+ *   meta      readable
  *   blocks, bodies, asides: the number is known
  *
  * A finding is reported and the walk goes on; what cannot be walked at all is a fault. */

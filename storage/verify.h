@@ -12,7 +12,7 @@ struct verify_sink {
     void *context;
 };
 
-/* verify_tables — as store_verify. faults ERR_IO, ERR_CORRUPT (a table cannot be walked), ERR_NOMEM */
+/* verify_tables — as store_verify; ERR_CORRUPT: a table cannot be walked */
 enum err verify_tables(struct tables *tables, const struct verify_sink *sink) NODISCARD;
 
 #endif

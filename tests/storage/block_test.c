@@ -201,7 +201,7 @@ static void put_crc(struct buf *stored)
         stored->data[1 + i] = (uint8_t)(crc >> (24 - 8 * i));
 }
 
-/* The checks behind the checksum: damage whose CRC is right never crashes, and what decodes is sound. */
+/* The checks behind the checksum: damage whose CRC is right never crashes. */
 static void test_damage_with_a_right_checksum(void **state)
 {
     (void)state;

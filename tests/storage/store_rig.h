@@ -21,7 +21,7 @@ void store_rig_close(struct store_rig *rig); /* removes the directory */
 
 /* store_rig_id — the ID of stream `number`; later numbers have later IDs. */
 struct id store_rig_id(uint64_t number);
-/* store_rig_event — event `seq` of stream `number`, as the whole of `out`. Multiples of 97 have 40 KB. */
+/* store_rig_event — event `seq` of stream `number`, as the whole of `out`; some have 40 KB. */
 void store_rig_event(uint64_t number, uint64_t seq, struct buf *out);
 /* store_rig_bytes — of the events [0, to). */
 uint64_t store_rig_bytes(uint64_t number, uint64_t to);
@@ -38,7 +38,7 @@ void store_rig_run_free(struct store_rig_run *run);
 enum err store_rig_put(
     struct store_txn *txn, uint64_t number, uint64_t from, uint64_t to, uint32_t capacity);
 
-/* store_rig_row — a row of stream `number` with a key of its own; the rest is the test's to change. */
+/* store_rig_row — a row of stream `number` with a key of its own; change the rest. */
 struct row store_rig_row(uint64_t number, enum stream_state state, uint64_t events);
 enum err store_rig_put_row(struct store_txn *txn, const struct row *row);
 /* store_rig_get_row — slices are borrowed from `bytes`, which is initialised here. */

@@ -658,7 +658,7 @@ static void fill_for_verify(void)
     store_rig_commit(txn, 99);
 }
 
-/* Change the n-th entry of a table: turn a byte of its value, or remove it. False: no such entry. */
+/* Change the n-th entry of a table: turn a byte of its value, or remove it. False: there is none. */
 static bool damage(struct tables *tables, enum table table, size_t n, bool is_removed, size_t byte)
 {
     struct view *view;
