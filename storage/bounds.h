@@ -104,12 +104,19 @@ enum {
     SHIP_BYTES_MAX = 8 * 1024 * 1024,
     /* Tails of one bundle: bounds its rows, which can be 15 KiB each. */
     SHIP_STREAMS_MAX = 4096,
-    /* Resolution of the absorbed position; coarser when they run out. */
-    LEDGER_STRETCHES_MAX = 1024,
+    /* Resolution of the absorbed position: this part of the ring… */
+    STRETCH_RING_DIVISOR = 512,
+    /* …and so many of them, twice what the ring holds; past that, coarser. */
+    LEDGER_STRETCHES_MAX = 2 * STRETCH_RING_DIVISOR,
     /* A live stream's row is journalled again after this part of the ring… */
     FORWARD_RING_DIVISOR = 8,
     /* …so many a tick. */
     FORWARD_ROWS_MAX = 64,
+    /* One event is at most this part of the ring: it holds its place until its last part is
+     * there. */
+    EVENT_RING_DIVISOR = 8,
+    /* Transfers pause also when the journal has less room than this for events. */
+    ROOM_LOW_BYTES = 256 * 1024,
     DELETE_REASON_BYTES_MAX = 255,
 };
 /* A journal that waits for a free slot looks again after so long: the archiver's thread may have

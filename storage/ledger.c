@@ -15,9 +15,9 @@ enum {
 
 static void ledger_turn(struct ledger *ledger);
 
-void ledger_init(struct ledger *ledger, uint64_t absorbed_lsn)
+void ledger_init(struct ledger *ledger, uint64_t absorbed_lsn, uint64_t stretch_bytes)
 {
-    *ledger = (struct ledger){.oldest = 1, .newest = 1};
+    *ledger = (struct ledger){.stretch_bytes = stretch_bytes, .oldest = 1, .newest = 1};
     ledger->appended_lsn = ledger->durable_lsn = absorbed_lsn;
     STRETCH(ledger, 1)->first_lsn = absorbed_lsn + 1;
 }
@@ -63,9 +63,12 @@ enum err ledger_append(struct ledger *ledger, const struct record *record, enum 
 {
     ASSERT(ledger->journal);
     TRY(ledger_room(ledger, 1));
+    if (ledger->newest_bytes >= ledger->stretch_bytes)
+        ledger_turn(ledger);
     TRY(journal_append(ledger->journal, record, lsn));
     ASSERT(*lsn > ledger->appended_lsn);
     ledger->appended_lsn = *lsn;
+    ledger->newest_bytes += record->payload.size + RECORD_OVERHEAD_BYTES_MAX;
     size_t at = (ledger->first + ledger->count++) & (ledger->capacity - 1);
     ledger->entries[at] = (struct ledger_entry){*lsn, owner, kind};
     return ERR_OK;
@@ -81,6 +84,7 @@ void ledger_committed(struct ledger *ledger, uint64_t durable_lsn)
 {
     ASSERT(durable_lsn >= ledger->durable_lsn);
     ledger->durable_lsn = durable_lsn;
+    ledger->newest_bytes += DISK_ALIGN; /* what a commit is padded to */
 }
 
 bool ledger_pop(struct ledger *ledger, struct ledger_entry *out)
@@ -121,16 +125,19 @@ static void ledger_turn(struct ledger *ledger)
     if (is_empty || ledger->newest - ledger->oldest + 1 == LEDGER_STRETCHES_MAX)
         return;
     ledger->newest++;
+    ledger->newest_bytes = 0;
     STRETCH(ledger, ledger->newest)->first_lsn = ledger->appended_lsn + 1;
     STRETCH(ledger, ledger->newest)->holds = 0;
 }
 
-/* What was let go of before it was durable (the rest of a deleted stream's body) does not count yet. */
+/* A newest stretch that nobody holds begins anew, behind what it had. What was let go of before it was
+ * durable (the rest of a deleted stream's body) does not count yet. */
 uint64_t ledger_absorbed(struct ledger *ledger)
 {
-    ledger_turn(ledger);
     while (ledger->oldest < ledger->newest && STRETCH(ledger, ledger->oldest)->holds == 0)
         ledger->oldest++;
+    if (STRETCH(ledger, ledger->oldest)->holds == 0)
+        STRETCH(ledger, ledger->oldest)->first_lsn = ledger->appended_lsn + 1;
     uint64_t absorbed = STRETCH(ledger, ledger->oldest)->first_lsn - 1;
     return absorbed < ledger->durable_lsn ? absorbed : ledger->durable_lsn;
 }

@@ -13,8 +13,8 @@
  *        holds          0           2         5      → absorbed 999
  *
  * A thing (a block, a row, a body…) holds the stretch of its first record until it has been shipped
- * to the archiver. A stretch ends with each shipment, so the absorbed position is at most a few
- * milliseconds of journal behind the exact one; no order among the things has to be kept.
+ * to the archiver. Stretches are a small part of the ring each, and the absorbed position is at most
+ * one of them behind the exact one; no order among the things has to be kept.
  *
  *   thread  the loop's                                                                          */
 #ifndef TOKENLOG_STORAGE_LEDGER_H
@@ -43,6 +43,8 @@ struct ledger {
     struct ledger_entry *entries; /* a ring; capacity is a power of two */
     size_t first, count, capacity;
     uint64_t appended_lsn, durable_lsn;
+    uint64_t stretch_bytes;  /* of journal, about */
+    uint64_t newest_bytes;   /* of the newest stretch so far */
     uint64_t oldest, newest; /* stretches, numbered from 1 */
     struct {
         uint64_t first_lsn, holds;
@@ -51,7 +53,7 @@ struct ledger {
 
 /* ledger_init — recovery starts: the first stretch begins after `absorbed_lsn`.
  * ledger_start — recovery is over: the journal goes on after `last_lsn`, in a new stretch. */
-void ledger_init(struct ledger *ledger, uint64_t absorbed_lsn);
+void ledger_init(struct ledger *ledger, uint64_t absorbed_lsn, uint64_t stretch_bytes);
 void ledger_start(struct ledger *ledger, struct journal *journal, uint64_t last_lsn);
 void ledger_deinit(struct ledger *ledger);
 
@@ -69,7 +71,7 @@ bool ledger_pop(struct ledger *ledger, struct ledger_entry *out);
 
 /* ledger_hold — hold the stretch of `lsn`, which nobody may have let go of yet; its number, never 0.
  * ledger_release — let go; *hold becomes 0. 0 is taken.
- * ledger_absorbed — all records up to here have been shipped. Ends the stretch. */
+ * ledger_absorbed — all records up to here have been shipped; never goes back. */
 uint64_t ledger_hold(struct ledger *ledger, uint64_t lsn);
 void ledger_release(struct ledger *ledger, uint64_t *hold);
 uint64_t ledger_absorbed(struct ledger *ledger);

@@ -223,7 +223,7 @@ static void settle(struct replay *replay, struct tail *tail)
     row->events = tail->events;
     row->bytes = tail->bytes;
     row->last_event_ns = tail->last_event_ns;
-    tail->row_position = tail->tails->commit_bytes;
+    tail->row_position = tail->tails->commit_bytes - replay->forward_bytes;
     list_append(&tail->tails->live, &tail->live);
     tail_touch(tail);
     replay->live_streams++;

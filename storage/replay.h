@@ -17,6 +17,8 @@ struct replay {
     /* A row's project, so that its number is not given to another. */
     enum err (*project)(void *context, uint32_t number, struct slice name);
     void *context;
+    uint64_t
+        forward_bytes; /* a live row is journalled again when it is this old: it is so at once */
     uint64_t live_streams; /* out, of replay_finish */
 };
 

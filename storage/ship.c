@@ -373,10 +373,11 @@ static void ship(struct shipper *shipper, int64_t now_ns)
         if (!shipment)
             break;
         err = fill(shipment);
-        if (list_is_empty(&shipment->bundle.items))
+        if (list_is_empty(&shipment->bundle.items) && !shipper->tails->is_forwarded)
             dismiss(shipment);
         else
             submit(shipment);
+        shipper->tails->is_forwarded = false;
     }
     shipper->shipped_ns = now_ns;
     shipper->tails->ready_bytes = 0;
@@ -385,12 +386,21 @@ static void ship(struct shipper *shipper, int64_t now_ns)
 
 /* When. */
 
+/* Unshipped events keep the journal from being absorbed: under pressure they age fast. */
+static int64_t age_ns(const struct shipper *shipper)
+{
+    if (shipper->is_draining)
+        return 0;
+    bool is_fast = shipper->is_pressed && shipper->archive_after_ns > SHIP_INTERVAL_NS;
+    return is_fast ? SHIP_INTERVAL_NS : shipper->archive_after_ns;
+}
+
 static void age(struct shipper *shipper, int64_t now_ns)
 {
     struct tails *tails = shipper->tails;
     while (!list_is_empty(&tails->aging)) {
         struct tail *tail = CONTAINER_OF(tails->aging.next, struct tail, ship);
-        if (!shipper->is_draining && now_ns - tail->aging_since_ns < shipper->archive_after_ns)
+        if (now_ns - tail->aging_since_ns < age_ns(shipper))
             return;
         tail_seal(tail);
         tail_make_ready(tail);
@@ -400,7 +410,7 @@ static void age(struct shipper *shipper, int64_t now_ns)
 static int64_t ready_ns(const struct shipper *shipper)
 {
     const struct tails *tails = shipper->tails;
-    if (list_is_empty(&tails->ready) && shipper->durable_deletions == 0)
+    if (list_is_empty(&tails->ready) && shipper->durable_deletions == 0 && !tails->is_forwarded)
         return INT64_MAX;
     if (shipper->is_draining || tails->ready_bytes >= SHIP_BYTES)
         return 0;
@@ -427,7 +437,7 @@ int64_t shipper_wake_ns(const struct shipper *shipper)
     if (shipper->is_draining || list_is_empty(&tails->aging))
         return ready;
     const struct tail *oldest = CONTAINER_OF(tails->aging.next, struct tail, ship);
-    int64_t old = oldest->aging_since_ns + shipper->archive_after_ns;
+    int64_t old = oldest->aging_since_ns + age_ns(shipper);
     return old < ready ? old : ready;
 }
 

@@ -26,6 +26,7 @@ struct shipper {
     uint64_t flight_bytes;
     int64_t shipped_ns; /* monotonic; of the last shipment */
     bool is_draining;   /* do not wait for age or size */
+    bool is_pressed;    /* the journal fills up: wait less */
     enum err failure;   /* the archiver's; nothing is shipped any more */
 };
 

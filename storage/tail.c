@@ -344,6 +344,24 @@ static void note_given(struct tail *tail)
         tail_set_changed(tail);
 }
 
+/* The share of the journal is for what waits, between two commits; the room is for all but rows. */
+
+static void spend_share(struct tails *tails, size_t bytes)
+{
+    tails->share_bytes -= bytes < tails->share_bytes ? bytes : tails->share_bytes;
+}
+
+static bool has_room(const struct tails *tails, size_t bytes)
+{
+    return bytes + RECORD_OVERHEAD_BYTES_MAX <= tails->room_bytes;
+}
+
+static void spend_room(struct tails *tails, size_t bytes)
+{
+    bytes += RECORD_OVERHEAD_BYTES_MAX;
+    tails->room_bytes -= bytes < tails->room_bytes ? bytes : tails->room_bytes;
+}
+
 static enum err journal_event(struct tail *tail, struct tail_block *entry, struct slice bytes,
     int64_t time_ns, bool is_first, bool is_last)
 {
@@ -356,6 +374,7 @@ static enum err journal_event(struct tail *tail, struct tail_block *entry, struc
         .payload = bytes};
     uint64_t lsn;
     TRY(ledger_append(ledger, &record, is_last ? LEDGER_EVENT : LEDGER_PART, tail, &lsn));
+    spend_room(tail->tails, bytes.size);
     if (entry->hold == 0)
         entry->hold = ledger_hold(ledger, lsn);
     if (is_last)
@@ -408,12 +427,6 @@ enum err tail_forward(struct tail *tail)
     return ERR_OK;
 }
 
-/* The share of the journal: for what waits, between two commits. */
-static void spend_share(struct tails *tails, size_t bytes)
-{
-    tails->share_bytes -= bytes < tails->share_bytes ? bytes : tails->share_bytes;
-}
-
 static struct row_version *first_queued_row(const struct tail *tail)
 {
     LIST_FOREACH (node, &tail->versions) {
@@ -441,6 +454,8 @@ static enum err write_frame(struct tail *tail, struct row_version *row)
     bool is_first = block->part == 0 || tail->write_frame > 0;
     bool is_last = !(frame->flags & FRAME_MORE);
     bool is_end = is_final(tail, row);
+    if (!has_room(tails, bytes.size))
+        return ERR_FULL;
     if (is_end)
         TRY(ledger_reserve(&tails->ledger, bytes.size + row->bytes.size, 2));
     TRY(journal_event(tail, entry, bytes, frame->time_ns, is_first, is_last));
@@ -470,7 +485,10 @@ static enum err write_body(struct tail *tail)
         .seq = item->position,
         .payload = buf_slice(&item->bytes)};
     uint64_t lsn;
+    if (!has_room(tails, item->bytes.size))
+        return ERR_FULL;
     TRY(ledger_append(&tails->ledger, &record, LEDGER_BODY, tail, &lsn));
+    spend_room(tails, item->bytes.size);
     if (tail->body_hold == 0)
         tail->body_hold = ledger_hold(&tails->ledger, lsn);
     tail->body_next = item->node.next;
@@ -490,12 +508,20 @@ static enum err write_step(struct tail *tail)
     return write_body(tail);
 }
 
+static bool is_amid_event(const struct tail *tail)
+{
+    return tail->queued_frames > 0 && tail->write_frame == 0 &&
+           tail_block_at(tail, tail->write_block)->block->part > 0;
+}
+
 void tails_write(struct tails *tails)
 {
     while (tails->share_bytes > 0 && !list_is_empty(&tails->writing)) {
         struct tail *tail = CONTAINER_OF(tails->writing.next, struct tail, writing);
         if (write_step(tail) != ERR_OK)
             return; /* full, or no memory: the next tick tries again */
+        if (is_amid_event(tail))
+            continue;
         list_unlink(&tail->writing);
         if (has_work(tail))
             queue_work(tail);
@@ -538,6 +564,8 @@ static enum err add_parts(struct tail *tail, struct slice event, int64_t time_ns
 static enum err queue_event(struct tail *tail, struct slice event, int64_t time_ns)
 {
     struct tails *tails = tail->tails;
+    if (event.size > tails->event_bytes_max)
+        return ERR_LIMIT;
     if (!has_queue_room(tails, event.size))
         return ERR_FULL;
     size_t frames = 1, block, frame = 0;
@@ -562,13 +590,20 @@ static enum err queue_event(struct tail *tail, struct slice event, int64_t time_
     return ERR_OK;
 }
 
-static enum err append_now(struct tail *tail, struct slice event, int64_t time_ns)
+static enum err journal_and_put(struct tail *tail, struct slice event, int64_t time_ns)
 {
-    TRY(tail_room(tail, event.size));
     struct tail_block *entry = tail_block_at(tail, tail->block_count - 1);
     TRY(journal_event(tail, entry, event, time_ns, true, true));
     tail_put(tail, event, time_ns);
     return ERR_OK;
+}
+
+static enum err append_now(struct tail *tail, struct slice event, int64_t time_ns)
+{
+    if (!has_room(tail->tails, event.size))
+        return ERR_FULL;
+    TRY(tail_room(tail, event.size));
+    return journal_and_put(tail, event, time_ns);
 }
 
 enum err tail_append(struct tail *tail, struct slice event, int64_t time_ns)
@@ -590,6 +625,8 @@ enum err tail_aside(struct tail *tail, struct slice event, int64_t time_ns)
     struct ledger *ledger = &tail->tails->ledger;
     if (event.size > FRAGMENT_BYTES_MAX)
         return ERR_LIMIT;
+    if (!has_room(tail->tails, event.size))
+        return ERR_FULL;
     struct archive_item *item = archive_item_new(ARCHIVE_ASIDE, tail->project, tail->number);
     if (!item)
         return fault(ERR_NOMEM, "aside");
@@ -647,7 +684,7 @@ static enum err end_now(
         return put_row(tail, version);
     TRY(tail_room(tail, event.size));
     TRY(ledger_reserve(&tail->tails->ledger, event.size + version->bytes.size, 2));
-    enum err err = append_now(tail, event, time_ns);
+    enum err err = journal_and_put(tail, event, time_ns);
     ASSERT(err == ERR_OK); /* reserved */
     err = put_row(tail, version);
     ASSERT(err == ERR_OK);
@@ -714,7 +751,7 @@ enum err tail_create(
 {
     ASSERT(stream_state_is_live(row->state));
     struct tail *tail;
-    if (!has_queue_room(tails, body.size))
+    if (!has_queue_room(tails, body.size) || !has_room(tails, ROW_BYTES_MAX))
         return ERR_FULL;
     TRY(tails_add(tails, row->number, &tail));
     tail->id = row->id;
@@ -770,6 +807,7 @@ void tail_durable(struct tail *tail, enum ledger_kind kind)
         ledger_release(&tail->tails->ledger, &tail->durable->hold);
         tail->durable->hold = tail->forward_hold;
         tail->forward_hold = 0;
+        tail->tails->is_forwarded = true;
         return;
     case LEDGER_ASIDE: tail->asides_durable++; break;
     case LEDGER_BODY: tail->body_durable++; break;

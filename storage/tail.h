@@ -42,9 +42,13 @@ struct tails {
     uint64_t block_bytes;  /* memory of all blocks */
     uint64_t queued_bytes; /* events and bodies not journalled yet */
     uint64_t queued_event_bytes;
-    uint64_t ready_bytes; /* since the last shipment */
-    bool is_ended_ready;  /* some tail in `ready` has ended */
-    size_t share_bytes;   /* of the journal, left until the next commit */
+    uint64_t ready_bytes;     /* since the last shipment */
+    bool is_ended_ready;      /* some tail in `ready` has ended */
+    size_t share_bytes;       /* of the journal, left until the next commit */
+    uint64_t room_bytes;      /* left of it for events and bodies until the next tick; what is kept
+                           * back is for rows and deletes, without which nothing gets absorbed */
+    uint64_t event_bytes_max; /* of one event: it holds its place until its last part is there */
+    bool is_forwarded;        /* a row was, and the absorbed position is to be told */
 };
 
 struct row_version {
@@ -121,7 +125,9 @@ struct tail *tails_find(const struct tails *tails, uint64_t number);
 /* tails_add — an empty tail. faults ERR_NOMEM.  tail_free — unlinks it from everything. */
 enum err tails_add(struct tails *tails, uint64_t number, struct tail **out) NODISCARD;
 struct tail *tail_free(struct tail *tail);
-/* tails_write — journal what waits, one record a tail in turn, as far as the share goes. */
+/* tails_write — journal what waits, an event or a piece of a body of each tail in turn, as far as the
+ * share and the room go. No event is begun while another is in the middle: so none of those that hold
+ * a part of the journal ever waits for room that the others hold. */
 void tails_write(struct tails *tails);
 /* tail_create — a new stream's first row and body. Answers as storage_create. */
 enum err tail_create(
