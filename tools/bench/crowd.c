@@ -2,12 +2,12 @@
  * failure); who begins when is in the queue's order. */
 #include "tools/bench/crowd.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -27,7 +27,7 @@ struct crowd {
     struct client **waiting; /* a ring of client_count slots */
     uint32_t waiting_first, waiting_count;
     enum phase phase;
-    int64_t now_ns, phase_end_ns;
+    int64_t now_ns, looked_ns, phase_end_ns;
     int64_t schedule_ns; /* follow: when the one generation was asked for */
     uint64_t random, keys;
     uint64_t body_bytes; /* of responses that ended */
@@ -292,15 +292,27 @@ static uint64_t all_body_bytes(const struct crowd *crowd)
     return sum;
 }
 
+/* rest — the remainder of the tick, so that arrivals gather instead of waking us one by one. */
+static void rest(const struct crowd *crowd)
+{
+    int64_t left_ns = crowd->looked_ns + crowd->options->tick_ns - watch_now_ns();
+    struct timespec pause = {.tv_nsec = left_ns};
+    if (crowd->options->tick_ns > 0 && left_ns > 0)
+        (void)nanosleep(&pause, NULL);
+}
+
 static void turn(struct crowd *crowd)
 {
     struct epoll_event ready[READY_MAX];
     int64_t until_ns = crowd->phase_end_ns;
     if (crowd->waiting_count > 0 && crowd->waiting[crowd->waiting_first]->start_ns < until_ns)
         until_ns = crowd->waiting[crowd->waiting_first]->start_ns;
+    rest(crowd);
     int64_t left_ns = until_ns - watch_now_ns();
     int timeout_ms = left_ns > 0 ? (int)((left_ns + 999999) / 1000000) : 0;
     int count = epoll_wait(crowd->owner.epoll, ready, READY_MAX, timeout_ms);
+    if (count < READY_MAX) /* else there is more to look at first */
+        crowd->looked_ns = watch_now_ns();
     for (int i = 0; i < count; i++) {
         crowd->now_ns = watch_now_ns();
         client_ready(ready[i].data.ptr, ready[i].events);

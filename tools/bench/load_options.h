@@ -26,6 +26,7 @@ struct load_options {
     const char *bearer; /* API key, or NULL */
     uint32_t clients;
     uint32_t streams; /* replay: how many are recorded first */
+    int64_t tick_ns;  /* least time between two looks at the sockets; 0: woken by each arrival */
     int64_t ramp_ns, warmup_ns, duration_ns, settle_ns;
     bool is_keyed;       /* an Idempotency-Key with each POST */
     bool is_raw;         /* readers ask for format=raw */

@@ -1,0 +1,249 @@
+"""The rows of one run: each measures its servers in turn, A B A B …, and keeps every round's figures."""
+
+import json
+import os
+import statistics
+import subprocess
+import urllib.request
+
+
+class Row:
+    """One line of the report: {server: [figure of each round]}. `better` is "less" or "more"."""
+
+    def __init__(self, title, unit, better):
+        self.title, self.unit, self.better = title, unit, better
+        self.figures = {}
+
+    def add(self, name, figure):
+        if figure is not None:
+            self.figures.setdefault(name, []).append(figure)
+
+    def median(self, name):
+        return statistics.median(self.figures[name]) if name in self.figures else None
+
+    def as_json(self):
+        servers = {name: {"median": statistics.median(all_), "min": min(all_), "max": max(all_), "rounds": all_}
+                   for name, all_ in self.figures.items()}
+        return {"title": self.title, "unit": self.unit, "better": self.better, "servers": servers}
+
+
+class Size:
+    """How much is measured: the whole takes about four minutes, `--quick` one."""
+
+    def __init__(self, is_quick):
+        self.rounds = 2 if is_quick else 3
+        self.paced_clients = 200 if is_quick else 500
+        self.paced_events = 75 if is_quick else 125  # a stream is as long as the warm-up
+        self.paced_warmup = 1.5 if is_quick else 2.5
+        self.paced_seconds = 1.5 if is_quick else 3
+        self.single_seconds = 0.7 if is_quick else 1.5
+        self.full_seconds = 1 if is_quick else 2
+        self.replay_streams = 20 if is_quick else 100
+        self.readers = 300 if is_quick else 1000
+        self.held = 1000 if is_quick else 2000
+
+
+class Bench:
+    def __init__(self, house, size, note):
+        self.house, self.size, self.note = house, size, note
+        self.rows, self.raw, self.errors = [], [], []
+
+    def row(self, title, unit, better):
+        row = Row(title, unit, better)
+        self.rows.append(row)
+        return row
+
+    def load(self, server, mode, **options):
+        """One run of the load generator; its JSON, or None if it could not be done."""
+        command = [os.path.join(self.house.build, "tools/bench/tokenlog_load"), mode, "--url", server.url,
+                   *server.watch_arguments()]
+        for name, value in options.items():
+            flag = "--" + name.replace("_", "-")
+            command += [flag] if value is True else [flag, str(value)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, text=True,
+                              preexec_fn=lambda: os.sched_setaffinity(0, {self.house.other_core}))
+        if done.returncode != 0:
+            self.errors.append(f"{server.name}: {mode}: {done.stderr.strip()}")
+            return None
+        result = json.loads(done.stdout)
+        self.raw.append({"server": server.name, "mode": mode, "options": options, "result": result})
+        if result["errors"]["all"]:
+            self.errors.append(f'{server.name}: {mode}: {result["errors"]} ({result.get("first_problem")})')
+        return result
+
+    def paced(self, servers):
+        size = self.size
+        rate = f"{size.paced_clients} streams × 50 events/s"
+        cpu = self.row(f"CPU per event, {rate}", "µs", "less")
+        median = self.row(f"lateness p50, {rate}", "ms", "less")
+        late = self.row(f"lateness p99, {rate}", "ms", "less")
+        for _ in range(size.rounds):
+            for server in servers:
+                self.note(f"{rate}: {server.name}")
+                result = self.load(server, "stream", clients=size.paced_clients, tick_us=1000,
+                                   model=f"mock,events={size.paced_events},rate=50", warmup=size.paced_warmup,
+                                   duration=size.paced_seconds)
+                if result:
+                    cpu.add(server.name, result["server_cpu_us_per_event"])
+                    median.add(server.name, result["lateness_us"]["p50"] / 1000)
+                    late.add(server.name, result["lateness_us"]["p99"] / 1000)
+
+    def first_token(self, servers, keyed):
+        """Added: each round's figure less the same round's direct call."""
+        row = self.row("added time to first token, 1 stream, p50", "µs", "less")
+        for _ in range(self.size.rounds):
+            direct = None
+            for server, is_keyed in [(server, False) for server in servers] + [(keyed, True)]:
+                self.note(f"time to first token: {server.name}")
+                result = self.load(server, "stream", clients=1, model="mock,events=1", warmup=0.2,
+                                   duration=self.size.single_seconds, **({"keyed": True} if is_keyed else {}))
+                if not result:
+                    continue
+                if direct is None:
+                    direct = result["first_token_us"]["p50"]
+                else:
+                    name = server.name + (" keyed" if is_keyed else "")
+                    row.add(name, result["first_token_us"]["p50"] - direct)
+
+    def saturation(self, servers):
+        row = self.row("events/s at saturation, one event per upstream write", "1/s", "more")
+        share = self.row("… share of the server's core that took", "%", "")
+        cpu = self.row("… CPU per event", "µs", "less")
+        for _ in range(self.size.rounds):
+            for server in servers:
+                self.note(f"saturation: {server.name}")
+                result = self.load(server, "stream", clients=64, model="mock,events=500", tick_us=1000, warmup=0.7,
+                                   duration=self.size.full_seconds)
+                if result:
+                    row.add(server.name, result["events_per_s"])
+                    share.add(server.name, result["server_cpu_share"] * 100)
+                    cpu.add(server.name, result["server_cpu_us_per_event"])
+
+    def replay(self, tokenlog, nginx):
+        """Recorded once for all rounds: the static file is the same stream's bytes."""
+        model = "mock,events=2000,burst=50"
+        rows = (self.row("replay of 2,000-event streams", "MB/s", "more"),
+                self.row("… events/s", "1/s", "more"),
+                self.row("… CPU per event", "µs", "less"),
+                self.row("… time to first event, 1 client, p50", "µs", "less"))
+        kinds = [("sse", {"format": "sse"}), ("raw", {"format": "raw"})]
+        targets = [(tokenlog, f"{tokenlog.name} {kind}", {"streams": self.size.replay_streams, **options})
+                   for kind, options in kinds]
+        if nginx:
+            self.save_static(tokenlog, model)
+            targets.append((nginx, "nginx static file", {"path": "/static/stream.txt"}))
+        for _ in range(self.size.rounds):
+            for server, name, options in targets:
+                self.note(f"replay: {name}")
+                many = self.load(server, "replay", clients=32, model=model, tick_us=1000, warmup=0.3, settle=0.5,
+                                 duration=self.size.full_seconds, **options)
+                one = self.load(server, "replay", clients=1, model=model, warmup=0.2, settle=0.5,
+                                duration=self.size.single_seconds / 2, **{**options, **(
+                                    {"streams": 1} if "streams" in options else {})})
+                if many and one:
+                    for row, figure in zip(rows, (many["mb_per_s"], many["events_per_s"],
+                                                  many["server_cpu_us_per_event"], one["first_replayed_us"]["p50"])):
+                        row.add(name, figure)
+
+    def save_static(self, tokenlog, model):
+        body = json.dumps({"model": model, "stream": True, "messages": []}).encode()
+        with urllib.request.urlopen(tokenlog.url + "/v1/chat/completions", body, timeout=30) as reply:
+            stream = reply.read()
+        with open(os.path.join(self.house.folder, "static/stream.txt"), "wb") as file:
+            file.write(stream)
+
+    def follow(self, tokenlog):
+        row = self.row(f"CPU per delivered event, 1 stream × 50 events/s, {self.size.readers} readers", "µs", "less")
+        for _ in range(self.size.rounds):
+            self.note(f"followers: {tokenlog.name}")
+            result = self.load(tokenlog, "follow", clients=self.size.readers + 1, model="mock,events=1000,rate=50",
+                               tick_us=1000, warmup=1, duration=self.size.full_seconds)
+            if result:
+                row.add(tokenlog.name, result["server_cpu_us_per_event"])
+
+    def memory(self, start):
+        """On fresh servers: memory that was freed by an earlier row would hide what is taken."""
+        streams = self.row(f"memory per open stream, {self.size.held} open", "KiB", "less")
+        readers = self.row(f"memory per idle attached reader, {self.size.held} attached", "KiB", "less")
+        for mode, row in (("stream", streams), ("idle", readers)):
+            for make in start:
+                server = make()
+                self.note(f"memory: {server.name}")
+                if mode == "stream" or server.name.startswith("tokenlog"):
+                    self.load(server, "stream", clients=4, model="mock,events=5", warmup=0.1, duration=0.2)
+                    result = self.load(server, mode, clients=self.size.held, model="mock,events=20,rate=0.2",
+                                       warmup=1.5, duration=0.5)
+                    if result and result["attached"] == self.size.held:
+                        grown = result["resident_after_bytes"] - result["resident_before_bytes"]
+                        row.add(server.name, grown / self.size.held / 1024)
+                self.house.end(server)
+
+    def start(self, make):
+        start = self.row("start to listening", "ms", "less")
+        idle = self.row("memory when idle", "MiB", "less")
+        for _ in range(self.size.rounds):
+            server = make()
+            start.add(server.name, server.start_ms)
+            idle.add(server.name, server.resident_bytes() / 1024 / 1024)
+            self.house.end(server)
+
+    def journal(self):
+        """The storage engine's journal alone, against a plain append + fdatasync."""
+        load = "1,000 streams × 50 events/s × 300 B"
+        rows = {"cpu": self.row(f"journal: CPU per event, {load}", "µs", "less"),
+                "p50": self.row("… due → durable p50", "ms", "less"),
+                "p99": self.row("… due → durable p99", "ms", "less"),
+                "commit": self.row("… commit p50", "ms", "less"),
+                "commit99": self.row("… commit p99", "ms", "less"),
+                "bytes": self.row("… bytes written per payload byte", "×", "less")}
+        full = self.row("journal: events/s, unpaced", "1/s", "more")
+        for _ in range(self.size.rounds):
+            for backend in ("ring", "plain", "append"):
+                self.note(f"journal: {backend}")
+                paced, unpaced = self.storage(backend, 50), self.storage(backend, 0)
+                if paced and unpaced:
+                    full.add(backend, unpaced["events_per_s"])
+                    for name, figure in (("cpu", paced["cpu_us_per_event"]),
+                                         ("p50", paced["latency_us"]["p50"] / 1000),
+                                         ("p99", paced["latency_us"]["p99"] / 1000),
+                                         ("commit", paced["commit_us"]["p50"] / 1000),
+                                         ("commit99", paced["commit_us"]["p99"] / 1000),
+                                         ("bytes", paced["bytes_per_payload_byte"])):
+                        rows[name].add(backend, figure)
+
+    def storage(self, backend, rate):
+        command = [os.path.join(self.house.build, "tools/bench/tokenlog_storage_bench"), backend, "--data",
+                   self.house.folder, "--rate", str(rate), "--seconds", "1"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, text=True,
+                              preexec_fn=lambda: os.sched_setaffinity(0, {self.house.server_core}))
+        if done.returncode != 0:
+            self.errors.append(f"journal: {backend}: {done.stderr.strip()}")
+            return None
+        result = json.loads(done.stdout)
+        self.raw.append({"server": backend, "mode": "journal", "options": {"rate": rate}, "result": result})
+        return result
+
+    def commits(self, tokenlog):
+        """From /metrics of the server that was measured above; the percentiles are of its buckets."""
+        metrics = {}
+        for line in tokenlog.get("/metrics").decode().splitlines():
+            if not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                metrics[name] = float(value)
+        commits = metrics.get("tokenlog_journal_commits_total", 0)
+        if not commits:
+            return
+        for percent in (50, 99):
+            row = self.row(f"server's commits, all rows above, p{percent} at most", "ms", "less")
+            row.add(tokenlog.name, 1000 * bucket_percentile(metrics, "tokenlog_commit_seconds", percent))
+        self.row("… events per commit", "", "").add(
+            tokenlog.name, metrics.get("tokenlog_events_total", 0) / commits)
+
+
+def bucket_percentile(metrics, name, percent):
+    prefix = name + '_bucket{le="'
+    buckets = sorted((float(key[len(prefix):-2]), count) for key, count in metrics.items() if key.startswith(prefix))
+    if not buckets:
+        return 0
+    wanted = buckets[-1][1] * percent / 100
+    return next(edge for edge, count in buckets if count >= wanted)
