@@ -300,8 +300,19 @@ static enum err open_all(struct storage *storage, int *holder_pid, struct storag
     return ERR_OK;
 }
 
+/* What has ended first: the callback may end what is live, which would have it told twice. */
+static void tell_ended(struct storage *storage, void (*recovered)(void *, struct tail *))
+{
+    const struct map *map = &storage->tails.by_number;
+    for (struct map_node *node = map_walk(map, NULL); node; node = map_walk(map, node)) {
+        struct tail *tail = CONTAINER_OF(node, struct tail, by_number);
+        if (!stream_state_is_live(tail_row(tail)->state))
+            recovered(storage->config.context, tail);
+    }
+}
+
 /* The callback may write, and so move tails within the list: it is walked in a copy. */
-static void tell_recovered(struct storage *storage, void (*recovered)(void *, struct tail *))
+static void tell_live(struct storage *storage, void (*recovered)(void *, struct tail *))
 {
     struct list todo;
     list_init(&todo);
@@ -352,8 +363,10 @@ enum err storage_open(const struct storage_config *config,
     struct journal_status journal;
     measure(storage, &journal);
     *out = storage;
-    if (recovered)
-        tell_recovered(storage, recovered);
+    if (recovered) {
+        tell_ended(storage, recovered);
+        tell_live(storage, recovered);
+    }
     wake(storage, host_now(storage));
     return ERR_OK;
 }

@@ -58,10 +58,10 @@ struct storage_report {
     int64_t duration_ns;
 };
 
-/* storage_open — lock, open, recover (blocking). Each stream that was live at the crash is given to
- * `recovered` as a tail whose row still says so, just before the call returns: the caller ends it
- * (tail_end, interrupted), there or later, or goes on writing to it. Ended but unarchived streams
- * become tails too, and go to the archiver by themselves.
+/* storage_open — lock, open, recover (blocking). Each stream that is not wholly in the store is given
+ * to `recovered` as a tail, just before the call returns, so that whoever looks there first finds it.
+ * One that was live at the crash has a row that still says so: the caller ends it (tail_end,
+ * interrupted), there or later, or goes on writing to it. Ended ones go to the archiver by themselves.
  *
  *   config   copied; path, disk, host and context are borrowed until storage_close
  *   answers  ERR_BUSY another process holds the directory (*holder_pid; 0 if it does not say)

@@ -169,6 +169,27 @@ static void test_a_live_stream_is_recovered(void **state)
     world_free(world);
 }
 
+/* What had ended and was not archived yet is handed over too: else nobody would find it for a while. */
+static void test_an_ended_stream_is_recovered(void **state)
+{
+    (void)state;
+    struct world *world = world_new(8);
+    world_open(world);
+    struct tail *tail = world_create(world, 3, SLICE_NONE);
+    world_turns(world, 3);
+    world->is_disk_held = true;
+    assert_int_equal(world_append(world, tail, 3), ERR_OK);
+    assert_int_equal(world_end(world, tail, 3, STREAM_COMPLETED), ERR_OK);
+    world_turn(world);
+    sim_disk_power_cut_keeping(world->disk, UINT64_MAX); /* it was written, and nobody was told */
+    world->storage = storage_abandon(world->storage);
+    world_drop_tasks(world);
+    world_open(world);
+    assert_int_equal(world->recovered_count, 0);
+    assert_int_equal(world->recovered_ended, 1);
+    world_free(world);
+}
+
 /* What came of an event before a crash is not taken for a part of the event that gets its number. */
 static void test_a_cut_event_is_dropped(void **state)
 {
@@ -637,6 +658,7 @@ int main(void)
         cmocka_unit_test(test_reading_goes_on_while_archiving),
         cmocka_unit_test(test_body),
         cmocka_unit_test(test_a_live_stream_is_recovered),
+        cmocka_unit_test(test_an_ended_stream_is_recovered),
         cmocka_unit_test(test_a_cut_event_is_dropped),
         cmocka_unit_test(test_an_idle_live_stream_outlives_the_ring),
         cmocka_unit_test(test_pause_and_admission),

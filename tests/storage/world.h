@@ -40,7 +40,7 @@ struct world {
     bool is_disk_held; /* writes are not completed by world_turn */
     bool is_deaf;      /* what was posted waits: the answers of the archiver are late */
     struct tail *recovered[WORLD_RECOVERED_MAX];
-    size_t recovered_count;
+    size_t recovered_count, recovered_ended;
     uint64_t changed, gone, paused, resumed, stuck, errors;
     struct tail *last_changed;
     int64_t wake_ns;
@@ -115,6 +115,10 @@ static void world_stuck(void *context, enum err err)
 static void world_recovered(void *context, struct tail *tail)
 {
     struct world *world = context;
+    if (!stream_state_is_live(tail_row(tail)->state)) {
+        world->recovered_ended++;
+        return;
+    }
     assert_true(world->recovered_count < WORLD_RECOVERED_MAX);
     world->recovered[world->recovered_count++] = tail;
 }
@@ -163,7 +167,7 @@ static inline void world_turns(struct world *world, int count)
 static inline void world_open(struct world *world)
 {
     int holder = -1;
-    world->recovered_count = 0;
+    world->recovered_count = world->recovered_ended = 0;
     assert_int_equal(
         storage_open(&world->config, world_recovered, &world->report, &holder, &world->storage),
         ERR_OK);
