@@ -1,16 +1,6 @@
-/* store — see store.h; the picture of the tables is schema.h's.
- *
- * A stream's life in the tables:
- *
- *   put_row        rows, numbers, keys (of a new stream), expiry (of an ended one)
- *   put_blocks     blocks, from where the last stored one ends
- *   delete         row → tombstone, number → deleted, expiry → 0; values go, step by step; then
- *                  expiry → the tombstone's own
- *   drop_row       row, number, key, expiry: all gone
- *
- *   invariants     a row's expiry entry is at row_expires_ns(row); or, while its deletion is under
- *                  way, at 0, so that a crash leaves it due at once
- *                  a number says deleted exactly when its row is a tombstone */
+/* store — see store.h; the picture of the tables is schema.h's. This file opens and closes, begins
+ * and commits; it leaves rows and what leads to them to roll.c, what a stream has to shelf.c, lists
+ * to listing.c, checking to verify.c, LMDB to table.c. */
 #include "storage/store.h"
 
 #include <errno.h>
@@ -21,6 +11,7 @@
 
 #include "protocol/base/own.h"
 #include "storage/listing.h"
+#include "storage/roll.h"
 #include "storage/shelf.h"
 #include "storage/table.h"
 #include "storage/verify.h"
@@ -28,7 +19,6 @@
 enum {
     UUID_BYTES = 16,
     VALUE_BYTES_MAX = 32 * 1024, /* of a sealed value; rows and blocks are half of it at most */
-    EXPIRY_UNFINISHED = 0,       /* the time of an entry whose deletion is under way */
 };
 
 struct store {
@@ -46,33 +36,16 @@ struct store_txn {
 
 /* ---- Small values ---- */
 
-static enum err get_content(
-    struct view *view, enum table table, struct schema_key key, struct slice *out)
+static struct roll roll_of(struct store_txn *txn)
 {
-    struct slice value;
-    TRY(view_get(view, table, key, &value));
-    return value_open(value, out);
-}
-
-static enum err put_content(
-    struct store_txn *txn, enum table table, struct schema_key key, struct slice content)
-{
-    TRY(value_seal(&content, 1, &txn->value));
-    return view_put(txn->view, table, key, buf_slice(&txn->value));
-}
-
-static enum err put_content_small(
-    struct store_txn *txn, enum table table, struct schema_key key, struct slice content)
-{
-    TRY(value_seal(&content, 1, &txn->value));
-    return view_put_small(txn->view, table, key, buf_slice(&txn->value));
+    return (struct roll){txn->view, &txn->value};
 }
 
 /* A number among the meta values; 0 if there is none. */
 static enum err get_meta(struct view *view, const char *name, size_t size, uint64_t *out)
 {
     struct slice content;
-    enum err err = get_content(view, TABLE_META, schema_meta(name), &content);
+    enum err err = content_get(view, TABLE_META, schema_meta(name), &content);
     if (err == ERR_NOTFOUND) {
         *out = 0;
         return ERR_OK;
@@ -87,15 +60,17 @@ static enum err get_meta(struct view *view, const char *name, size_t size, uint6
 static enum err put_meta_u32(struct store_txn *txn, const char *name, uint32_t value)
 {
     uint8_t bytes[4];
+    struct roll roll = roll_of(txn);
     pack_u32(bytes, value);
-    return put_content_small(txn, TABLE_META, schema_meta(name), slice_of(bytes, sizeof bytes));
+    return content_put_small(&roll, TABLE_META, schema_meta(name), slice_of(bytes, sizeof bytes));
 }
 
 static enum err put_meta_u64(struct store_txn *txn, const char *name, uint64_t value)
 {
     uint8_t bytes[8];
+    struct roll roll = roll_of(txn);
     pack_u64(bytes, value);
-    return put_content_small(txn, TABLE_META, schema_meta(name), slice_of(bytes, sizeof bytes));
+    return content_put_small(&roll, TABLE_META, schema_meta(name), slice_of(bytes, sizeof bytes));
 }
 
 /* ---- Opening ---- */
@@ -113,10 +88,11 @@ static enum err write_identity(struct store *store)
     struct store_txn *txn = NULL;
     TRY(random_bytes(uuid, sizeof uuid));
     TRY(store_begin(store, &txn));
+    struct roll roll = roll_of(txn);
     enum err err = put_meta_u32(txn, META_FORMAT, SCHEMA_FORMAT);
     if (err == ERR_OK)
-        err =
-            put_content_small(txn, TABLE_META, schema_meta(META_UUID), slice_of(uuid, sizeof uuid));
+        err = content_put_small(
+            &roll, TABLE_META, schema_meta(META_UUID), slice_of(uuid, sizeof uuid));
     if (err != ERR_OK) {
         store_abort(txn);
         return err;
@@ -127,14 +103,14 @@ static enum err write_identity(struct store *store)
 static enum err read_identity(struct store *store, struct view *view)
 {
     struct slice uuid;
-    uint64_t format, absorbed;
+    uint64_t format = 0, absorbed = 0;
     TRY(get_meta(view, META_FORMAT, 4, &format));
     if (format == 0)
         return ERR_NOTFOUND;
     if (format > SCHEMA_FORMAT)
         return fault(ERR_UNSUPPORTED, "the store has format %u, this program knows up to %u",
             (unsigned)format, SCHEMA_FORMAT);
-    TRY(get_content(view, TABLE_META, schema_meta(META_UUID), &uuid));
+    TRY(content_get(view, TABLE_META, schema_meta(META_UUID), &uuid));
     if (uuid.size != UUID_BYTES)
         return fault(ERR_CORRUPT, "the store's UUID has %zu bytes", uuid.size);
     memcpy(store->uuid, uuid.data, UUID_BYTES);
@@ -214,7 +190,7 @@ uint64_t store_absorbed_lsn(const struct store *store)
 
 static enum err raise_epoch(struct store_txn *txn, uint32_t *epoch)
 {
-    uint64_t before;
+    uint64_t before = 0;
     TRY(get_meta(txn->view, META_EPOCH, 4, &before));
     if (before == UINT32_MAX)
         return fault(ERR_CORRUPT, "the boot epoch is at its end");
@@ -309,155 +285,20 @@ uint64_t store_txn_bytes(const struct store_txn *txn)
     return view_bytes(txn->view);
 }
 
-/* ---- Rows ---- */
-
-/* The decoded row; its slices are borrowed from the view. */
-static enum err get_row(struct view *view, uint32_t project, const struct id *id, struct row *out)
-{
-    struct slice content;
-    TRY(get_content(view, TABLE_ROWS, schema_row(project, id), &content));
-    return row_decode(content, out);
-}
-
-static int state_rank(enum stream_state state)
-{
-    switch (state) {
-    case STREAM_ACCEPTED: return 0;
-    case STREAM_STREAMING: return 1;
-    case STREAM_COMPLETED:
-    case STREAM_FAILED:
-    case STREAM_STOPPED:
-    case STREAM_INTERRUPTED: return 2;
-    case STREAM_DELETED: return 3;
-    }
-    return 0;
-}
-
-/* Whether `row` is a version of its stream at least as late as the one that is stored. */
-static bool row_is_newer(const struct row *row, const struct row *stored)
-{
-    int rank = state_rank(row->state), stored_rank = state_rank(stored->state);
-    if (rank != stored_rank)
-        return rank > stored_rank;
-    return row->state != STREAM_DELETED && row->events >= stored->events;
-}
-
-static enum err put_expiry(
-    struct store_txn *txn, int64_t expires_ns, uint32_t project, const struct id *id)
-{
-    struct schema_key key = schema_expiry(expires_ns, project, id);
-    return view_put_small(txn->view, TABLE_EXPIRY, key, SLICE_NONE);
-}
-
-static enum err remove_expiry(
-    struct store_txn *txn, int64_t expires_ns, uint32_t project, const struct id *id)
-{
-    return view_remove(txn->view, TABLE_EXPIRY, schema_expiry(expires_ns, project, id));
-}
-
-static enum err put_number(struct store_txn *txn, const struct row *row, bool is_deleted)
-{
-    uint8_t content[SCHEMA_NUMBER_VALUE_BYTES];
-    memcpy(content, row->id.bytes, ID_BYTES);
-    content[ID_BYTES] = is_deleted;
-    return put_content_small(txn, TABLE_NUMBERS, schema_number(row->project, row->number),
-        slice_of(content, sizeof content));
-}
-
-static enum err number_is_deleted(
-    struct store_txn *txn, uint32_t project, uint64_t number, bool *out)
-{
-    struct slice content;
-    *out = false;
-    enum err err = get_content(txn->view, TABLE_NUMBERS, schema_number(project, number), &content);
-    if (err == ERR_NOTFOUND)
-        return ERR_OK;
-    TRY(err);
-    struct id id;
-    if (!schema_number_value_read(content, &id, out))
-        return fault(ERR_CORRUPT, "a stream number's value has %zu bytes", content.size);
-    return ERR_OK;
-}
-
-static enum err get_caller(
-    struct view *view, uint32_t project, struct slice key, struct schema_caller_value *out)
-{
-    struct slice content;
-    TRY(get_content(view, TABLE_KEYS, schema_caller(project, key), &content));
-    if (!schema_caller_value_read(content, out))
-        return fault(ERR_CORRUPT, "a key's value has %zu bytes", content.size);
-    return slice_equal(out->key, key) ? ERR_OK : ERR_NOTFOUND;
-}
-
-/* Point the row's key at it, unless that points at a later attempt. */
-static enum err put_caller(struct store_txn *txn, const struct row *row)
-{
-    struct schema_caller_value stored;
-    enum err err = get_caller(txn->view, row->project, row->key, &stored);
-    if (err == ERR_OK) {
-        int order = memcmp(stored.id.bytes, row->id.bytes, ID_BYTES); /* by time */
-        if (stored.attempt > row->attempt || (stored.attempt == row->attempt && order >= 0))
-            return ERR_OK;
-    } else if (err != ERR_NOTFOUND) {
-        return err;
-    }
-    uint8_t head[SCHEMA_CALLER_VALUE_BYTES];
-    memcpy(head, row->id.bytes, ID_BYTES);
-    pack_u32(head + ID_BYTES, row->attempt);
-    struct slice parts[] = {slice_of(head, sizeof head), row->key};
-    TRY(value_seal(parts, 2, &txn->value));
-    return view_put(
-        txn->view, TABLE_KEYS, schema_caller(row->project, row->key), buf_slice(&txn->value));
-}
-
-static enum err put_project(struct store_txn *txn, const struct row *row)
-{
-    struct slice known;
-    struct schema_key key = schema_project(row->project);
-    enum err err = get_content(txn->view, TABLE_META, key, &known);
-    if (err != ERR_NOTFOUND)
-        return err;
-    if (row->project_name.size > PROJECT_NAME_BYTES_MAX)
-        return fault(ERR_CORRUPT, "a project's name has %zu bytes", row->project_name.size);
-    uint8_t number[4];
-    pack_u32(number, row->project);
-    TRY(put_content(txn, TABLE_META, key, row->project_name));
-    return put_content(
-        txn, TABLE_META, schema_project_name(row->project_name), slice_of(number, sizeof number));
-}
-
-/* The indexes of a stream that the store sees for the first time. */
-static enum err put_new_stream(struct store_txn *txn, const struct row *row)
-{
-    TRY(put_project(txn, row));
-    TRY(put_number(txn, row, row->state == STREAM_DELETED));
-    return row->key.size ? put_caller(txn, row) : ERR_OK;
-}
+/* ---- What a stream has ---- */
 
 enum err store_put_row(struct store_txn *txn, struct slice encoded_row)
 {
-    struct row row, stored;
-    TRY(row_decode(encoded_row, &row));
-    enum err err = get_row(txn->view, row.project, &row.id, &stored);
-    bool is_new = err == ERR_NOTFOUND;
-    if (!is_new) {
-        TRY(err);
-        if (!row_is_newer(&row, &stored))
-            return ERR_OK;
-        if (row_expires_ns(&stored))
-            TRY(remove_expiry(txn, row_expires_ns(&stored), row.project, &row.id));
-    }
-    TRY(put_content(txn, TABLE_ROWS, schema_row(row.project, &row.id), encoded_row));
-    if (is_new)
-        TRY(put_new_stream(txn, &row));
-    else if (row.state == STREAM_DELETED)
-        TRY(put_number(txn, &row, true));
-    if (row_expires_ns(&row))
-        TRY(put_expiry(txn, row_expires_ns(&row), row.project, &row.id));
-    return ERR_OK;
+    struct roll roll = roll_of(txn);
+    return roll_put_row(&roll, encoded_row);
 }
 
-/* ---- Blocks ---- */
+static enum err is_deleted_stream(
+    struct store_txn *txn, uint32_t project, uint64_t number, bool *out)
+{
+    struct roll roll = roll_of(txn);
+    return roll_is_deleted(&roll, project, number, out);
+}
 
 static struct shelf shelf_of(struct store_txn *txn, uint32_t project, uint64_t number)
 {
@@ -468,7 +309,7 @@ enum err store_put_blocks(
     struct store_txn *txn, uint32_t project, uint64_t number, const struct block_run *run)
 {
     bool is_deleted;
-    TRY(number_is_deleted(txn, project, number, &is_deleted));
+    TRY(is_deleted_stream(txn, project, number, &is_deleted));
     if (is_deleted)
         return ERR_OK;
     struct shelf shelf = shelf_of(txn, project, number);
@@ -482,13 +323,11 @@ enum err store_merge(
     return shelf_merge(&shelf, from);
 }
 
-/* ---- Bodies and asides ---- */
-
 enum err store_put_body(
     struct store_txn *txn, uint32_t project, uint64_t number, uint64_t offset, struct slice piece)
 {
     bool is_deleted;
-    TRY(number_is_deleted(txn, project, number, &is_deleted));
+    TRY(is_deleted_stream(txn, project, number, &is_deleted));
     if (is_deleted)
         return ERR_OK;
     struct shelf shelf = shelf_of(txn, project, number);
@@ -499,7 +338,7 @@ enum err store_put_aside(struct store_txn *txn, uint32_t project, uint64_t numbe
     uint64_t before_seq, struct slice event)
 {
     bool is_deleted;
-    TRY(number_is_deleted(txn, project, number, &is_deleted));
+    TRY(is_deleted_stream(txn, project, number, &is_deleted));
     if (is_deleted)
         return ERR_OK;
     struct shelf shelf = shelf_of(txn, project, number);
@@ -508,101 +347,21 @@ enum err store_put_aside(struct store_txn *txn, uint32_t project, uint64_t numbe
 
 /* ---- Deleting ---- */
 
-/* The row that stays: who it was, what it cost, that it is gone; nothing of its content. */
-static struct row tombstone_of(const struct row *row, const struct store_deletion *deletion)
-{
-    struct row tombstone = *row;
-    tombstone.state = STREAM_DELETED;
-    tombstone.reason = deletion->reason;
-    tombstone.detail = tombstone.metadata = tombstone.head = SLICE_NONE;
-    tombstone.ended_ns = deletion->now_ns;
-    tombstone.ttl_s = deletion->tombstone_ttl_s;
-    return tombstone;
-}
-
-static enum err put_tombstone(
-    struct store_txn *txn, const struct row *row, const struct store_deletion *deletion)
-{
-    CLEANUP(buf_deinit) struct buf encoded;
-    buf_init(&encoded, ROW_BYTES_MAX);
-    struct row tombstone = tombstone_of(row, deletion);
-    int64_t expires_ns = row_expires_ns(row);
-    TRY(row_encode(&tombstone, &encoded));
-    struct row copy; /* of what does not change when the table is written to */
-    TRY(row_decode(buf_slice(&encoded), &copy));
-    TRY(put_content_small(
-        txn, TABLE_ROWS, schema_row(copy.project, &copy.id), buf_slice(&encoded)));
-    TRY(put_number(txn, &copy, true));
-    if (expires_ns)
-        TRY(remove_expiry(txn, expires_ns, copy.project, &copy.id));
-    return put_expiry(txn, EXPIRY_UNFINISHED, copy.project, &copy.id);
-}
-
 enum err store_delete(
     struct store_txn *txn, const struct store_deletion *deletion, size_t *values_left)
 {
-    struct row row;
-    uint32_t project = deletion->project;
-    TRY(get_row(txn->view, project, &deletion->id, &row));
-    if (row.state != STREAM_DELETED)
-        TRY(put_tombstone(txn, &row, deletion));
-    TRY(get_row(txn->view, project, &deletion->id, &row));
-    uint64_t number = row.number;
-    int64_t expires_ns = row_expires_ns(&row);
-    struct shelf shelf = shelf_of(txn, project, number);
+    struct roll roll = roll_of(txn);
+    uint64_t number;
+    TRY(roll_bury(&roll, deletion, &number));
+    struct shelf shelf = shelf_of(txn, deletion->project, number);
     TRY(shelf_clear(&shelf, values_left));
-    TRY(remove_expiry(txn, EXPIRY_UNFINISHED, project, &deletion->id));
-    return expires_ns ? put_expiry(txn, expires_ns, project, &deletion->id) : ERR_OK;
-}
-
-/* Forget the key if it means this stream. */
-static enum err remove_caller(struct store_txn *txn, const struct row *row)
-{
-    struct schema_caller_value caller;
-    enum err err = get_caller(txn->view, row->project, row->key, &caller);
-    if (err == ERR_NOTFOUND || (err == ERR_OK && !id_equal(&caller.id, &row->id)))
-        return ERR_OK;
-    TRY(err);
-    return view_remove(txn->view, TABLE_KEYS, schema_caller(row->project, row->key));
+    return roll_rest(&roll, deletion->project, &deletion->id);
 }
 
 enum err store_drop_row(struct store_txn *txn, uint32_t project, const struct id *id)
 {
-    struct row row;
-    TRY(get_row(txn->view, project, id, &row));
-    if (row.state != STREAM_DELETED)
-        return ERR_INVALID;
-    uint64_t number = row.number;
-    int64_t expires_ns = row_expires_ns(&row);
-    if (row.key.size)
-        TRY(remove_caller(txn, &row));
-    if (expires_ns)
-        TRY(remove_expiry(txn, expires_ns, project, id));
-    TRY(remove_expiry(txn, EXPIRY_UNFINISHED, project, id));
-    TRY(view_remove(txn->view, TABLE_NUMBERS, schema_number(project, number)));
-    return view_remove(txn->view, TABLE_ROWS, schema_row(project, id));
-}
-
-static enum err gather_expired(
-    struct view *view, int64_t now_ns, struct store_expired *out, size_t count, size_t *found)
-{
-    CLEANUP(walk_end) struct walk walk = {0};
-    TRY(walk_begin(view, TABLE_EXPIRY, (struct schema_key){.size = 0}, &walk));
-    enum err err = walk_first(&walk);
-    for (size_t n = 0; err == ERR_OK && n < count; err = walk_next(&walk)) {
-        struct store_expired *expired = &out[n];
-        struct row row;
-        int64_t expires_ns;
-        if (!schema_expiry_read(walk.key, &expires_ns, &expired->project, &expired->id))
-            return fault(ERR_CORRUPT, "an expiry key of %zu bytes", walk.key.size);
-        if (expires_ns > now_ns)
-            break;
-        if (get_row(view, expired->project, &expired->id, &row) != ERR_OK)
-            continue; /* unreadable: store_verify's to report, not ours to remove */
-        expired->is_tombstone = row.state == STREAM_DELETED && expires_ns != EXPIRY_UNFINISHED;
-        *found = ++n;
-    }
-    return err == ERR_NOTFOUND ? ERR_OK : err;
+    struct roll roll = roll_of(txn);
+    return roll_drop_row(&roll, project, id);
 }
 
 enum err store_expired(
@@ -611,7 +370,7 @@ enum err store_expired(
     struct view *view;
     *found = 0;
     TRY(view_begin(store->tables, false, &view));
-    enum err err = gather_expired(view, now_ns, out, count, found);
+    enum err err = roll_expired(view, now_ns, out, count, found);
     view_abort(view);
     return err;
 }
@@ -623,7 +382,7 @@ enum err store_get_row(struct store *store, uint32_t project, const struct id *i
     struct view *view;
     struct slice content;
     TRY(view_begin(store->tables, false, &view));
-    enum err err = get_content(view, TABLE_ROWS, schema_row(project, id), &content);
+    enum err err = content_get(view, TABLE_ROWS, schema_row(project, id), &content);
     if (err == ERR_OK)
         err = buf_append(out, content);
     view_abort(view);
@@ -635,7 +394,7 @@ enum err store_find_key(struct store *store, uint32_t project, struct slice key,
     struct view *view;
     struct schema_caller_value caller;
     TRY(view_begin(store->tables, false, &view));
-    enum err err = get_caller(view, project, key, &caller);
+    enum err err = roll_find_caller(view, project, key, &caller);
     view_abort(view);
     TRY(err);
     *out = caller.id;
@@ -682,7 +441,7 @@ enum err store_project_number(struct store *store, struct slice name, uint32_t *
     if (name.size > PROJECT_NAME_BYTES_MAX)
         return ERR_NOTFOUND;
     TRY(view_begin(store->tables, false, &view));
-    enum err err = get_content(view, TABLE_META, schema_project_name(name), &content);
+    enum err err = content_get(view, TABLE_META, schema_project_name(name), &content);
     if (err == ERR_OK && content.size != 4)
         err = fault(ERR_CORRUPT, "a project's number has %zu bytes", content.size);
     if (err == ERR_OK)

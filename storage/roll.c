@@ -1,0 +1,279 @@
+/* roll — see roll.h.
+ *
+ *   put_row    rows, and of a new stream numbers, keys, its project; expiry of an ended one
+ *   bury       row → tombstone, number → deleted, expiry → 0: due at once, until…
+ *   rest       …its values are gone: expiry → the tombstone's own
+ *   drop_row   row, number, key, expiry: all gone                                            */
+#include "storage/roll.h"
+
+#include <string.h>
+
+#include "protocol/base/own.h"
+#include "storage/bounds.h"
+
+enum { EXPIRY_UNFINISHED = 0 /* the time of an entry whose deletion is under way */ };
+
+enum err content_get(struct view *view, enum table table, struct schema_key key, struct slice *out)
+{
+    struct slice value;
+    TRY(view_get(view, table, key, &value));
+    return value_open(value, out);
+}
+
+enum err content_put(
+    const struct roll *roll, enum table table, struct schema_key key, struct slice content)
+{
+    TRY(value_seal(&content, 1, roll->value));
+    return view_put(roll->view, table, key, buf_slice(roll->value));
+}
+
+enum err content_put_small(
+    const struct roll *roll, enum table table, struct schema_key key, struct slice content)
+{
+    TRY(value_seal(&content, 1, roll->value));
+    return view_put_small(roll->view, table, key, buf_slice(roll->value));
+}
+
+/* The decoded row; its slices are borrowed from the view. */
+static enum err get_row(struct view *view, uint32_t project, const struct id *id, struct row *out)
+{
+    struct slice content;
+    TRY(content_get(view, TABLE_ROWS, schema_row(project, id), &content));
+    return row_decode(content, out);
+}
+
+static int state_rank(enum stream_state state)
+{
+    switch (state) {
+    case STREAM_ACCEPTED: return 0;
+    case STREAM_STREAMING: return 1;
+    case STREAM_COMPLETED:
+    case STREAM_FAILED:
+    case STREAM_STOPPED:
+    case STREAM_INTERRUPTED: return 2;
+    case STREAM_DELETED: return 3;
+    }
+    return 0;
+}
+
+/* Whether `row` is a version of its stream at least as late as the one that is stored. */
+static bool row_is_newer(const struct row *row, const struct row *stored)
+{
+    int rank = state_rank(row->state), stored_rank = state_rank(stored->state);
+    if (rank != stored_rank)
+        return rank > stored_rank;
+    return row->state != STREAM_DELETED && row->events >= stored->events;
+}
+
+static enum err put_expiry(
+    const struct roll *roll, int64_t expires_ns, uint32_t project, const struct id *id)
+{
+    struct schema_key key = schema_expiry(expires_ns, project, id);
+    return view_put_small(roll->view, TABLE_EXPIRY, key, SLICE_NONE);
+}
+
+static enum err remove_expiry(
+    const struct roll *roll, int64_t expires_ns, uint32_t project, const struct id *id)
+{
+    return view_remove(roll->view, TABLE_EXPIRY, schema_expiry(expires_ns, project, id));
+}
+
+static enum err put_number(const struct roll *roll, const struct row *row, bool is_deleted)
+{
+    uint8_t content[SCHEMA_NUMBER_VALUE_BYTES];
+    memcpy(content, row->id.bytes, ID_BYTES);
+    content[ID_BYTES] = is_deleted;
+    return content_put_small(roll, TABLE_NUMBERS, schema_number(row->project, row->number),
+        slice_of(content, sizeof content));
+}
+
+enum err roll_is_deleted(const struct roll *roll, uint32_t project, uint64_t number, bool *out)
+{
+    struct slice content;
+    *out = false;
+    enum err err = content_get(roll->view, TABLE_NUMBERS, schema_number(project, number), &content);
+    if (err == ERR_NOTFOUND)
+        return ERR_OK;
+    TRY(err);
+    struct id id;
+    if (!schema_number_value_read(content, &id, out))
+        return fault(ERR_CORRUPT, "a stream number's value has %zu bytes", content.size);
+    return ERR_OK;
+}
+
+enum err roll_find_caller(
+    struct view *view, uint32_t project, struct slice key, struct schema_caller_value *out)
+{
+    struct slice content;
+    TRY(content_get(view, TABLE_KEYS, schema_caller(project, key), &content));
+    if (!schema_caller_value_read(content, out))
+        return fault(ERR_CORRUPT, "a key's value has %zu bytes", content.size);
+    return slice_equal(out->key, key) ? ERR_OK : ERR_NOTFOUND;
+}
+
+/* Point the row's key at it, unless that points at a later attempt. */
+static enum err put_caller(const struct roll *roll, const struct row *row)
+{
+    struct schema_caller_value stored;
+    enum err err = roll_find_caller(roll->view, row->project, row->key, &stored);
+    if (err == ERR_OK) {
+        int order = memcmp(stored.id.bytes, row->id.bytes, ID_BYTES); /* by time */
+        if (stored.attempt > row->attempt || (stored.attempt == row->attempt && order >= 0))
+            return ERR_OK;
+    } else if (err != ERR_NOTFOUND) {
+        return err;
+    }
+    uint8_t head[SCHEMA_CALLER_VALUE_BYTES];
+    memcpy(head, row->id.bytes, ID_BYTES);
+    pack_u32(head + ID_BYTES, row->attempt);
+    struct slice parts[] = {slice_of(head, sizeof head), row->key};
+    TRY(value_seal(parts, 2, roll->value));
+    return view_put(
+        roll->view, TABLE_KEYS, schema_caller(row->project, row->key), buf_slice(roll->value));
+}
+
+static enum err put_project(const struct roll *roll, const struct row *row)
+{
+    struct slice known;
+    struct schema_key key = schema_project(row->project);
+    enum err err = content_get(roll->view, TABLE_META, key, &known);
+    if (err != ERR_NOTFOUND)
+        return err;
+    if (row->project_name.size > PROJECT_NAME_BYTES_MAX)
+        return fault(ERR_CORRUPT, "a project's name has %zu bytes", row->project_name.size);
+    uint8_t number[4];
+    pack_u32(number, row->project);
+    TRY(content_put(roll, TABLE_META, key, row->project_name));
+    return content_put(
+        roll, TABLE_META, schema_project_name(row->project_name), slice_of(number, sizeof number));
+}
+
+/* The indexes of a stream that the store sees for the first time. */
+static enum err put_new_stream(const struct roll *roll, const struct row *row)
+{
+    TRY(put_project(roll, row));
+    TRY(put_number(roll, row, row->state == STREAM_DELETED));
+    return row->key.size ? put_caller(roll, row) : ERR_OK;
+}
+
+enum err roll_put_row(const struct roll *roll, struct slice encoded_row)
+{
+    struct row row, stored;
+    TRY(row_decode(encoded_row, &row));
+    enum err err = get_row(roll->view, row.project, &row.id, &stored);
+    bool is_new = err == ERR_NOTFOUND;
+    if (!is_new) {
+        TRY(err);
+        if (!row_is_newer(&row, &stored))
+            return ERR_OK;
+        if (row_expires_ns(&stored))
+            TRY(remove_expiry(roll, row_expires_ns(&stored), row.project, &row.id));
+    }
+    TRY(content_put(roll, TABLE_ROWS, schema_row(row.project, &row.id), encoded_row));
+    if (is_new)
+        TRY(put_new_stream(roll, &row));
+    else if (row.state == STREAM_DELETED)
+        TRY(put_number(roll, &row, true));
+    if (row_expires_ns(&row))
+        TRY(put_expiry(roll, row_expires_ns(&row), row.project, &row.id));
+    return ERR_OK;
+}
+
+/* ---- Deleting ---- */
+
+/* The row that stays: who it was, what it cost, that it is gone; nothing of its content. */
+static struct row tombstone_of(const struct row *row, const struct store_deletion *deletion)
+{
+    struct row tombstone = *row;
+    tombstone.state = STREAM_DELETED;
+    tombstone.reason = deletion->reason;
+    tombstone.detail = tombstone.metadata = tombstone.head = tombstone.path = SLICE_NONE;
+    tombstone.ended_ns = deletion->now_ns;
+    tombstone.ttl_s = deletion->tombstone_ttl_s;
+    return tombstone;
+}
+
+static enum err put_tombstone(
+    const struct roll *roll, const struct row *row, const struct store_deletion *deletion)
+{
+    CLEANUP(buf_deinit) struct buf encoded;
+    buf_init(&encoded, ROW_BYTES_MAX);
+    struct row tombstone = tombstone_of(row, deletion);
+    int64_t expires_ns = row_expires_ns(row);
+    TRY(row_encode(&tombstone, &encoded));
+    struct row copy; /* of what does not change when the table is written to */
+    TRY(row_decode(buf_slice(&encoded), &copy));
+    TRY(content_put_small(
+        roll, TABLE_ROWS, schema_row(copy.project, &copy.id), buf_slice(&encoded)));
+    TRY(put_number(roll, &copy, true));
+    if (expires_ns)
+        TRY(remove_expiry(roll, expires_ns, copy.project, &copy.id));
+    return put_expiry(roll, EXPIRY_UNFINISHED, copy.project, &copy.id);
+}
+
+enum err roll_bury(const struct roll *roll, const struct store_deletion *deletion, uint64_t *number)
+{
+    struct row row;
+    TRY(get_row(roll->view, deletion->project, &deletion->id, &row));
+    *number = row.number; /* before the table is written to */
+    return row.state == STREAM_DELETED ? ERR_OK : put_tombstone(roll, &row, deletion);
+}
+
+enum err roll_rest(const struct roll *roll, uint32_t project, const struct id *id)
+{
+    struct row row;
+    TRY(get_row(roll->view, project, id, &row));
+    int64_t expires_ns = row_expires_ns(&row);
+    TRY(remove_expiry(roll, EXPIRY_UNFINISHED, project, id));
+    return expires_ns ? put_expiry(roll, expires_ns, project, id) : ERR_OK;
+}
+
+/* Forget the key if it means this stream. */
+static enum err remove_caller(const struct roll *roll, const struct row *row)
+{
+    struct schema_caller_value caller;
+    enum err err = roll_find_caller(roll->view, row->project, row->key, &caller);
+    if (err == ERR_NOTFOUND || (err == ERR_OK && !id_equal(&caller.id, &row->id)))
+        return ERR_OK;
+    TRY(err);
+    return view_remove(roll->view, TABLE_KEYS, schema_caller(row->project, row->key));
+}
+
+enum err roll_drop_row(const struct roll *roll, uint32_t project, const struct id *id)
+{
+    struct row row;
+    TRY(get_row(roll->view, project, id, &row));
+    if (row.state != STREAM_DELETED)
+        return ERR_INVALID;
+    uint64_t number = row.number;
+    int64_t expires_ns = row_expires_ns(&row);
+    if (row.key.size)
+        TRY(remove_caller(roll, &row));
+    if (expires_ns)
+        TRY(remove_expiry(roll, expires_ns, project, id));
+    TRY(remove_expiry(roll, EXPIRY_UNFINISHED, project, id));
+    TRY(view_remove(roll->view, TABLE_NUMBERS, schema_number(project, number)));
+    return view_remove(roll->view, TABLE_ROWS, schema_row(project, id));
+}
+
+enum err roll_expired(
+    struct view *view, int64_t now_ns, struct store_expired *out, size_t count, size_t *found)
+{
+    CLEANUP(walk_end) struct walk walk = {0};
+    TRY(walk_begin(view, TABLE_EXPIRY, (struct schema_key){.size = 0}, &walk));
+    enum err err = walk_first(&walk);
+    for (size_t n = 0; err == ERR_OK && n < count; err = walk_next(&walk)) {
+        struct store_expired *expired = &out[n];
+        struct row row;
+        int64_t expires_ns;
+        if (!schema_expiry_read(walk.key, &expires_ns, &expired->project, &expired->id))
+            return fault(ERR_CORRUPT, "an expiry key of %zu bytes", walk.key.size);
+        if (expires_ns > now_ns)
+            break;
+        if (get_row(view, expired->project, &expired->id, &row) != ERR_OK)
+            continue; /* unreadable: store_verify's to report, not ours to remove */
+        expired->is_tombstone = row.state == STREAM_DELETED && expires_ns != EXPIRY_UNFINISHED;
+        *found = ++n;
+    }
+    return err == ERR_NOTFOUND ? ERR_OK : err;
+}
