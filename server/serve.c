@@ -123,6 +123,7 @@ static void storage_stuck(void *context, enum err err)
 {
     struct server *server = context;
     server->api.is_stuck = true;
+    hub_stuck(server->hub);
     LOG(server->log, LOG_ERROR, "read_only", LOG_TEXT("error", err_text(err)),
         LOG_TEXT("message", "nothing can be made durable any more; recordings can be read; mend "
                             "the disk and restart"));
@@ -250,7 +251,9 @@ static void signal_done(struct op *op, int32_t result, uint32_t flags)
 {
     struct server *server = CONTAINER_OF(op, struct server, signal_op);
     struct signalfd_siginfo info;
-    (void)result, (void)flags;
+    (void)flags;
+    if (result == -ECANCELED)
+        return; /* the end */
     while (read(server->signal_fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGHUP)
             reload_keys(server);
@@ -496,6 +499,8 @@ static void server_close(struct server *server)
 {
     if (server->is_listener_open)
         listener_close(server->listener, NULL);
+    if (server->signal_op.in_flight)
+        loop_cancel(server->loop, &server->signal_op);
     upstreams_free(server->upstreams);
     storage_close(server->storage);
     server->storage = NULL;

@@ -22,7 +22,6 @@ struct api {
     struct log *log;
     struct producer_config producer;
     bool is_draining;
-    bool is_ready;
     bool is_stuck; /* nothing can be made durable: no new work */
 };
 
@@ -36,7 +35,7 @@ api_handler streams_list, stream_show, stream_events, stream_stop_post,
     stream_remove;                              /* streams.c */
 api_handler health_get, ready_get, metrics_get; /* operator.c */
 
-/* api_gone — answer for a stream that was deleted or has expired (a tombstone); false: it is neither. */
-bool api_answer_gone(struct exchange *exchange, const struct row *row);
+/* api_answer_gone — answer for a stream that was deleted or has expired; false: it is neither. */
+bool api_answer_gone(struct exchange *exchange, const struct stream *stream);
 
 #endif

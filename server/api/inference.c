@@ -169,6 +169,12 @@ static void start(struct call *call, const struct attempt *attempt)
     struct api *api = call->api;
     struct exchange *exchange = call->exchange;
     struct route_choice choice;
+    if (api->is_draining) {
+        exchange_retry_after(exchange, 1);
+        exchange_error(exchange, 503, "shutting_down", NULL,
+            "the server is finishing its work and takes no more; try again in a moment");
+        return;
+    }
     if (catalogue_pick(api->config, slice_text(call->request.model), &choice)) {
         exchange_error(exchange, 503, "no_provider", "model",
             "no provider is configured: start the server with --provider NAME=URL, or list "
@@ -184,7 +190,7 @@ static void start(struct call *call, const struct attempt *attempt)
             api->hub, exchange_project(exchange), &row, exchange_body(exchange), &stream);
     }
     if (err) {
-        refuse(exchange, err == ERR_LIMIT && stream ? ERR_FULL : err);
+        refuse(exchange, err);
         return;
     }
     if (dispatch(call, &choice, stream))
@@ -212,12 +218,13 @@ static bool wants_restart(const struct call *call, const struct row *row)
 }
 
 /* True: answered. */
-static bool refuse_attach(struct call *call, const struct row *row)
+static bool refuse_attach(struct call *call, const struct stream *stream)
 {
     struct exchange *exchange = call->exchange;
+    const struct row *row = stream_row(stream);
     char url[STREAM_URL_BYTES];
     stream_url(&row->id, url);
-    if (api_answer_gone(exchange, row))
+    if (api_answer_gone(exchange, stream))
         return true;
     if (!slice_equal(row->fingerprint, slice_of(call->fingerprint, SHA256_BYTES))) {
         exchange_error(exchange, 422, "idempotency_key_reused", "Idempotency-Key",
@@ -236,7 +243,7 @@ static void answer_known(struct call *call, struct stream *stream)
 {
     const struct row *row = stream_row(stream);
     bool has_ended = stream_has_ended(stream);
-    if (refuse_attach(call, row)) {
+    if (refuse_attach(call, stream)) {
         stream_unref(stream);
     } else if (has_ended && (was_nothing_delivered(row) || wants_restart(call, row))) {
         struct attempt next = {row->attempt + 1, row->id};
@@ -286,12 +293,6 @@ static void claimed(struct hub_lookup *lookup, enum err err, struct stream *stre
 void inference_post(struct api *api, struct exchange *exchange, struct slice id)
 {
     (void)id;
-    if (api->is_draining) {
-        exchange_retry_after(exchange, 1);
-        exchange_error(exchange, 503, "shutting_down", NULL,
-            "the server is finishing its work and takes no more; try again in a moment");
-        return;
-    }
     struct call *call = calloc(1, sizeof *call);
     if (!call) {
         refuse(exchange, ERR_LIMIT);

@@ -13,7 +13,10 @@
 #include "protocol/data/json.h"
 #include "protocol/http/sse.h"
 
-enum { PUSH_BYTES_MAX = 64 * 1024 /* of one event in one chunk */ };
+enum {
+    PUSH_BYTES_MAX = 64 * 1024, /* of one event in one chunk */
+    END_EVENT_BYTES_MAX = 1024, /* of the closing event: two names, a number, a reason of ours */
+};
 
 struct replay {
     struct exchange *exchange;
@@ -62,7 +65,7 @@ static enum err add_stream_headers(struct replay *replay)
     TRY(exchange_add_header(replay->exchange, SLICE("Tokenlog-Stream-Id"), slice_text(id)));
     TRY(exchange_add_header(replay->exchange, SLICE("Tokenlog-Stream-Url"), slice_text(url)));
     TRY(exchange_add_header(replay->exchange, SLICE("Tokenlog-Stream-State"),
-        slice_text(stream_state_name(row->state))));
+        slice_text(stream_state_name(stream_visible_row(replay->stream)->state))));
     if (!replay->attached)
         return ERR_OK;
     TRY(exchange_add_header(
@@ -94,6 +97,14 @@ static void answer_headless(struct replay *replay)
             : "";
     exchange_error(exchange, status, code, NULL, "no response was recorded: %.*s%s",
         SLICE_PRINT(row->detail), advice);
+    replay_free(replay);
+}
+
+/* It can not be made durable any more. */
+static void answer_never(struct replay *replay)
+{
+    exchange_error(replay->exchange, 503, "storage_full", NULL,
+        "the answer can not be recorded, so it is not shown: see the server's log");
     replay_free(replay);
 }
 
@@ -227,7 +238,7 @@ static enum err push_opaque(struct replay *replay, const struct reader_view *vie
 
 static enum err push_end_event(struct replay *replay)
 {
-    const struct row *row = stream_row(replay->stream);
+    const struct row *row = stream_visible_row(replay->stream);
     bool has_ended = stream_has_ended(replay->stream);
     buf_clear(&replay->text);
     TRY(buf_append_text(&replay->text, "event: tokenlog.end\ndata: "));
@@ -253,6 +264,8 @@ static enum err push_end_event(struct replay *replay)
 static void finish(struct replay *replay)
 {
     if (replay->format == REPLAY_SSE) {
+        if (!replay->is_ending && exchange_room(replay->exchange) < END_EVENT_BYTES_MAX)
+            return; /* this send is full: `fill` comes again */
         if (!replay->is_ending && push_end_event(replay))
             exchange_finish(replay->exchange, false);
         else
@@ -312,8 +325,13 @@ static void try_begin(struct replay *replay)
     if (replay->format == REPLAY_PROVIDER) {
         if (!stream_head_is_visible(stream)) {
             struct reader_view view;
-            if (reader_peek(replay->reader, &view) == ERR_AGAIN)
+            enum err err = reader_peek(replay->reader, &view);
+            if (err == ERR_AGAIN)
                 return;
+            if (err) {
+                answer_never(replay);
+                return;
+            }
         }
         if (row->status == 0) {
             answer_headless(replay);

@@ -2,7 +2,8 @@
  * allow-list (dialect_for_path), so that each path is written once. */
 #include "server/api/api.h"
 
-#include "protocol/base/own.h"
+#include <stdio.h>
+#include <string.h>
 
 static const struct route {
     const char *method;
@@ -18,7 +19,10 @@ static const struct route {
     {"GET", "/readyz", ready_get},
     {"GET", "/metrics", metrics_get},
 };
-enum { ROUTE_COUNT = sizeof routes / sizeof *routes };
+enum {
+    ROUTE_COUNT = sizeof routes / sizeof *routes,
+    ALLOWED_BYTES = 32, /* "GET, HEAD, DELETE" */
+};
 
 static bool matches(const char *pattern, struct slice path, struct slice *id)
 {
@@ -45,8 +49,9 @@ static bool method_fits(const char *method, struct slice asked)
 static void refuse_method(struct exchange *exchange, const char *allowed)
 {
     if (exchange_add_header(exchange, SLICE("Allow"), slice_text(allowed)))
-        return;
-    exchange_error(exchange, 405, "method_not_allowed", NULL, "this path takes %s", allowed);
+        exchange_error(exchange, 503, "overloaded", NULL, "out of memory; try again");
+    else
+        exchange_error(exchange, 405, "method_not_allowed", NULL, "this path takes %s", allowed);
 }
 
 static void handle_preflight(struct exchange *exchange)
@@ -76,7 +81,7 @@ void api_handle(void *context, struct exchange *exchange)
         handle_inference(api, exchange);
         return;
     }
-    const char *allowed = NULL;
+    char allowed[ALLOWED_BYTES] = "";
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         struct slice id = SLICE_NONE;
         if (!matches(routes[i].pattern, path, &id))
@@ -85,9 +90,12 @@ void api_handle(void *context, struct exchange *exchange)
             routes[i].handler(api, exchange, id);
             return;
         }
-        allowed = routes[i].method;
+        size_t size = strlen(allowed);
+        (void)snprintf(allowed + size, sizeof allowed - size, "%s%s", size ? ", " : "",
+            slice_equal(slice_text(routes[i].method), SLICE("GET")) ? "GET, HEAD"
+                                                                    : routes[i].method);
     }
-    if (allowed)
+    if (allowed[0])
         refuse_method(exchange, allowed);
     else
         exchange_error(exchange, 404, "not_found", NULL,

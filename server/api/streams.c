@@ -18,6 +18,7 @@ struct visit {
     void (*found)(struct visit *visit, struct stream *stream); /* owns both */
     struct replay_request replay;
     struct hub_barrier barrier;
+    struct stream_watcher watcher;
     struct stream *stream;
 };
 
@@ -29,11 +30,12 @@ static void visit_closed(void *context)
 
 static const struct responder visit_responder = {NULL, visit_closed};
 
-bool api_answer_gone(struct exchange *exchange, const struct row *row)
+bool api_answer_gone(struct exchange *exchange, const struct stream *stream)
 {
-    if (row->state != STREAM_DELETED)
+    if (!stream_is_deleted(stream))
         return false;
-    bool has_expired = slice_equal(row->reason, SLICE("expired"));
+    const struct row *row = stream_row(stream);
+    bool has_expired = row->state == STREAM_DELETED && slice_equal(row->reason, SLICE("expired"));
     exchange_error(exchange, 410, has_expired ? "stream_expired" : "stream_deleted", NULL, "%s",
         has_expired ? "the recording's time was over and it was deleted; keep_days sets how long"
                     : "the recording was deleted on request");
@@ -62,7 +64,7 @@ static void visit_found(struct hub_lookup *lookup, enum err err, struct stream *
         return;
     }
     exchange_release(visit->exchange);
-    if (!err && api_answer_gone(visit->exchange, stream_row(stream))) {
+    if (!err && api_answer_gone(visit->exchange, stream)) {
         stream_unref(stream);
         free(visit);
     } else if (err) {
@@ -103,12 +105,9 @@ static void visit_start(struct api *api, struct exchange *exchange, struct slice
 /* What may be shown of a stream now: of a live one, what is durable. */
 static enum err write_stream(struct stream *stream, struct buf *out)
 {
-    struct row row = *stream_row(stream);
-    if (!stream_has_ended(stream)) {
-        if (!stream_state_is_live(row.state)) /* its end is on its way to the disk */
-            row.state = row.status ? STREAM_STREAMING : STREAM_ACCEPTED;
+    struct row row = *stream_visible_row(stream);
+    if (!stream_has_ended(stream))
         row.events = stream_watermark(stream);
-    }
     return row_json(&row, out);
 }
 
@@ -199,38 +198,55 @@ void stream_events(struct api *api, struct exchange *exchange, struct slice id)
     }
 }
 
-/* ── stop and delete: answered once they are durable ────────────────────────────────────────────── */
+/* ── stop: answered once the end is visible ─────────────────────────────────────────────────────── */
 
-static void barrier_done(struct hub_barrier *barrier, enum err err)
+static void visit_free(struct visit *visit)
 {
-    struct visit *visit = CONTAINER_OF(barrier, struct visit, barrier);
-    struct exchange *exchange = visit->exchange;
-    if (exchange) {
-        exchange_release(exchange);
-        if (err)
-            exchange_error(exchange, 503, "storage_full", NULL,
-                "it could not be made durable; the storage has no room");
-        else if (visit->found == NULL)
-            exchange_reply(exchange, 204, NULL, SLICE_NONE);
-        else
-            answer_stream(exchange, visit->stream);
-    }
     stream_unref(visit->stream);
     free(visit);
 }
 
-static void visit_await(struct visit *visit, struct stream *stream)
+static void stop_answer(struct visit *visit)
 {
-    visit->stream = stream;
-    visit->barrier.done = barrier_done;
-    exchange_hold(visit->exchange, &visit_responder, visit);
-    hub_wait_durable(visit->api->hub, &visit->barrier);
+    stream_unwatch(visit->stream, &visit->watcher);
+    if (stream_has_ended(visit->stream))
+        answer_stream(visit->exchange, visit->stream);
+    else
+        exchange_error(visit->exchange, 503, "storage_full", NULL,
+            "the stop could not be made durable: see the server's log");
+    visit_free(visit);
 }
+
+static bool is_stop_settled(const struct visit *visit)
+{
+    return stream_has_ended(visit->stream) || hub_is_stuck(visit->api->hub);
+}
+
+static void stop_woken(struct stream_watcher *watcher)
+{
+    struct visit *visit = CONTAINER_OF(watcher, struct visit, watcher);
+    watcher->is_parked = true;
+    if (is_stop_settled(visit))
+        stop_answer(visit);
+}
+
+static void stop_closed(void *context)
+{
+    struct visit *visit = context;
+    stream_unwatch(visit->stream, &visit->watcher);
+    visit_free(visit);
+}
+
+static const struct responder stop_responder = {NULL, stop_closed};
 
 static void stop_found(struct visit *visit, struct stream *stream)
 {
+    visit->stream = stream;
+    visit->watcher.wake = stop_woken;
     (void)stream_stop(stream, "stopped", "the stream was stopped on request");
-    visit_await(visit, stream);
+    stream_watch(stream, &visit->watcher);
+    exchange_hold(visit->exchange, &stop_responder, visit);
+    stop_woken(&visit->watcher);
 }
 
 void stream_stop_post(struct api *api, struct exchange *exchange, struct slice id)
@@ -238,12 +254,28 @@ void stream_stop_post(struct api *api, struct exchange *exchange, struct slice i
     visit_start(api, exchange, id, stop_found, NULL);
 }
 
+/* ── delete: answered once it is durable ────────────────────────────────────────────────────────── */
+
+static void barrier_done(struct hub_barrier *barrier, enum err err)
+{
+    struct visit *visit = CONTAINER_OF(barrier, struct visit, barrier);
+    struct exchange *exchange = visit->exchange;
+    if (exchange && err)
+        exchange_error(exchange, 503, "storage_full", NULL,
+            "the delete could not be made durable: see the server's log");
+    else if (exchange)
+        exchange_reply(exchange, 204, NULL, SLICE_NONE);
+    visit_free(visit);
+}
+
 static void remove_found(struct visit *visit, struct stream *stream)
 {
     enum err err = stream_delete(stream, "deleted");
     if (!err) {
-        visit->found = NULL;
-        visit_await(visit, stream);
+        visit->stream = stream;
+        visit->barrier.done = barrier_done;
+        exchange_hold(visit->exchange, &visit_responder, visit);
+        hub_wait_durable(visit->api->hub, &visit->barrier);
         return;
     }
     if (err == ERR_BUSY)
@@ -342,12 +374,10 @@ static enum err remember(struct listing *listing, const struct id *id)
 static void take_from_memory(void *context, struct stream *stream)
 {
     struct listing *listing = context;
-    const struct row *row = stream_row(stream);
-    if (listing->err || (listing->err = remember(listing, &row->id)))
+    const struct row *row = stream_visible_row(stream);
+    if (!row || listing->err || (listing->err = remember(listing, &row->id)))
         return;
-    enum stream_state state = row->state;
-    if (!stream_has_ended(stream) && !stream_state_is_live(state))
-        state = row->status ? STREAM_STREAMING : STREAM_ACCEPTED;
+    enum stream_state state = stream_is_deleted(stream) ? STREAM_DELETED : row->state;
     if (!is_wanted(listing, row, state))
         return;
     if (listing->count == 2 * LIST_PAGE_MAX) {
@@ -414,6 +444,9 @@ static void answer_listing(struct listing *listing)
     qsort(listing->items, listing->count, sizeof *listing->items, newest_first);
     bool is_cut = listing->seen_count >= LIST_LOOKED_AT_MAX;
     size_t shown = listing->count < listing->limit ? listing->count : listing->limit;
+    while (is_cut && shown &&
+           memcmp(listing->items[shown - 1].id.bytes, listing->last_seen.bytes, ID_BYTES) < 0)
+        shown--; /* the store was not looked at so far: it comes with the next page */
     CLEANUP(buf_deinit) struct buf text;
     buf_init(&text, REPLY_BYTES_MAX);
     enum err err = write_listing(listing, shown, listing->count > shown || is_cut, &text);

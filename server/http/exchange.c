@@ -71,10 +71,26 @@ static void timer_in_ms(struct exchange *exchange, int64_t ms)
     timer_set(loop, &exchange->timer, loop_now_ns(loop) + ms * 1000000);
 }
 
+static void detach_responder(struct exchange *exchange)
+{
+    const struct responder *responder = exchange->responder;
+    exchange->responder = NULL;
+    if (responder)
+        responder->closed(exchange->context);
+}
+
+/* A holder is told at once, so that no look-up finds it holding what is gone; one that streams is
+ * told by conn_closed, since the connection may still be sending its bytes. A body that ends with
+ * the connection is cut by a reset: after a FIN it would look whole. */
 static void close_now(struct exchange *exchange)
 {
+    bool is_handling = exchange->state == STATE_HANDLING;
+    bool is_cut = exchange->framing == FRAMING_CLOSE &&
+                  (exchange->state == STATE_RESPONDING || exchange->state == STATE_FLUSHING);
     exchange->state = STATE_CLOSING;
-    conn_close(exchange->conn, CONN_CLOSE_NOW);
+    conn_close(exchange->conn, is_cut ? CONN_CLOSE_RESET : CONN_CLOSE_NOW);
+    if (is_handling)
+        detach_responder(exchange);
 }
 
 /* While something is being sent: has the peer taken anything lately? */
@@ -193,6 +209,7 @@ static void on_head(struct exchange *exchange)
     exchange->state = STATE_BODY;
     timer_in_ms(exchange, exchange->owner->config.body_timeout_ms);
     bool is_options_star = slice_equal(request->target, SLICE("*"));
+    exchange->target = (struct target){.path = SLICE("*")};
     if (!is_options_star && target_parse(request->target, &exchange->target)) {
         exchange_error(exchange, 400, "bad_request", NULL,
             "the request target is malformed: check its percent escapes and remove dot segments");
@@ -317,7 +334,7 @@ static void count_response(struct exchange *exchange, int status)
 enum err exchange_begin(struct exchange *exchange, int status, struct slice content_type,
     int64_t length, struct slice head)
 {
-    ASSERT(exchange->state != STATE_RESPONDING && exchange->state != STATE_FLUSHING);
+    ASSERT(exchange->state < STATE_RESPONDING);
     if (exchange->owner->is_draining)
         exchange->keeps_alive = false;
     exchange->framing = length >= 0               ? FRAMING_LENGTH
@@ -379,10 +396,12 @@ void exchange_error(struct exchange *exchange, int status, const char *code, con
     va_end(args);
     CLEANUP(buf_deinit) struct buf body;
     buf_init(&body, REPLY_HEAD_BYTES_MAX);
-    if (dialect_write_error(exchange->dialect, &body, status, code, slice_text(message), param))
+    if (dialect_write_error(exchange->dialect, &body, status, code, slice_text(message), param)) {
+        exchange->responder = NULL; /* as after a reply: its holder is the one who called */
         close_now(exchange);
-    else
+    } else {
         exchange_reply(exchange, status, "application/json", buf_slice(&body));
+    }
 }
 
 void exchange_hold(struct exchange *exchange, const struct responder *responder, void *context)
@@ -423,12 +442,14 @@ enum err exchange_push(struct exchange *exchange, struct slice prefix, struct sl
     if (prefix.size)
         memcpy(head + size, prefix.data, prefix.size);
     size += prefix.size;
-    if (size)
-        TRY(conn_push_copy(exchange->conn, slice_of(head, size)));
-    if (bytes.size)
-        TRY(conn_push(exchange->conn, bytes, release, owner));
-    else if (release)
-        release(owner);
+    enum err err = size ? conn_push_copy(exchange->conn, slice_of(head, size)) : ERR_OK;
+    if (!err)
+        err = conn_push(exchange->conn, bytes, release, owner);
+    if (err) {
+        if (release)
+            release(owner);
+        return err;
+    }
     if (is_chunked) /* a copy: it shares a segment with the next chunk's head */
         TRY(conn_push_copy(exchange->conn, SLICE("\r\n")));
     exchange->length_left -= (int64_t)(prefix.size + bytes.size);
@@ -450,23 +471,17 @@ void exchange_finish(struct exchange *exchange, bool is_clean)
     conn_wake(exchange->conn);
 }
 
-static void detach_responder(struct exchange *exchange)
-{
-    const struct responder *responder = exchange->responder;
-    exchange->responder = NULL;
-    if (responder)
-        responder->closed(exchange->context);
-}
-
 /* Everything is sent: the next request of this connection, or the connection's end. */
 static void exchange_next(struct exchange *exchange)
 {
     detach_responder(exchange);
     buf_deinit(&exchange->out);
     buf_init(&exchange->out, REPLY_BYTES_MAX + REPLY_HEAD_BYTES_MAX);
-    buf_clear(&exchange->fields);
+    buf_deinit(&exchange->fields);
+    buf_init(&exchange->fields, REPLY_HEAD_BYTES_MAX);
     exchange->project = NULL;
     exchange->dialect = NULL;
+    exchange->is_head_method = false; /* what is malformed is answered before its method is known */
     if (!exchange->is_clean) {
         exchange->state = STATE_CLOSING;
         conn_close(
@@ -525,18 +540,27 @@ static void conn_writable(void *context)
 static void conn_ended(void *context, bool is_broken)
 {
     struct exchange *exchange = context;
-    if (is_broken)
-        return; /* closed() comes */
-    bool is_between = exchange->state == STATE_HEAD || exchange->state == STATE_BODY;
-    if (is_between) {
-        /* A half-closed caller may still read; what it asked for before has been answered. */
-        exchange->state = STATE_CLOSING;
+    exchange->keeps_alive = false;
+    switch (exchange->state) {
+    case STATE_HEAD:
+    case STATE_BODY:
+        if (is_broken)
+            return; /* closed() comes */
+        if (exchange->state == STATE_BODY || !http1_is_idle(exchange->parser)) {
+            exchange_error(exchange, 400, "incomplete_request", NULL,
+                "the request ended before it was whole; send it again");
+            return;
+        }
+        exchange->state = STATE_CLOSING; /* what it asked for before has been answered */
         conn_close(exchange->conn, CONN_CLOSE_FLUSH);
-    } else if (exchange->state == STATE_HANDLING || exchange->state == STATE_RESPONDING) {
-        exchange->keeps_alive = false;
-        if (exchange
-                ->responder) /* SDKs and proxies that hang up do it like this: the caller is gone */
+        return;
+    case STATE_HANDLING:
+    case STATE_RESPONDING: /* SDKs and proxies that hang up do it like this: the caller is gone */
+        if (exchange->responder)
             close_now(exchange);
+        return;
+    case STATE_FLUSHING: /* it may still read */
+    case STATE_CLOSING: return;
     }
 }
 

@@ -64,15 +64,18 @@ void exchange_set_dialect(
 enum err exchange_add_header(
     struct exchange *exchange, struct slice name, struct slice value) NODISCARD;
 
-/* exchange_reply — a whole response; `body` is copied. exchange_error — in the dialect's shape; `param` may be NULL; `retry_after_s` > 0 adds the field. */
+/* exchange_reply — a whole response; `body` is copied. exchange_error — in the dialect's shape;
+ * `param` may be NULL. Either is ignored where a response was begun, or the caller is gone.
+ * exchange_retry_after — adds the field to the response to come. */
 void exchange_reply(
     struct exchange *exchange, int status, const char *content_type, struct slice body);
 void exchange_error(struct exchange *exchange, int status, const char *code, const char *param,
     const char *format, ...) PRINTF(5, 6);
 void exchange_retry_after(struct exchange *exchange, int seconds);
 
-/* One who answers later. `closed` comes once, when the caller is gone or the response has been sent; not after a reply or an error,
- * which end the hold from the holder's side. */
+/* One who answers later. `closed` comes once, when the caller is gone or the response has been
+ * sent: never from inside a call of the holder's, and not after a release, a reply or an error, which
+ * end the hold from the holder's side. */
 struct responder {
     void (*fill)(void *context, struct exchange *exchange);
     void (*closed)(void *context);
@@ -81,11 +84,14 @@ void exchange_hold(struct exchange *exchange, const struct responder *responder,
 void exchange_release(
     struct exchange *exchange); /* the holder gives it back, to answer or to let another hold it */
 
-/* Streaming. length < 0: chunked (HTTP/1.0: until the connection closes). `head` is further fields, "name: value\r\n" each, trusted.
+/* Streaming. length < 0: chunked (HTTP/1.0: until the connection closes). `head` is further fields,
+ * "name: value\r\n" each, trusted.
  * exchange_room — bytes of body that may be pushed now (0: wait for the next fill).
- * exchange_push — from within `fill`: `prefix` (≤ EXCHANGE_PREFIX_BYTES_MAX, copied) and then `bytes` (borrowed until release), as one chunk.
- * exchange_finish — the body is over. Clean: by the framing. Unclean: what was pushed is sent, then the connection ends so that nobody takes
- *   it for a whole response: without the last chunk (1.1), or by reset after the drain (1.0) (invariant 5). */
+ * exchange_push — from within `fill`: `prefix` (≤ EXCHANGE_PREFIX_BYTES_MAX, copied) and then `bytes`
+ *   (borrowed until release, which is called in any case, maybe at once), as one chunk.
+ * exchange_finish — from within `fill`: the body is over. Clean: by the framing. Unclean: what was
+ *   pushed is sent, then the connection ends so that nobody takes it for a whole response: without
+ *   the last chunk (1.1), or by reset after the drain (1.0) (invariant 5). */
 enum err exchange_begin(struct exchange *exchange, int status, struct slice content_type,
     int64_t length, struct slice head) NODISCARD;
 size_t exchange_room(const struct exchange *exchange);

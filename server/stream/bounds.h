@@ -6,9 +6,14 @@ enum {
     EVENT_BYTES_MAX = 64 * 1024 * 1024, /* one provider frame: an image as base64 is 20–30 MB */
     BODY_KEPT_BYTES_MAX = 1024 * 1024,  /* of a non-streamed body, kept to read its usage */
     HEAD_KEPT_BYTES_MAX = 8 * 1024,     /* of a provider's response head, kept in the row */
-    PRODUCER_LINGER_MS = 5000, /* after the terminator, for the transfer to end by itself */
-    PRODUCER_HEADERS_MAX = 64, /* header fields sent to a provider */
-    CLAIM_WAITERS_MAX = 10000, /* requests with one key that wait for one look-up */
+    CONTENT_TYPE_BYTES_MAX = 256,       /* of its media type */
+    ROW_END_BYTES_MAX = 2 * 1024,       /* of a row: all but head, path, metadata, key and model */
+    PRODUCER_LINGER_MS = 5000,  /* after the terminator, for the transfer to end by itself */
+    PRODUCER_HEADERS_MAX = 104, /* fields sent to a provider: a caller's 100 and our own */
+    PRODUCER_RETRY_MS =
+        50, /* what storage did not take is offered again, if nothing else says so */
+    DELETED_REMEMBERED_MS = 30000, /* until the store surely has the tombstone */
+    CLAIM_WAITERS_MAX = 10000,     /* requests with one key that wait for one look-up */
 };
 
 #endif

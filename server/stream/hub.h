@@ -43,6 +43,9 @@ void hub_changed(void *hub, struct tail *tail);
 void hub_gone(void *hub, struct tail *tail);
 void hub_recovered(void *hub, struct tail *tail);
 void hub_paused(void *hub, bool is_paused);
+/* hub_stuck — nothing can be made durable any more: generations under way are given up, and whoever
+ * waits for more of a stream is told so, now and from now on. */
+void hub_stuck(struct hub *hub);
 
 /* hub_admits — whether a new stream may begin: ERR_LIMIT streams_max are live (429) · ERR_FULL storage has no room (503). */
 enum err hub_admits(const struct hub *hub) NODISCARD;
@@ -60,7 +63,6 @@ enum err hub_create(struct hub *hub, struct project *project, struct row *row, s
 struct hub_lookup {
     struct hub *hub;
     struct project *project;
-    struct slice key; /* of a claim; borrowed until done */
     void (*done)(struct hub_lookup *lookup, enum err err, struct stream *stream);
     void *owner;
     struct storage_query query;
@@ -76,8 +78,10 @@ void hub_claim(
 /* A stream. References keep it; the last one gone and everything archived, it is freed. */
 struct stream *stream_ref(struct stream *stream);
 struct stream *stream_unref(struct stream *stream);
-const struct row *stream_row(
-    const struct stream *stream); /* newest, durable or not; until the next turn */
+/* stream_row — the newest, durable or not. stream_visible_row — the newest that may be shown: NULL
+ * before the first is durable. Both until the next turn. */
+const struct row *stream_row(const struct stream *stream);
+const struct row *stream_visible_row(const struct stream *stream);
 struct tail *stream_tail(const struct stream *stream); /* NULL: wholly archived */
 struct project *stream_project(const struct stream *stream);
 struct hub *stream_hub(const struct stream *stream);
@@ -88,8 +92,10 @@ bool stream_row_is_durable(const struct stream *stream);
 uint64_t stream_watermark(const struct stream *stream);
 /* stream_stop — an explicit stop, from any live state; false: it had ended. */
 bool stream_stop(struct stream *stream, const char *reason, const char *detail);
-/* stream_delete — of an ended stream. ERR_BUSY while live. */
+/* stream_delete — of an ended stream. ERR_BUSY while live. From then on it is deleted for whoever
+ * finds it, by ID or key; those who are reading it read on while its events are there. */
 enum err stream_delete(struct stream *stream, const char *reason) NODISCARD;
+bool stream_is_deleted(const struct stream *stream); /* or expired */
 
 /* For producer.c: the stream's one writer. `changed` when the row or the watermark moved, `stop` when it is to end now, `paused` when storage's pressure changed. */
 struct stream_writer {
@@ -101,6 +107,7 @@ struct stream_writer {
 void stream_set_producer(
     struct stream *stream, struct producer *producer, const struct stream_writer *writer);
 bool hub_is_paused(const struct hub *hub);
+bool hub_is_stuck(const struct hub *hub);
 
 /* For reader.c: the list of those who follow. stream_watch counts a watcher (an attached caller): on_disconnect starts when the last one goes. */
 struct stream_watcher {

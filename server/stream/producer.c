@@ -1,10 +1,18 @@
 /* producer — see producer.h.
  *
- * `pending` holds bytes of an event whose end has not come. When storage answers ERR_FULL, what could not be appended goes there too,
- * `is_blocked` is set, and it is taken up again when storage's pressure falls or its next commit is done; until then the transfer is paused
- * (data answers ERR_AGAIN, and libcurl brings the same bytes again). */
+ * What storage does not take is owed, and is offered again when storage's pressure falls, when
+ * something of the stream has become durable, and every PRODUCER_RETRY_MS in any case:
+ *
+ *   the head     is_blocked, is_head_owed
+ *   events       is_blocked; they wait in `pending`, which else holds bytes of an event whose end has
+ *                not come. The transfer is paused (data answers ERR_AGAIN and libcurl brings the same
+ *                bytes again: is_throttled)
+ *   the end      end.is_owed: after the events, unless it is a stop, which does not wait for them
+ *
+ * Once storage is stuck nothing is owed any more: the next start finds the stream interrupted. */
 #include "server/stream/producer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,19 +27,28 @@ struct producer {
     struct dialect_reading reading;
     struct sse_splitter splitter, event_start; /* now, and at the start of the pending event */
     struct buf pending;
-    struct buf body; /* of an opaque response: the first BODY_KEPT_BYTES_MAX */
+    struct buf body;               /* of an opaque response: the first BODY_KEPT_BYTES_MAX */
+    struct buf head, content_type; /* of the response, as its row keeps them */
+    int64_t content_length;
     struct buf url, request_body;
     struct buf header_text;
     const char *headers[PRODUCER_HEADERS_MAX + 1];
     char ca_file[1024];
-    struct timer linger;
+    struct timer linger, retry;
     bool is_waiting; /* for the request record */
     bool is_sse;
     bool is_blocked;
+    bool is_head_owed;
     bool is_throttled; /* the transfer is paused: resume it */
-    bool has_ended;    /* the final row was given to the tail */
-    bool is_complete;  /* the transfer ended well while blocked: the end is still to be recorded */
-    int status;
+    bool has_ended;    /* the final row was given to the tail, or never can be */
+    bool is_complete;  /* the transfer ended well */
+    struct {
+        bool is_owed;
+        enum stream_state state;
+        const char *reason;
+        char detail[DIALECT_ERROR_BYTES];
+    } end;
+    int status; /* 0: no head yet */
     int64_t dispatched_ns, first_event_ns;
 };
 
@@ -47,9 +64,12 @@ static int64_t wall_ns(const struct producer *producer)
 static void producer_free(struct producer *producer)
 {
     timer_cancel(hub_loop(stream_hub(producer->stream)), &producer->linger);
+    timer_cancel(hub_loop(stream_hub(producer->stream)), &producer->retry);
     stream_unref(producer->stream);
     buf_deinit(&producer->pending);
     buf_deinit(&producer->body);
+    buf_deinit(&producer->head);
+    buf_deinit(&producer->content_type);
     buf_deinit(&producer->url);
     buf_deinit(&producer->request_body);
     buf_deinit(&producer->header_text);
@@ -88,6 +108,13 @@ static void fill_row(const struct producer *producer, struct row *row)
     row->finish_reason = slice_text(producer->reading.finish_reason);
     row->dispatched_ns = producer->dispatched_ns;
     row->first_event_ns = producer->first_event_ns;
+    if (producer->status == 0)
+        return;
+    row->status = (uint32_t)producer->status;
+    row->is_sse = producer->is_sse;
+    row->content_type = buf_slice(&producer->content_type);
+    row->content_length = producer->content_length;
+    row->head = buf_slice(&producer->head);
 }
 
 /* producer_end — the last event, if any, and the final row, visible together or not at all. */
@@ -107,23 +134,62 @@ static enum err producer_end(struct producer *producer, struct slice last_event,
     return ERR_OK;
 }
 
-/* An end that must be said even when the journal has no room: tried again with every commit. */
-static void producer_end_or_block(
-    struct producer *producer, enum stream_state state, const char *reason, const char *detail)
+static void retry_later(struct producer *producer)
 {
-    if (producer->has_ended)
-        return;
-    enum err err = producer_end(producer, SLICE_NONE, state, reason, detail);
-    if (err)
-        LOG(producer->config.log, LOG_ERROR, "end_not_recorded",
-            LOG_ID("stream", &stream_row(producer->stream)->id), LOG_TEXT("error", err_name(err)));
+    struct loop *loop = hub_loop(stream_hub(producer->stream));
+    if (producer->retry.index == 0)
+        timer_set(loop, &producer->retry, loop_now_ns(loop) + PRODUCER_RETRY_MS * 1000000ll);
 }
 
+static void note_end(
+    struct producer *producer, enum stream_state state, const char *reason, const char *detail)
+{
+    producer->end.state = state;
+    producer->end.reason = reason;
+    (void)snprintf(producer->end.detail, sizeof producer->end.detail, "%s", detail ? detail : "");
+}
+
+static void owe_end(struct producer *producer)
+{
+    producer->end.is_owed = true;
+    retry_later(producer);
+}
+
+static void try_end(struct producer *producer)
+{
+    enum err err = producer_end(
+        producer, SLICE_NONE, producer->end.state, producer->end.reason, producer->end.detail);
+    if (!err)
+        return;
+    if (hub_is_stuck(stream_hub(producer->stream)))
+        producer_detach(producer);
+    else
+        owe_end(producer);
+}
+
+/* An end must be said even when storage has no room: it is owed then. The first one counts. */
+static void producer_end_or_owe(
+    struct producer *producer, enum stream_state state, const char *reason, const char *detail)
+{
+    if (producer->has_ended || producer->end.is_owed)
+        return;
+    note_end(producer, state, reason, detail);
+    try_end(producer);
+    if (producer->end.is_owed)
+        LOG(producer->config.log, LOG_WARNING, "end_owed",
+            LOG_ID("stream", &stream_row(producer->stream)->id));
+}
+
+/* What could not be recorded before a stop will not be. */
 static void writer_stop(
     struct producer *producer, enum stream_state state, const char *reason, const char *detail)
 {
-    producer_end_or_block(producer, state, reason, detail);
-    if (producer->has_ended && producer->upstream)
+    producer->is_blocked = producer->is_head_owed = false;
+    if (producer->end.is_owed && hub_is_stuck(stream_hub(producer->stream)))
+        producer_detach(producer);
+    else
+        producer_end_or_owe(producer, state, reason, detail);
+    if (producer->upstream)
         upstream_cancel(producer->upstream);
 }
 
@@ -138,6 +204,17 @@ static enum err append_event(struct producer *producer, struct slice event)
     return ERR_OK;
 }
 
+/* One that is too large to be recorded is a provider's oddity, and nobody is owed it. */
+static enum err append_aside(struct producer *producer, struct slice event)
+{
+    enum err err = tail_aside(stream_tail(producer->stream), event, wall_ns(producer));
+    if (err != ERR_LIMIT)
+        return err;
+    LOG(producer->config.log, LOG_WARNING, "aside_dropped",
+        LOG_ID("stream", &stream_row(producer->stream)->id), LOG_NUMBER("bytes", event.size));
+    return ERR_OK;
+}
+
 static enum err handle_event(struct producer *producer, struct slice event)
 {
     struct dialect_reading before = producer->reading;
@@ -146,7 +223,7 @@ static enum err handle_event(struct producer *producer, struct slice event)
     if (producer->reading.is_terminated)
         err = producer_end(producer, event, STREAM_COMPLETED, NULL, NULL);
     else if (verdict == DIALECT_ASIDE)
-        err = tail_aside(stream_tail(producer->stream), event, wall_ns(producer));
+        err = append_aside(producer, event);
     else
         err = append_event(producer, event);
     if (err)
@@ -156,7 +233,7 @@ static enum err handle_event(struct producer *producer, struct slice event)
 
 static void producer_fail(struct producer *producer, const char *reason, const char *detail)
 {
-    producer_end_or_block(producer, STREAM_FAILED, reason, detail);
+    producer_end_or_owe(producer, STREAM_FAILED, reason, detail);
     if (producer->upstream)
         upstream_cancel(producer->upstream);
 }
@@ -166,6 +243,7 @@ static void producer_block(struct producer *producer, struct slice rest)
 {
     producer->is_blocked = true;
     producer->splitter = producer->event_start;
+    retry_later(producer);
     if (buf_append(&producer->pending, rest))
         producer_fail(producer, "event_too_large", "the provider sent an event that is too large");
 }
@@ -229,19 +307,25 @@ static void producer_process(struct producer *producer, struct slice bytes)
         process_opaque(producer, bytes);
 }
 
+static enum err record_head(struct producer *producer)
+{
+    struct row row;
+    fill_row(producer, &row);
+    row.state = STREAM_STREAMING;
+    return tail_update(stream_tail(producer->stream), &row);
+}
+
 /* Storage may have room again. */
 static void producer_unblock(struct producer *producer)
 {
-    if (!producer->is_blocked || hub_is_paused(stream_hub(producer->stream)))
+    if (producer->is_head_owed && record_head(producer)) {
+        retry_later(producer);
         return;
-    producer->is_blocked = false;
+    }
+    producer->is_blocked = producer->is_head_owed = false;
     CLEANUP(buf_deinit) struct buf held = producer->pending;
     buf_init(&producer->pending, EVENT_BYTES_MAX);
     producer_process(producer, buf_slice(&held));
-    if (producer->is_blocked || producer->has_ended)
-        return;
-    if (producer->is_complete)
-        producer_finish_transfer(producer);
 }
 
 static void producer_unthrottle(struct producer *producer)
@@ -253,11 +337,31 @@ static void producer_unthrottle(struct producer *producer)
     upstream_resume(producer->upstream);
 }
 
+/* What is owed, in order: the head, the events, the end. */
 static void writer_resumed(struct producer *producer)
 {
-    producer_unblock(producer);
-    if (!producer->has_ended)
+    bool is_paused = hub_is_paused(stream_hub(producer->stream));
+    if (producer->is_blocked && !is_paused)
+        producer_unblock(producer);
+    if (producer->has_ended || producer->is_blocked)
+        return;
+    if (producer->end.is_owed) {
+        try_end(producer);
+    } else if (producer->is_complete) {
+        producer_finish_transfer(producer);
+    } else {
         producer_unthrottle(producer);
+    }
+}
+
+static void retry_fired(struct timer *timer)
+{
+    struct producer *producer = CONTAINER_OF(timer, struct producer, retry);
+    if (producer->has_ended)
+        return;
+    writer_resumed(producer);
+    if (!producer->has_ended && (producer->is_blocked || producer->end.is_owed))
+        retry_later(producer);
 }
 
 /* ── the transfer ───────────────────────────────────────────────────────────────────────────────── */
@@ -280,7 +384,7 @@ static void keep_head(struct slice head, struct headers *all, struct buf *kept)
         if (slice_equal_nocase(field.name, SLICE("content-type")) ||
             !header_crosses_to_caller(field.name, all) || !header_is_clean(field))
             continue;
-        if (kept->size + field.name.size + field.value.size + 4 > HEAD_KEPT_BYTES_MAX)
+        if (kept->size + field.name.size + field.value.size + 4 > kept->size_max)
             break;
         if (buf_append(kept, field.name) || buf_append_text(kept, ": ") ||
             buf_append(kept, field.value) || buf_append_text(kept, "\r\n"))
@@ -288,46 +392,72 @@ static void keep_head(struct slice head, struct headers *all, struct buf *kept)
     }
 }
 
+/* So much of a head may be kept that the row has room for all that its end will say. */
+static size_t head_bytes_max(const struct row *row)
+{
+    size_t used =
+        ROW_END_BYTES_MAX + row->path.size + row->metadata.size + row->key.size + row->model.size;
+    size_t room = used < ROW_BYTES_MAX ? ROW_BYTES_MAX - used : 0;
+    return room < HEAD_KEPT_BYTES_MAX ? room : HEAD_KEPT_BYTES_MAX;
+}
+
+static enum err keep_content_type(struct producer *producer, struct slice type)
+{
+    type = slice_sub(type, 0, producer->content_type.size_max);
+    return header_is_clean((struct header){SLICE("Content-Type"), type})
+               ? buf_append(&producer->content_type, type)
+               : ERR_OK;
+}
+
 static void upstream_head(void *context, int status, struct slice head)
 {
     struct producer *producer = context;
-    if (producer->has_ended)
+    if (producer->has_ended || producer->end.is_owed)
         return;
+    if (status < 200 || status > 599) {
+        producer_fail(producer, upstream_end_name(UPSTREAM_MALFORMED),
+            "the provider answered with a status that is none");
+        return;
+    }
     struct headers all = {.count = 0};
-    CLEANUP(buf_deinit) struct buf kept;
-    buf_init(&kept, HEAD_KEPT_BYTES_MAX);
-    keep_head(head, &all, &kept);
+    producer->head.size_max = head_bytes_max(stream_row(producer->stream));
+    keep_head(head, &all, &producer->head);
     struct slice type = headers_get(&all, "content-type");
     uint64_t length;
     bool has_length = slice_u64(headers_get(&all, "content-length"), &length) == ERR_OK;
     producer->status = status;
     producer->is_sse =
         status < 400 && slice_equal_nocase(slice_sub(type, 0, 17), SLICE("text/event-stream"));
-    struct row row;
-    fill_row(producer, &row);
-    row.state = STREAM_STREAMING;
-    row.status = (uint32_t)status;
-    row.is_sse = producer->is_sse;
-    row.content_type = slice_sub(type, 0, 256);
-    row.content_length =
+    producer->content_length =
         has_length && !producer->is_sse && length <= INT64_MAX ? (int64_t)length : -1;
-    row.head = buf_slice(&kept);
-    enum err err = tail_update(stream_tail(producer->stream), &row);
-    if (err)
-        producer_fail(producer, "storage_full", "the response could not be recorded");
+    if (keep_content_type(producer, type) || record_head(producer)) {
+        producer->is_head_owed = true;
+        producer_block(producer, SLICE_NONE);
+    }
 }
 
 static enum err upstream_data(void *context, struct slice bytes)
 {
     struct producer *producer = context;
-    if (producer->has_ended)
-        return ERR_OK; /* after the terminator: nothing that anybody waits for */
+    if (producer->has_ended || producer->end.is_owed)
+        return ERR_OK; /* after the terminator, or a stop: nothing that anybody waits for */
     if (producer->is_blocked || hub_is_paused(stream_hub(producer->stream))) {
         producer->is_throttled = true;
         return ERR_AGAIN;
     }
     producer_process(producer, bytes);
     return ERR_OK;
+}
+
+static void count_error(const struct producer *producer, const char *kind)
+{
+    metrics_add_label(producer->config.metrics, METRIC_upstream_errors_total, kind, 1);
+}
+
+static void fail_by_event(struct producer *producer)
+{
+    count_error(producer, "upstream_error_event");
+    producer_fail(producer, "provider_error", producer->reading.error);
 }
 
 static void finish_sse(struct producer *producer)
@@ -345,12 +475,12 @@ static void finish_sse(struct producer *producer)
         }
     }
     if (producer->reading.is_failed)
-        producer_fail(producer, "provider_error", producer->reading.error);
+        fail_by_event(producer);
     else if (producer->dialect->has_terminator)
         producer_fail(producer, "upstream_truncated",
             "the provider ended the response without the terminator of its format");
     else
-        producer_end_or_block(producer, STREAM_COMPLETED, NULL, NULL);
+        producer_end_or_owe(producer, STREAM_COMPLETED, NULL, NULL);
 }
 
 /* The response ended as HTTP's framing says: what does that mean? */
@@ -361,10 +491,12 @@ static void producer_finish_transfer(struct producer *producer)
         return;
     }
     producer->dialect->read_body(&producer->reading, buf_slice(&producer->body));
-    if (producer->status < 400)
-        producer_end_or_block(producer, STREAM_COMPLETED, NULL, NULL);
-    else
-        producer_end_or_block(producer, STREAM_FAILED, "upstream_status", producer->reading.error);
+    if (producer->status < 400) {
+        producer_end_or_owe(producer, STREAM_COMPLETED, NULL, NULL);
+        return;
+    }
+    count_error(producer, "upstream_status");
+    producer_end_or_owe(producer, STREAM_FAILED, "upstream_status", producer->reading.error);
 }
 
 static void upstream_ended(void *context, enum upstream_end how, const char *message)
@@ -372,19 +504,19 @@ static void upstream_ended(void *context, enum upstream_end how, const char *mes
     struct producer *producer = context;
     producer->upstream = NULL;
     producer->is_throttled = false;
+    producer->is_complete = how == UPSTREAM_COMPLETE;
     if (how != UPSTREAM_COMPLETE && how != UPSTREAM_CANCELED)
-        metrics_add_label(
-            producer->config.metrics, METRIC_upstream_errors_total, upstream_end_name(how), 1);
-    if (producer->has_ended) {
+        count_error(producer, upstream_end_name(how));
+    if (producer->has_ended)
         producer_free(producer);
-        return;
-    }
-    if (how == UPSTREAM_COMPLETE && producer->is_blocked)
-        producer->is_complete = true;
-    else if (how == UPSTREAM_COMPLETE)
+    else if (producer->end.is_owed || (producer->is_blocked && producer->is_complete))
+        return; /* it follows what is owed */
+    else if (producer->is_complete)
         producer_finish_transfer(producer);
+    else if (producer->is_blocked)
+        note_end(producer, STREAM_FAILED, upstream_end_name(how), message), owe_end(producer);
     else if (producer->reading.is_failed)
-        producer_fail(producer, "provider_error", producer->reading.error);
+        fail_by_event(producer);
     else
         producer_fail(producer, upstream_end_name(how), message);
 }
@@ -412,7 +544,7 @@ static void producer_dispatch(struct producer *producer)
 
 static void writer_changed(struct producer *producer)
 {
-    if (producer->is_waiting && stream_row_is_durable(producer->stream))
+    if (producer->is_waiting && !producer->end.is_owed && stream_row_is_durable(producer->stream))
         producer_dispatch(producer);
     else
         writer_resumed(producer);
@@ -489,11 +621,14 @@ static enum err producer_new(const struct producer_config *config, struct stream
     producer->stream = stream_ref(stream);
     producer->dialect = request->dialect;
     producer->linger.fire = linger_fired;
+    producer->retry.fire = retry_fired;
     producer->is_waiting = true;
     dialect_reading_init(&producer->reading);
     producer->reading.hides_usage = request->hides_usage;
     buf_init(&producer->pending, EVENT_BYTES_MAX);
     buf_init(&producer->body, BODY_KEPT_BYTES_MAX);
+    buf_init(&producer->head, HEAD_KEPT_BYTES_MAX);
+    buf_init(&producer->content_type, CONTENT_TYPE_BYTES_MAX);
     buf_init(&producer->url, HTTP_TARGET_BYTES_MAX * 2);
     buf_init(&producer->header_text, HTTP_HEAD_BYTES_MAX * 2);
     buf_init(&producer->request_body, request->body.size);

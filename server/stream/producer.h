@@ -27,7 +27,7 @@ struct producer_config {
 struct producer_request {
     const struct dialect *dialect;
     const struct provider_config *provider;
-    struct slice method, target;   /* path and query, to be put behind the provider's base URL */
+    struct slice target; /* of the POST: path and query, to be put behind the provider's base URL */
     const struct headers *headers; /* the caller's; those that may cross do */
     struct slice body;
     bool hides_usage;

@@ -135,7 +135,16 @@ static enum err reader_fetch(struct reader *reader)
                                                                     : reader_query(reader);
     enum err err = tail_read(
         tail, reader->at.seq, reader->at.part, &reader->block, &reader->index, &reader->end);
+    if (err == ERR_AGAIN && hub_is_stuck(stream_hub(reader->stream)))
+        return ERR_FULL;
     return err == ERR_NOTFOUND ? reader_query(reader) : err;
+}
+
+/* How far the block may be shown to one who does not follow. */
+static uint32_t clip(const struct reader *reader)
+{
+    uint64_t frames = reader->limit - reader->block->first_seq;
+    return frames < reader->end ? (uint32_t)frames : reader->end;
 }
 
 static enum err reader_wait(struct reader *reader)
@@ -159,6 +168,7 @@ enum err reader_peek(struct reader *reader, struct reader_view *view)
             return reader_wait(reader);
         TRY(err);
     }
+    reader->end = clip(reader);
     *view = (struct reader_view){reader->block, reader->index, reader->end};
     return ERR_OK;
 }

@@ -2,7 +2,10 @@
  *
  *   reader_peek ─▶ ERR_OK       frames [index, end) of a block: send what you can, then reader_take
  *               ─▶ ERR_AGAIN    nothing visible yet, or the store is being read: `wake` will come, once
- *               ─▶ ERR_CLOSED   everything visible of an ended stream (or, not following, of this moment) was taken
+ *               ─▶ ERR_CLOSED   everything visible of an ended stream was taken (not following: all
+ *                               that was visible when the reader was made)
+ *               ─▶ ERR_FULL     what comes next can never be made durable: hub_stuck
+ *                  others       the store could not be read: ERR_LIMIT, ERR_NOTFOUND, faults
  *
  * The loop is the same for live and replay: it differs only in where the next block lies. A reader that lags costs a block reference and
  * nothing more; it never holds a read transaction, and the producer does not know it is there.
