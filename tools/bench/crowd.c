@@ -277,7 +277,7 @@ static void on_ended(void *context, struct client *client, enum client_end end)
             crowd->results->responses++;
             histogram_add(&crowd->results->stream, watch_now_ns() - client->sent_ns, 1);
         }
-        if (!is_followed(crowd))
+        if (!is_followed(crowd) && !crowd->options->is_once)
             begin(crowd, client);
     }
 }

@@ -34,6 +34,7 @@ static const char HELP[] =
     "  --format sse|raw    of readers, default sse\n"
     "  --path PATH         of the POST, default /v1/chat/completions; in replay: GET it instead\n"
     "  --keyed             an Idempotency-Key with each POST\n"
+    "  --once              stream: one POST a client\n"
     "  --bearer KEY        an API key\n"
     "  --watch PID         CPU and memory of this process too (repeatable)\n"
     "  --watch-group PATH  CPU of this control group instead\n"
@@ -54,6 +55,7 @@ enum {
     OPTION_FORMAT,
     OPTION_PATH,
     OPTION_KEYED,
+    OPTION_ONCE,
     OPTION_BEARER,
     OPTION_WATCH,
     OPTION_WATCH_GROUP,
@@ -76,6 +78,7 @@ static const struct option OPTIONS[] = {
     {"format", required_argument, NULL, OPTION_FORMAT},
     {"path", required_argument, NULL, OPTION_PATH},
     {"keyed", no_argument, NULL, OPTION_KEYED},
+    {"once", no_argument, NULL, OPTION_ONCE},
     {"bearer", required_argument, NULL, OPTION_BEARER},
     {"watch", required_argument, NULL, OPTION_WATCH},
     {"watch-group", required_argument, NULL, OPTION_WATCH_GROUP},
@@ -178,6 +181,7 @@ static void read_option(int option, const char *value, struct load_options *out)
     case OPTION_FORMAT: out->is_raw = read_choice(value, "sse", "raw"); break;
     case OPTION_PATH: out->path = value, out->is_path_given = true; break;
     case OPTION_KEYED: out->is_keyed = true; break;
+    case OPTION_ONCE: out->is_once = true; break;
     case OPTION_BEARER: out->bearer = value; break;
     case OPTION_WATCH: add_watched(value, &out->watch); break;
     case OPTION_WATCH_GROUP: out->watch.group = value; break;

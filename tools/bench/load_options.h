@@ -29,6 +29,7 @@ struct load_options {
     int64_t tick_ns;  /* least time between two looks at the sockets; 0: woken by each arrival */
     int64_t ramp_ns, warmup_ns, duration_ns, settle_ns;
     bool is_keyed;       /* an Idempotency-Key with each POST */
+    bool is_once;        /* a client posts once, then waits */
     bool is_raw;         /* readers ask for format=raw */
     bool is_from_random; /* replay begins anywhere, not at 0 */
     bool with_buckets;   /* histograms in whole */
