@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "storage/tail_block.h"
+
 static enum err find_or_add(struct tails *tails, uint64_t number, struct tail **out)
 {
     *out = tails_find(tails, number);

@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "storage/tail_block.h"
+#include "storage/tail_write.h"
+
 /* A tail's part of a shipment. */
 struct parcel {
     struct tail *tail;

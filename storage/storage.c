@@ -20,6 +20,7 @@
 #include "protocol/base/own.h"
 #include "storage/query.h"
 #include "storage/replay.h"
+#include "storage/tail_write.h"
 
 struct project {
     struct map_node by_name;

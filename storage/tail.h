@@ -9,8 +9,8 @@
  * waits in the tail's own blocks, in order, for its share of the journal (tails_write). Visible is
  * what is durable, or (is_memory) what is given.
  *
- * Internal to storage/: shared by tail.c (writing and reading), ship.c (to the archiver) and replay.c
- * (from the journal); the rest of the program sees storage.h.
+ * Internal to storage/: shared by tail.c, tail_block.c, tail_write.c (in), ship.c (to the archiver)
+ * and replay.c (from the journal); the rest of the program sees storage.h.
  *
  *   thread  the loop's; sealed blocks are read by the archiver                                   */
 #ifndef TOKENLOG_STORAGE_TAIL_H
@@ -125,34 +125,10 @@ struct tail *tails_find(const struct tails *tails, uint64_t number);
 /* tails_add — an empty tail. faults ERR_NOMEM.  tail_free — unlinks it from everything. */
 enum err tails_add(struct tails *tails, uint64_t number, struct tail **out) NODISCARD;
 struct tail *tail_free(struct tail *tail);
-/* tails_write — journal what waits, an event or a piece of a body of each tail in turn, as far as the
- * share and the room go. No event is begun while another is in the middle: so none of those that hold
- * a part of the journal ever waits for room that the others hold. */
-void tails_write(struct tails *tails);
-/* tail_create — a new stream's first row and body. Answers as storage_create. */
-enum err tail_create(
-    struct tails *tails, const struct row *row, struct slice body, struct tail **out) NODISCARD;
-/* tail_durable — a record of it, of this kind, is durable. */
+/* tail_durable — a record of it, of this kind, is durable.
+ * tail_set_changed — its watcher is to be told. */
 void tail_durable(struct tail *tail, enum ledger_kind kind);
-/* tail_forward — journal the row again, so that it lies in a young stretch.
- *   answers ERR_AGAIN not now · ERR_FULL */
-enum err tail_forward(struct tail *tail) NODISCARD;
 void tail_set_changed(struct tail *tail);
-bool tail_has_queue(const struct tail *tail); /* events or row versions wait for the journal */
-void tail_drop_queued_body(struct tail *tail);
-
-/* Blocks. tail_room — the open block takes `size` more bytes (a new one if it must).
- * tail_put — append to it one frame, the whole of or the last part of event number `events`.
- * tail_add_part — a new, sealed block of one part of that event. tail_drop_blocks — from the end.
- * tail_drop_acknowledged — the first `count`, from the front. */
-enum err tail_room(struct tail *tail, size_t size) NODISCARD;
-void tail_put(struct tail *tail, struct slice bytes, int64_t time_ns);
-enum err tail_add_part(struct tail *tail, uint32_t part, uint64_t offset, struct slice bytes,
-    int64_t time_ns, bool is_last) NODISCARD;
-void tail_drop_blocks(struct tail *tail, size_t count);
-void tail_drop_acknowledged(struct tail *tail, size_t count);
-struct tail_block *tail_block_at(const struct tail *tail, size_t index); /* after block_first */
-void tail_seal(struct tail *tail); /* the open block takes no more */
 
 /* Row versions. row_version_new — a copy of `row`, encoded and decoded.
  * tail_set_durable — `version` is durable: older ones go. tail_newest — NULL before the first. */
@@ -169,7 +145,5 @@ void tail_check_ready(struct tail *tail);
 void tail_set_place(struct tail *tail, enum tail_place place);
 bool tail_has_unshipped(const struct tail *tail);
 bool tail_is_ended_durably(const struct tail *tail); /* in the journal, whatever is_memory says */
-/* tail_block_is_shippable — sealed, and all its events are durable, to their last part. */
-bool tail_block_is_shippable(const struct tail *tail, size_t index);
 
 #endif

@@ -96,9 +96,10 @@ static struct sim_disk *sim_of(struct disk *disk)
     return (struct sim_disk *)disk;
 }
 
-static const struct sim_disk *const_sim_of(const struct disk *disk)
+/* The lock is no part of what a caller sees of the disk. */
+static struct sim_disk *const_sim_of(const struct disk *disk)
 {
-    return (const struct sim_disk *)disk;
+    return (struct sim_disk *)(uintptr_t)disk;
 }
 
 struct disk *sim_disk_new(uint64_t seed)
@@ -304,6 +305,7 @@ static enum err check_alive(const struct disk_file *file)
 
 static enum err sim_size(struct disk_file *file, uint64_t *out)
 {
+    HOLD(file->disk);
     TRY(check_alive(file));
     *out = file->file->size;
     return ERR_OK;
@@ -352,15 +354,18 @@ static enum err sim_write_now(struct disk_file *file, uint64_t offset, struct sl
 
 static void sim_write_durable(struct disk *disk, struct disk_write *write)
 {
-    HOLD(sim_of(disk));
+    struct sim_disk *sim = sim_of(disk);
+    HOLD(sim);
     ASSERT(write->file->file);
-    add_pending(sim_of(disk), write->file->file, write->offset, write->bytes)->write = write;
+    add_pending(sim, write->file->file, write->offset, write->bytes)->write = write;
 }
 
 static bool sim_register_buffers(struct disk *disk, const struct slice *buffers, size_t count)
 {
     (void)buffers, (void)count;
-    return sim_random_below(&sim_of(disk)->random, 2) == 0;
+    struct sim_disk *sim = sim_of(disk);
+    HOLD(sim);
+    return sim_random_below(&sim->random, 2) == 0;
 }
 
 static enum err sim_sync_directory(struct disk *disk, const char *path)
@@ -423,7 +428,8 @@ static struct sim_pending *oldest_in_flight(struct sim_disk *sim)
 
 size_t sim_disk_in_flight(const struct disk *disk)
 {
-    const struct sim_disk *sim = const_sim_of(disk);
+    struct sim_disk *sim = const_sim_of(disk);
+    HOLD(sim);
     size_t count = 0;
     LIST_FOREACH (node, &sim->pending) {
         count += CONTAINER_OF(node, struct sim_pending, node)->write != NULL;
@@ -492,6 +498,7 @@ static void forget_pending(struct sim_disk *sim)
 void sim_disk_power_cut(struct disk *disk)
 {
     struct sim_disk *sim = sim_of(disk);
+    HOLD(sim);
     undo_done(sim);
     LIST_FOREACH (node, &sim->pending) {
         tear(sim, CONTAINER_OF(node, struct sim_pending, node));
@@ -504,6 +511,7 @@ void sim_disk_power_cut(struct disk *disk)
 void sim_disk_power_cut_keeping(struct disk *disk, uint64_t sectors)
 {
     struct sim_disk *sim = sim_of(disk);
+    HOLD(sim);
     undo_done(sim);
     unsigned int index = 0;
     LIST_FOREACH (node, &sim->pending) {
@@ -523,6 +531,7 @@ void sim_disk_power_cut_keeping(struct disk *disk, uint64_t sectors)
 void sim_disk_orphan(struct disk *disk)
 {
     struct sim_disk *sim = sim_of(disk);
+    HOLD(sim);
     LIST_FOREACH (node, &sim->pending) {
         struct sim_pending *pending = CONTAINER_OF(node, struct sim_pending, node);
         pending->is_orphan = pending->is_orphan || pending->write;
@@ -534,6 +543,7 @@ void sim_disk_orphan(struct disk *disk)
 void sim_disk_land(struct disk *disk)
 {
     struct sim_disk *sim = sim_of(disk);
+    HOLD(sim);
     LIST_FOREACH_SAFE (node, &sim->pending) {
         struct sim_pending *pending = CONTAINER_OF(node, struct sim_pending, node);
         if (pending->is_orphan)
@@ -544,6 +554,7 @@ void sim_disk_land(struct disk *disk)
 void sim_disk_kill(struct disk *disk)
 {
     struct sim_disk *sim = sim_of(disk);
+    HOLD(sim);
     LIST_FOREACH_SAFE (node, &sim->pending) {
         struct sim_pending *pending = CONTAINER_OF(node, struct sim_pending, node);
         if (!pending->write)
@@ -558,7 +569,8 @@ void sim_disk_kill(struct disk *disk)
 
 size_t sim_disk_sectors_in_flight(const struct disk *disk)
 {
-    const struct sim_disk *sim = const_sim_of(disk);
+    struct sim_disk *sim = const_sim_of(disk);
+    HOLD(sim);
     size_t count = 0;
     LIST_FOREACH (node, &sim->pending) {
         const struct sim_pending *pending = CONTAINER_OF(node, struct sim_pending, node);
@@ -573,6 +585,7 @@ void sim_disk_fail(
     struct disk *disk, enum sim_operation operation, uint64_t nth, uint64_t count, enum err err)
 {
     struct sim_disk *sim = sim_of(disk);
+    HOLD(sim);
     sim->failures[operation] = (struct sim_failure){
         .nth = nth > 0 ? sim->operations[operation] + nth : 0,
         .count = count,
@@ -582,17 +595,23 @@ void sim_disk_fail(
 
 uint64_t sim_disk_operations(const struct disk *disk, enum sim_operation operation)
 {
-    return const_sim_of(disk)->operations[operation];
+    struct sim_disk *sim = const_sim_of(disk);
+    HOLD(sim);
+    return sim->operations[operation];
 }
 
 void sim_disk_ignore_sync(struct disk *disk, bool is_ignored)
 {
-    sim_of(disk)->is_sync_ignored = is_ignored;
+    struct sim_disk *sim = sim_of(disk);
+    HOLD(sim);
+    sim->is_sync_ignored = is_ignored;
 }
 
 uint8_t *sim_disk_bytes(struct disk *disk, const char *path, uint64_t *size)
 {
-    struct sim_name *name = find_name(&sim_of(disk)->names, path);
+    struct sim_disk *sim = sim_of(disk);
+    HOLD(sim);
+    struct sim_name *name = find_name(&sim->names, path);
     if (!name)
         return NULL;
     *size = name->file->size;
@@ -609,7 +628,9 @@ void sim_disk_flip_bit(struct disk *disk, const char *path, uint64_t bit)
 
 size_t sim_disk_file_count(const struct disk *disk)
 {
-    return (size_t)list_length(&const_sim_of(disk)->names);
+    struct sim_disk *sim = const_sim_of(disk);
+    HOLD(sim);
+    return (size_t)list_length(&sim->names);
 }
 
 struct disk *sim_disk_free(struct disk *disk)

@@ -11,8 +11,8 @@
  * Everything random comes from the seed. Running a program's crash: sim_disk_power_cut, then
  * journal_abandon (and its like) for what the dead process held, then open anew on the same disk.
  *
- *   thread  the seam's blocking calls: any; all else is the test's one thread, while no other is
- *           inside a call                                                                        */
+ *   thread  any: one lock is around every call. Another thread of the dead process may be inside one
+ *           when it crashes: what it held open is then of no use to it any more                  */
 #ifndef TOKENLOG_TESTS_SIM_DISK_SIM_H
 #define TOKENLOG_TESTS_SIM_DISK_SIM_H
 

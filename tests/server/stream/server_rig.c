@@ -182,24 +182,6 @@ static void close_storage(struct rig *rig)
     rig->hub = hub_free(rig->hub);
 }
 
-void rig_reopen(struct rig *rig, bool is_kill)
-{
-    if (is_kill) { /* what the dead process held is nobody's: freed here, for the leak check */
-        struct storage *dead = rig->storage;
-        sim_disk_kill(rig->disk);
-        rig->storage = NULL; /* it does nothing more */
-        hub_interrupt_all(rig->hub, "killed");
-        RIG_UNTIL(rig, fake_open(rig->upstreams) == 0);
-        (void)storage_abandon(dead);
-        rig_turns(rig, 3);
-        rig->hub = hub_free(rig->hub);
-    } else {
-        rig_drain(rig);
-        close_storage(rig);
-    }
-    open_storage(rig);
-}
-
 static void remove_directory(const char *path)
 {
     DIR *directory = opendir(path);
@@ -213,10 +195,8 @@ static void remove_directory(const char *path)
     assert_int_equal(rmdir(path), 0);
 }
 
-struct rig *rig_free(struct rig *rig)
+static void free_parts(struct rig *rig)
 {
-    rig_drain(rig);
-    close_storage(rig);
     timer_cancel(rig->loop, &rig->tick);
     timer_cancel(rig->loop, &rig->storage_timer);
     loop_free(rig->loop);
@@ -227,7 +207,45 @@ struct rig *rig_free(struct rig *rig)
     (void)close(rig->log_fd);
     remove_directory(rig->path);
     free(rig);
+}
+
+struct rig *rig_free(struct rig *rig)
+{
+    rig_drain(rig);
+    close_storage(rig);
+    free_parts(rig);
     return NULL;
+}
+
+static void kill_storage(struct rig *rig)
+{
+    struct storage *dead = rig->storage;
+    sim_disk_kill(rig->disk);
+    rig->storage = NULL; /* it does nothing more */
+    hub_interrupt_all(
+        rig->hub, "killed"); /* what the dead process held is freed, for the leak check */
+    RIG_UNTIL(rig, fake_open(rig->upstreams) == 0);
+    (void)storage_abandon(dead);
+    rig_turns(rig, 3);
+    rig->hub = hub_free(rig->hub);
+}
+
+struct rig *rig_abandon(struct rig *rig)
+{
+    kill_storage(rig);
+    free_parts(rig);
+    return NULL;
+}
+
+void rig_reopen(struct rig *rig, bool is_kill)
+{
+    if (is_kill) {
+        kill_storage(rig);
+    } else {
+        rig_drain(rig);
+        close_storage(rig);
+    }
+    open_storage(rig);
 }
 
 /* ---- streams --------------------------------------------------------------------------------- */

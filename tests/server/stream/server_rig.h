@@ -50,6 +50,7 @@ struct rig *rig_new(void);
 /* rig_drain — as a server's end: live streams are interrupted, all is archived. rig_free drains. */
 void rig_drain(struct rig *rig);
 struct rig *rig_free(struct rig *rig);
+struct rig *rig_abandon(struct rig *rig); /* without a drain, as by SIGKILL */
 /* rig_reopen — the storage and the hub end and begin anew, as after SIGKILL (is_kill) or a stop. */
 void rig_reopen(struct rig *rig, bool is_kill);
 

@@ -1,0 +1,499 @@
+/* tail_write — what a stream's producer gives, on its way into the journal.
+ *
+ * An event on its way in, when it is small and nothing of its tail waits:
+ *
+ *     room in the open block → journal_append → into the block       (so ERR_FULL changes nothing)
+ *
+ * and else: into blocks, part by part → tails_write, when the share allows → journal_append. Row
+ * versions wait in the same order: a row that says N events is journalled after event N - 1 and
+ * before event N. That order is what replay counts on, and what makes a final row final.       */
+#include "storage/tail_write.h"
+
+#include <string.h>
+
+#include "storage/tail_block.h"
+
+/* A version is made of the caller's row, and of what only the tail knows. */
+static enum err make_version(const struct tail *tail, const struct row *row, uint64_t events,
+    uint64_t bytes, int64_t last_event_ns, struct row_version **out)
+{
+    struct row full = *row;
+    full.id = tail->id;
+    full.number = tail->number;
+    full.project = tail->project;
+    full.events = events;
+    full.bytes = bytes;
+    full.last_event_ns = last_event_ns;
+    return row_version_new(&full, out);
+}
+
+/* Into the journal. */
+
+static bool has_queued_row(const struct tail *tail)
+{
+    struct row_version *newest = tail_newest(tail);
+    return newest && !newest->is_journalled;
+}
+
+bool tail_has_queue(const struct tail *tail)
+{
+    return tail->queued_frames > 0 || has_queued_row(tail);
+}
+
+static bool has_work(const struct tail *tail)
+{
+    return tail_has_queue(tail) || tail->body_next != &tail->body;
+}
+
+static void queue_work(struct tail *tail)
+{
+    if (list_is_empty(&tail->writing))
+        list_append(&tail->tails->writing, &tail->writing);
+}
+
+/* Something was given: in memory mode that is all that is needed for it to be visible. */
+static void note_given(struct tail *tail)
+{
+    if (tail->tails->is_memory)
+        tail_set_changed(tail);
+}
+
+/* The share of the journal is for what waits, between two commits; the room is for all but rows. */
+
+static void spend_share(struct tails *tails, size_t bytes)
+{
+    tails->share_bytes -= bytes < tails->share_bytes ? bytes : tails->share_bytes;
+}
+
+static bool has_room(const struct tails *tails, size_t bytes)
+{
+    return bytes + RECORD_OVERHEAD_BYTES_MAX <= tails->room_bytes;
+}
+
+static void spend_room(struct tails *tails, size_t bytes)
+{
+    bytes += RECORD_OVERHEAD_BYTES_MAX;
+    tails->room_bytes -= bytes < tails->room_bytes ? bytes : tails->room_bytes;
+}
+
+static enum err journal_event(struct tail *tail, struct tail_block *entry, struct slice bytes,
+    int64_t time_ns, bool is_first, bool is_last)
+{
+    struct ledger *ledger = &tail->tails->ledger;
+    struct record record = {.type = RECORD_EVENT,
+        .flags = (uint8_t)((is_first ? TAIL_RECORD_FIRST : 0) | (is_last ? RECORD_LAST : 0)),
+        .number = tail->number,
+        .seq = tail->journalled_events,
+        .time_ns = time_ns,
+        .payload = bytes};
+    uint64_t lsn;
+    TRY(ledger_append(ledger, &record, is_last ? LEDGER_EVENT : LEDGER_PART, tail, &lsn));
+    spend_room(tail->tails, bytes.size);
+    if (entry->hold == 0)
+        entry->hold = ledger_hold(ledger, lsn);
+    if (is_last)
+        tail->journalled_events++;
+    tail_touch(tail);
+    return ERR_OK;
+}
+
+static enum err journal_row(struct tail *tail, struct row_version *version)
+{
+    struct tails *tails = tail->tails;
+    ASSERT(!version->is_journalled && version->row.events == tail->journalled_events);
+    struct record record = {.type = RECORD_ROW,
+        .number = tail->number,
+        .seq = tail->aside_count,
+        .time_ns = version->row.last_event_ns,
+        .payload = buf_slice(&version->bytes)};
+    uint64_t lsn;
+    TRY(ledger_append(&tails->ledger, &record, LEDGER_ROW, tail, &lsn));
+    version->is_journalled = true;
+    version->hold = ledger_hold(&tails->ledger, lsn);
+    tail->row_position = tails->commit_bytes;
+    list_unlink(&tail->live);
+    if (stream_state_is_live(version->row.state))
+        list_append(&tails->live, &tail->live);
+    tail_touch(tail);
+    return ERR_OK;
+}
+
+enum err tail_forward(struct tail *tail)
+{
+    struct row_version *newest = tail_newest(tail), *copy;
+    if (tail_has_queue(tail) || newest != tail->durable || tail->forward_hold)
+        return ERR_AGAIN;
+    struct tails *tails = tail->tails;
+    TRY(make_version(tail, &newest->row, tail->events, tail->bytes, tail->last_event_ns, &copy));
+    struct record record = {.type = RECORD_ROW,
+        .number = tail->number,
+        .seq = tail->aside_count,
+        .time_ns = tail->last_event_ns,
+        .payload = buf_slice(&copy->bytes)};
+    uint64_t lsn;
+    enum err err = ledger_append(&tails->ledger, &record, LEDGER_FORWARD, tail, &lsn);
+    row_version_free(copy);
+    TRY(err);
+    tail->forward_hold = ledger_hold(&tails->ledger, lsn);
+    tail->row_position = tails->commit_bytes;
+    list_unlink(&tail->live);
+    list_append(&tails->live, &tail->live);
+    return ERR_OK;
+}
+
+static struct row_version *first_queued_row(const struct tail *tail)
+{
+    LIST_FOREACH (node, &tail->versions) {
+        struct row_version *version = CONTAINER_OF(node, struct row_version, node);
+        if (!version->is_journalled)
+            return version;
+    }
+    return NULL;
+}
+
+/* The last frame of a stream and its final row go into one batch. */
+static bool is_final(const struct tail *tail, const struct row_version *row)
+{
+    return row && tail->queued_frames == 1 && !stream_state_is_live(row->row.state) &&
+           row->row.events == tail->journalled_events + 1;
+}
+
+static enum err write_frame(struct tail *tail, struct row_version *row)
+{
+    struct tails *tails = tail->tails;
+    struct tail_block *entry = tail_block_at(tail, tail->write_block);
+    const struct block *block = entry->block;
+    const struct frame *frame = &block->frames[tail->write_frame];
+    struct slice bytes = block_frame(block, tail->write_frame);
+    bool is_first = block->part == 0 || tail->write_frame > 0;
+    bool is_last = !(frame->flags & FRAME_MORE);
+    bool is_end = is_final(tail, row);
+    if (!has_room(tails, bytes.size))
+        return ERR_FULL;
+    if (is_end)
+        TRY(ledger_reserve(&tails->ledger, bytes.size + row->bytes.size, 2));
+    TRY(journal_event(tail, entry, bytes, frame->time_ns, is_first, is_last));
+    tail->queued_frames--;
+    if (++tail->write_frame == block->frame_count && tail->queued_frames > 0) {
+        tail->write_block++;
+        tail->write_frame = 0;
+    }
+    tails->queued_bytes -= bytes.size;
+    tails->queued_event_bytes -= bytes.size;
+    spend_share(tails, bytes.size);
+    if (!is_end)
+        return ERR_OK;
+    enum err err = journal_row(tail, row);
+    ASSERT(err == ERR_OK); /* reserved */
+    return ERR_OK;
+}
+
+static enum err write_body(struct tail *tail)
+{
+    struct tails *tails = tail->tails;
+    struct archive_item *item = CONTAINER_OF(tail->body_next, struct archive_item, node);
+    bool is_last = item->node.next == &tail->body;
+    struct record record = {.type = RECORD_BODY,
+        .flags = is_last ? RECORD_LAST : 0,
+        .number = tail->number,
+        .seq = item->position,
+        .payload = buf_slice(&item->bytes)};
+    uint64_t lsn;
+    if (!has_room(tails, item->bytes.size))
+        return ERR_FULL;
+    TRY(ledger_append(&tails->ledger, &record, LEDGER_BODY, tail, &lsn));
+    spend_room(tails, item->bytes.size);
+    if (tail->body_hold == 0)
+        tail->body_hold = ledger_hold(&tails->ledger, lsn);
+    tail->body_next = item->node.next;
+    tails->queued_bytes -= item->bytes.size;
+    spend_share(tails, item->bytes.size);
+    tail_touch(tail);
+    return ERR_OK;
+}
+
+static enum err write_step(struct tail *tail)
+{
+    struct row_version *row = first_queued_row(tail);
+    if (row && row->row.events == tail->journalled_events)
+        return journal_row(tail, row);
+    if (tail->queued_frames > 0)
+        return write_frame(tail, row);
+    return write_body(tail);
+}
+
+static bool is_amid_event(const struct tail *tail)
+{
+    return tail->queued_frames > 0 && tail->write_frame == 0 &&
+           tail_block_at(tail, tail->write_block)->block->part > 0;
+}
+
+void tails_write(struct tails *tails)
+{
+    while (tails->share_bytes > 0 && !list_is_empty(&tails->writing)) {
+        struct tail *tail = CONTAINER_OF(tails->writing.next, struct tail, writing);
+        if (write_step(tail) != ERR_OK)
+            return; /* full, or no memory: the next tick tries again */
+        if (is_amid_event(tail))
+            continue;
+        list_unlink(&tail->writing);
+        if (has_work(tail))
+            queue_work(tail);
+    }
+}
+
+/* Writing. */
+
+static bool is_closed(const struct tail *tail)
+{
+    return !stream_state_is_live(tail_newest(tail)->row.state);
+}
+
+static bool has_queue_room(const struct tails *tails, size_t size)
+{
+    return tails->queued_bytes == 0 || tails->queued_bytes + size <= WRITE_QUEUE_BYTES_MAX;
+}
+
+/* An event longer than a frame: a block a part. On failure what was added is dropped again. */
+static enum err add_parts(struct tail *tail, struct slice event, int64_t time_ns)
+{
+    tail_seal(tail);
+    size_t had = tail->block_count;
+    uint32_t part = 0;
+    for (size_t at = 0; at < event.size; at += FRAME_BYTES_MAX, part++) {
+        struct slice bytes = slice_sub(event, at, FRAME_BYTES_MAX);
+        enum err err = tail_add_part(
+            tail, part, tail->bytes + at, bytes, time_ns, at + bytes.size == event.size);
+        if (err != ERR_OK) {
+            tail_drop_blocks(tail, tail->block_count - had);
+            return err;
+        }
+    }
+    tail->events++;
+    tail->bytes += event.size;
+    tail->last_event_ns = time_ns;
+    return ERR_OK;
+}
+
+static enum err queue_event(struct tail *tail, struct slice event, int64_t time_ns)
+{
+    struct tails *tails = tail->tails;
+    if (event.size > tails->event_bytes_max)
+        return ERR_LIMIT;
+    if (!has_queue_room(tails, event.size))
+        return ERR_FULL;
+    size_t frames = 1, block, frame = 0;
+    if (event.size <= FRAME_BYTES_MAX) {
+        TRY(tail_room(tail, event.size));
+        block = tail->block_count - 1;
+        frame = tail_block_at(tail, block)->block->frame_count;
+        tail_put(tail, event, time_ns);
+    } else {
+        TRY(add_parts(tail, event, time_ns));
+        frames = (event.size + FRAME_BYTES_MAX - 1) / FRAME_BYTES_MAX;
+        block = tail->block_count - frames;
+    }
+    if (tail->queued_frames == 0) {
+        tail->write_block = block;
+        tail->write_frame = (uint32_t)frame;
+    }
+    tail->queued_frames += frames;
+    tails->queued_bytes += event.size;
+    tails->queued_event_bytes += event.size;
+    queue_work(tail);
+    return ERR_OK;
+}
+
+static enum err journal_and_put(struct tail *tail, struct slice event, int64_t time_ns)
+{
+    struct tail_block *entry = tail_block_at(tail, tail->block_count - 1);
+    TRY(journal_event(tail, entry, event, time_ns, true, true));
+    tail_put(tail, event, time_ns);
+    return ERR_OK;
+}
+
+static enum err append_now(struct tail *tail, struct slice event, int64_t time_ns)
+{
+    if (!has_room(tail->tails, event.size))
+        return ERR_FULL;
+    TRY(tail_room(tail, event.size));
+    return journal_and_put(tail, event, time_ns);
+}
+
+enum err tail_append(struct tail *tail, struct slice event, int64_t time_ns)
+{
+    ASSERT(!is_closed(tail));
+    if (event.size <= FRAME_BYTES_MAX && !tail_has_queue(tail)) {
+        TRY(append_now(tail, event, time_ns));
+    } else {
+        TRY(queue_event(tail, event, time_ns));
+        tails_write(tail->tails);
+    }
+    note_given(tail);
+    return ERR_OK;
+}
+
+enum err tail_aside(struct tail *tail, struct slice event, int64_t time_ns)
+{
+    ASSERT(!is_closed(tail));
+    struct ledger *ledger = &tail->tails->ledger;
+    if (event.size > FRAGMENT_BYTES_MAX)
+        return ERR_LIMIT;
+    if (!has_room(tail->tails, event.size))
+        return ERR_FULL;
+    struct archive_item *item = archive_item_new(ARCHIVE_ASIDE, tail->project, tail->number);
+    if (!item)
+        return fault(ERR_NOMEM, "aside");
+    struct record record = {.type = RECORD_ASIDE,
+        .flags = RECORD_LAST,
+        .number = tail->number,
+        .seq = tail->events,
+        .time_ns = time_ns,
+        .payload = event};
+    uint64_t lsn;
+    item->position = tail->events;
+    buf_init(&item->bytes, FRAGMENT_BYTES_MAX);
+    enum err err = buf_append(&item->bytes, event);
+    if (err == ERR_OK)
+        err = ledger_append(ledger, &record, LEDGER_ASIDE, tail, &lsn);
+    if (err != ERR_OK) {
+        archive_item_free(item);
+        return err;
+    }
+    item->index = tail->aside_count++;
+    list_append(&tail->asides, &item->node);
+    if (tail->asides_hold == 0)
+        tail->asides_hold = ledger_hold(ledger, lsn);
+    tail_touch(tail);
+    return ERR_OK;
+}
+
+/* The version is the tail's if it is taken. */
+static enum err put_row(struct tail *tail, struct row_version *version)
+{
+    if (tail_has_queue(tail))
+        queue_work(tail);
+    else
+        TRY(journal_row(tail, version));
+    list_append(&tail->versions, &version->node);
+    note_given(tail);
+    return ERR_OK;
+}
+
+enum err tail_update(struct tail *tail, const struct row *row)
+{
+    ASSERT(!is_closed(tail) && stream_state_is_live(row->state));
+    struct row_version *version;
+    TRY(make_version(tail, row, tail->events, tail->bytes, tail->last_event_ns, &version));
+    enum err err = put_row(tail, version);
+    if (err != ERR_OK)
+        row_version_free(version);
+    return err;
+}
+
+static enum err end_now(
+    struct tail *tail, struct slice event, int64_t time_ns, struct row_version *version)
+{
+    if (event.size == 0)
+        return put_row(tail, version);
+    TRY(tail_room(tail, event.size));
+    TRY(ledger_reserve(&tail->tails->ledger, event.size + version->bytes.size, 2));
+    enum err err = journal_and_put(tail, event, time_ns);
+    ASSERT(err == ERR_OK); /* reserved */
+    err = put_row(tail, version);
+    ASSERT(err == ERR_OK);
+    return ERR_OK;
+}
+
+/* The row is in the queue before anything is written: only so its batch can be shared. */
+static enum err end_queued(
+    struct tail *tail, struct slice event, int64_t time_ns, struct row_version *version)
+{
+    if (event.size > 0)
+        TRY(queue_event(tail, event, time_ns));
+    list_append(&tail->versions, &version->node);
+    queue_work(tail);
+    note_given(tail);
+    tails_write(tail->tails);
+    return ERR_OK;
+}
+
+enum err tail_end(
+    struct tail *tail, struct slice last_event, int64_t time_ns, const struct row *row)
+{
+    ASSERT(!is_closed(tail) && !stream_state_is_live(row->state));
+    bool has_event = last_event.size > 0;
+    struct row_version *version;
+    TRY(make_version(tail, row, tail->events + has_event, tail->bytes + last_event.size,
+        has_event ? time_ns : tail->last_event_ns, &version));
+    bool is_now = last_event.size <= FRAME_BYTES_MAX && !tail_has_queue(tail);
+    enum err err = is_now ? end_now(tail, last_event, time_ns, version)
+                          : end_queued(tail, last_event, time_ns, version);
+    if (err != ERR_OK)
+        row_version_free(version);
+    return err;
+}
+
+/* The body becomes the archiver's items right away: it is copied once. */
+static enum err cut_body(struct tail *tail, struct slice body)
+{
+    for (size_t at = 0; at < body.size; at += FRAGMENT_BYTES_MAX) {
+        struct archive_item *item = archive_item_new(ARCHIVE_BODY, tail->project, tail->number);
+        if (!item)
+            return fault(ERR_NOMEM, "piece of a body");
+        list_append(&tail->body, &item->node);
+        item->position = at;
+        buf_init(&item->bytes, FRAGMENT_BYTES_MAX);
+        TRY(buf_append(&item->bytes, slice_sub(body, at, FRAGMENT_BYTES_MAX)));
+    }
+    return ERR_OK;
+}
+
+static enum err begin(struct tail *tail, const struct row *row, struct slice body)
+{
+    struct row_version *version;
+    TRY(cut_body(tail, body));
+    TRY(make_version(tail, row, 0, 0, 0, &version));
+    enum err err = put_row(tail, version);
+    if (err != ERR_OK)
+        row_version_free(version);
+    return err;
+}
+
+enum err tail_create(
+    struct tails *tails, const struct row *row, struct slice body, struct tail **out)
+{
+    ASSERT(stream_state_is_live(row->state));
+    struct tail *tail;
+    if (!has_queue_room(tails, body.size) || !has_room(tails, ROW_BYTES_MAX))
+        return ERR_FULL;
+    TRY(tails_add(tails, row->number, &tail));
+    tail->id = row->id;
+    tail->project = row->project;
+    enum err err = begin(tail, row, body);
+    if (err != ERR_OK) {
+        tail_free(tail);
+        return err;
+    }
+    tail->body_next = tail->body.next;
+    tails->queued_bytes += body.size;
+    if (body.size > 0) {
+        queue_work(tail);
+        tails_write(tails);
+    }
+    *out = tail;
+    return ERR_OK;
+}
+
+void tail_drop_queued_body(struct tail *tail)
+{
+    while (tail->body_next != &tail->body) {
+        struct archive_item *item = CONTAINER_OF(tail->body_next, struct archive_item, node);
+        tail->body_next = item->node.next;
+        tail->tails->queued_bytes -= item->bytes.size;
+        list_unlink(&item->node);
+        archive_item_free(item);
+    }
+    if (!tail_has_queue(tail))
+        list_unlink(&tail->writing);
+}
