@@ -251,14 +251,3 @@ enum err value_open(struct slice value, struct slice *content)
     *content = rest;
     return ERR_OK;
 }
-
-int64_t row_expires_ns(const struct row *row)
-{
-    int64_t lifetime, expires;
-    if (stream_state_is_live(row->state) || row->ttl_s <= 0 || row->ended_ns < 0)
-        return 0;
-    if (__builtin_mul_overflow(row->ttl_s, INT64_C(1000000000), &lifetime) ||
-        __builtin_add_overflow(row->ended_ns, lifetime, &expires))
-        return 0; /* past the end of representable time: as good as never */
-    return expires;
-}

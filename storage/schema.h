@@ -96,7 +96,4 @@ bool schema_number_value_read(struct slice content, struct id *id, bool *is_dele
 enum err value_seal(const struct slice *parts, size_t count, struct buf *out) NODISCARD;
 enum err value_open(struct slice value, struct slice *content) NODISCARD;
 
-/* row_expires_ns — when the row is due in the expiry index; 0 = never. Live streams never are. */
-int64_t row_expires_ns(const struct row *row);
-
 #endif

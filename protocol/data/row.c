@@ -72,6 +72,10 @@ static const struct row_field row_fields[] = {
     FIELD(36, ROW_I64, usage.cached),
     FIELD(37, ROW_I64, usage.reasoning),
     FIELD(38, ROW_I64, usage.total),
+    FIELD(39, ROW_BOOL, is_held),
+    FIELD(40, ROW_TEXT, damage),
+    FIELD(41, ROW_BOOL, is_sliding),
+    FIELD(42, ROW_I64, touched_ns),
 };
 #undef FIELD
 enum { ROW_FIELDS = sizeof row_fields / sizeof row_fields[0] };
@@ -281,15 +285,17 @@ static void put_time(struct json_writer *writer, const char *name, int64_t ns)
     json_string(writer, slice_of(text, size));
 }
 
-static int64_t expires_ns(const struct row *row)
+int64_t row_expires_ns(const struct row *row)
 {
-    int64_t ns;
-    if (row->ended_ns <= 0 || row->ttl_s <= 0)
+    int64_t lifetime, expires;
+    int64_t from_ns =
+        row->is_sliding && row->touched_ns > row->ended_ns ? row->touched_ns : row->ended_ns;
+    if (stream_state_is_live(row->state) || row->is_held || row->ttl_s <= 0 || row->ended_ns < 0)
         return 0;
-    if (__builtin_mul_overflow(row->ttl_s, (int64_t)NS_PER_S, &ns) ||
-        __builtin_add_overflow(row->ended_ns, ns, &ns))
-        return 0;
-    return ns;
+    if (__builtin_mul_overflow(row->ttl_s, (int64_t)NS_PER_S, &lifetime) ||
+        __builtin_add_overflow(from_ns, lifetime, &expires))
+        return 0; /* past the end of representable time: as good as never */
+    return expires;
 }
 
 static void put_number(struct json_writer *writer, const char *name, uint64_t number)
@@ -337,6 +343,15 @@ static void put_response(struct json_writer *writer, const struct row *row)
     put_number(writer, "request_bytes", row->request_bytes);
 }
 
+static void put_care(struct json_writer *writer, const struct row *row)
+{
+    json_key(writer, "held");
+    json_boolean(writer, row->is_held);
+    json_key(writer, "damaged");
+    json_boolean(writer, row->damage.size > 0);
+    put_text(writer, "damage", row->damage);
+}
+
 static void put_times(struct json_writer *writer, const struct row *row)
 {
     put_time(writer, "created_at", row->accepted_ns);
@@ -345,7 +360,7 @@ static void put_times(struct json_writer *writer, const struct row *row)
     put_time(writer, "first_event_at", row->first_event_ns);
     put_time(writer, "last_event_at", row->last_event_ns);
     put_time(writer, "ended_at", row->ended_ns);
-    put_time(writer, "expires_at", expires_ns(row));
+    put_time(writer, "expires_at", row->ended_ns ? row_expires_ns(row) : 0);
 }
 
 static void put_usage(struct json_writer *writer, const struct usage *usage)
@@ -409,6 +424,7 @@ enum err row_json(const struct row *row, struct buf *out)
     put_request(&writer, row);
     put_response(&writer, row);
     put_times(&writer, row);
+    put_care(&writer, row);
     put_text(&writer, "finish_reason", row->finish_reason);
     put_usage(&writer, &row->usage);
     put_metadata(&writer, row->metadata);

@@ -63,7 +63,12 @@ struct row {
     struct slice metadata; /* the caller's JSON object (Tokenlog-Metadata), or empty */
     /* Times: ns since the Unix epoch; 0 = has not happened. */
     int64_t accepted_ns, dispatched_ns, first_event_ns, last_event_ns, ended_ns;
-    int64_t ttl_s; /* kept for so long after its end; 0 = for ever */
+    int64_t ttl_s;   /* kept for so long after its end; 0 = for ever */
+    bool is_sliding; /* …or after its last reading (touched_ns), if that is later */
+    /* What others than the writer say of it; the store keeps these through later versions. */
+    bool is_held;        /* a legal hold: neither expires nor can be deleted */
+    int64_t touched_ns;  /* read by ID or key, about; kept up of sliding ones only */
+    struct slice damage; /* what of it can not be read any more; empty = nothing known */
     /* Response head. */
     uint32_t status; /* 0 = none yet */
     struct slice content_type;
@@ -82,6 +87,10 @@ struct row {
  * row_decode — slices are borrowed from `bytes`.  faults ERR_CORRUPT */
 enum err row_encode(const struct row *row, struct buf *out) NODISCARD;
 enum err row_decode(struct slice bytes, struct row *out) NODISCARD;
+
+/* row_expires_ns — when an ended row is to go: ttl_s after its end, or after its last reading if it is
+ * sliding. 0 = never: no ttl_s, live, held, or past the end of time. */
+int64_t row_expires_ns(const struct row *row);
 
 /* row_json — the row as the JSON object that GET /v1/streams/{id} shows, appended to `out`. Of a
  * live stream the caller puts in the current counts first. What is unknown or empty is null; times

@@ -35,6 +35,10 @@ static struct row full_row(void)
         .last_event_ns = 1763869333000000000,
         .ended_ns = 1763869334005000000,
         .ttl_s = 86400,
+        .is_sliding = true,
+        .is_held = true,
+        .touched_ns = 1763869335000000000,
+        .damage = SLICE("blocks 3.0"),
         .status = 200,
         .content_type = SLICE("text/event-stream"),
         .head = SLICE("x-request-id: r1\r\n"),
@@ -78,6 +82,8 @@ static void assert_rows_equal(const struct row *a, const struct row *b)
     assert_true(a->content_length == b->content_length && a->events == b->events);
     assert_true(a->bytes == b->bytes && a->request_bytes == b->request_bytes);
     assert_memory_equal(&a->usage, &b->usage, sizeof a->usage);
+    assert_true(a->is_held == b->is_held && a->is_sliding == b->is_sliding);
+    assert_true(a->touched_ns == b->touched_ns && slice_equal(a->damage, b->damage));
 }
 
 static struct buf encoded(const struct row *row)
@@ -227,7 +233,8 @@ static void test_json_of_a_full_row(void **state)
         "\"dispatched_at\":\"2025-11-23T03:42:11.200Z\","
         "\"first_event_at\":\"2025-11-23T03:42:12.000Z\","
         "\"last_event_at\":\"2025-11-23T03:42:13.000Z\","
-        "\"ended_at\":\"2025-11-23T03:42:14.005Z\",\"expires_at\":\"2025-11-24T03:42:14.005Z\","
+        "\"ended_at\":\"2025-11-23T03:42:14.005Z\",\"expires_at\":null,"
+        "\"held\":true,\"damaged\":true,\"damage\":\"blocks 3.0\","
         "\"finish_reason\":\"stop\",\"usage\":{\"input_tokens\":10,\"output_tokens\":20,"
         "\"cached_tokens\":null,\"reasoning_tokens\":5,\"total_tokens\":30},"
         "\"metadata\":{\"agent\":\"tide\",\"n\":1.10},"
@@ -250,11 +257,35 @@ static void test_json_of_an_empty_row(void **state)
         "\"idempotency_key\":null,\"attempt\":1,\"previous\":null,\"streamed\":false,"
         "\"status\":null,\"content_type\":null,\"events\":0,\"bytes\":0,\"request_bytes\":0,"
         "\"created_at\":null,\"accepted_at\":null,\"dispatched_at\":null,\"first_event_at\":null,"
-        "\"last_event_at\":null,\"ended_at\":null,\"expires_at\":null,\"finish_reason\":null,"
+        "\"last_event_at\":null,\"ended_at\":null,\"expires_at\":null,\"held\":false,"
+        "\"damaged\":false,\"damage\":null,\"finish_reason\":null,"
         "\"usage\":{\"input_tokens\":null,\"output_tokens\":null,\"cached_tokens\":null,"
         "\"reasoning_tokens\":null,\"total_tokens\":null},\"metadata\":null,"
         "\"urls\":{\"self\":\"/v1/streams/00000000-0000-0000-0000-000000000000\","
         "\"events\":\"/v1/streams/00000000-0000-0000-0000-000000000000/events\"}}");
+}
+
+static void test_when_it_expires(void **state)
+{
+    enum { HOUR_S = 3600 };
+    const int64_t second = 1000000000;
+    struct row row = {.state = STREAM_COMPLETED, .ended_ns = 10 * second, .ttl_s = HOUR_S};
+    (void)state;
+    assert_int_equal(row_expires_ns(&row), (10 + HOUR_S) * second);
+    row.touched_ns = 500 * second;
+    assert_int_equal(row_expires_ns(&row), (10 + HOUR_S) * second); /* absolute: reading is free */
+    row.is_sliding = true;
+    assert_int_equal(row_expires_ns(&row), (500 + HOUR_S) * second);
+    row.touched_ns = 5 * second; /* while it was live */
+    assert_int_equal(row_expires_ns(&row), (10 + HOUR_S) * second);
+    row.is_held = true;
+    assert_int_equal(row_expires_ns(&row), 0);
+    row.is_held = false;
+    row.ttl_s = 0;
+    assert_int_equal(row_expires_ns(&row), 0);
+    row.ttl_s = HOUR_S;
+    row.state = STREAM_STREAMING;
+    assert_int_equal(row_expires_ns(&row), 0);
 }
 
 static void test_json_of_strange_times(void **state)
@@ -281,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_json_of_a_full_row),
         cmocka_unit_test(test_json_of_an_empty_row),
+        cmocka_unit_test(test_when_it_expires),
         cmocka_unit_test(test_json_of_strange_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
