@@ -56,6 +56,7 @@ struct server {
     enum phase phase;
     int64_t phase_deadline_ns;
     bool is_listener_open;
+    struct hub_barrier recovered;
 };
 
 /* Said to whoever started us: what is wrong, and what to do. */
@@ -535,11 +536,24 @@ static void announce(struct server *server)
     (void)fflush(stdout);
 }
 
+/* What was live at a crash has been ended, durably: nobody is told that it still runs. Callers have queued in the
+ * kernel meanwhile. When nothing can be made durable we serve what can be read. */
+static void server_recovered_durably(struct hub_barrier *barrier, enum err err)
+{
+    struct server *server = CONTAINER_OF(barrier, struct server, recovered);
+    if (server->phase != PHASE_SERVING)
+        return;
+    if (err)
+        LOG(server->log, LOG_ERROR, "recovery_not_recorded", LOG_TEXT("error", err_text(err)));
+    listener_start(server->listener, exchanges_accept, server->exchanges);
+    announce(server);
+}
+
 static void server_run(struct server *server)
 {
     loop_poll(server->loop, &server->signal_op, server->signal_fd, POLLIN);
-    listener_start(server->listener, exchanges_accept, server->exchanges);
-    announce(server);
+    server->recovered.done = server_recovered_durably;
+    hub_wait_durable(server->hub, &server->recovered);
     loop_run(server->loop);
     LOG(server->log, LOG_INFO, "stopped");
 }

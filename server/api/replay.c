@@ -75,6 +75,14 @@ static enum err add_stream_headers(struct replay *replay)
     return exchange_add_header(replay->exchange, SLICE("Idempotent-Replayed"), SLICE("true"));
 }
 
+/* An error that stands for a stream names it, as every answer does: where it does not fit, it goes without. */
+static void name_stream(struct replay *replay)
+{
+    if (add_stream_headers(replay))
+        LOG(hub_log(stream_hub(replay->stream)), LOG_WARNING, "headers_dropped",
+            LOG_ID("stream", &stream_row(replay->stream)->id));
+}
+
 /* The stream ended and there is no response to show: say why, in the caller's dialect. */
 static void answer_headless(struct replay *replay)
 {
@@ -91,6 +99,7 @@ static void answer_headless(struct replay *replay)
         (void)snprintf(code, sizeof code, "%.*s", SLICE_PRINT(row->reason));
     else
         (void)snprintf(code, sizeof code, "stream_%s", stream_state_name(row->state));
+    name_stream(replay);
     const char *advice =
         row->state == STREAM_INTERRUPTED
             ? "; send Tokenlog-On-Interrupted: restart with the same key to ask anew"
@@ -116,6 +125,7 @@ static void answer_part(struct replay *replay)
     stream_url(&row->id, url);
     char code[64];
     (void)snprintf(code, sizeof code, "stream_%s", stream_state_name(row->state));
+    name_stream(replay);
     exchange_error(replay->exchange, 409, code, NULL,
         "the answer is not whole (%.*s); what was received is at %s/events, and "
         "Tokenlog-On-Interrupted: restart with the same key asks anew",

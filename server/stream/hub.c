@@ -319,6 +319,11 @@ struct storage *hub_storage(const struct hub *hub)
     return hub->storage;
 }
 
+struct log *hub_log(const struct hub *hub)
+{
+    return hub->config.log;
+}
+
 struct loop *hub_loop(const struct hub *hub)
 {
     return hub->config.loop;

@@ -132,5 +132,6 @@ void hub_tick(struct hub *hub); /* after storage_tick: barriers that have been r
 
 struct storage *hub_storage(const struct hub *hub);
 struct loop *hub_loop(const struct hub *hub);
+struct log *hub_log(const struct hub *hub);
 
 #endif
