@@ -22,7 +22,7 @@ TIMEOUT_S = 180
 
 
 class Cutter:
-    """A relay to the server that resets its first connection when the first bytes of an answer come.
+    """A relay to the server that resets its first connection when an answer's first bytes come.
 
     By then the server has dispatched the call: whoever sends it again without a key pays again.
     """

@@ -70,8 +70,8 @@ def test_expect_continue_of_what_is_refused(server):
 
 @pytest.mark.parametrize("method,path,status", [
     ("PUT", "/v1/streams", 405), ("GET", "/v1/chat/completions", 405),
-    ("DELETE", "/v1/streams", 405), ("POST", "/healthz", 405), ("PATCH", "/v1/chat/completions", 405), ("GET", "/nowhere", 404),
-    ("GET", "/v1/streams/", 404)])
+    ("DELETE", "/v1/streams", 405), ("POST", "/healthz", 405),
+    ("PATCH", "/v1/chat/completions", 405), ("GET", "/nowhere", 404), ("GET", "/v1/streams/", 404)])
 def test_methods_and_paths(server, method, path, status):
     reply = server.call(method, path, b"" if method != "GET" else None)
     wire.assert_error(reply, status)

@@ -16,7 +16,7 @@ BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config liburing-dev liblmd
     ca-certificates)
 # …and shown and tested with. Python is Debian's own, whatever else is on the PATH.
 DEMO_PACKAGES=(python3)
-TEST_PACKAGES=(python3 python3-pytest libcmocka-dev openssl curl)
+TEST_PACKAGES=(python3 python3-pytest python3-pytest-xdist libcmocka-dev openssl curl)
 CI_PACKAGES=(clang-14 clang-format-14 libclang-rt-14-dev valgrind python3-venv)
 PYTHON=/usr/bin/python3
 
@@ -66,9 +66,10 @@ need_packages() {
     local log
     log=$(mktemp)
     # A failed update (no network) is no reason to stop: what is cached may be enough.
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null >"$log" 2>&1 || true
-    if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-        --no-install-recommends "${missing[@]}" </dev/null >>"$log" 2>&1; then
+    as_root+=(env DEBIAN_FRONTEND=noninteractive)
+    "${as_root[@]}" apt-get update -qq </dev/null >"$log" 2>&1 || true
+    if ! "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+        </dev/null >>"$log" 2>&1; then
         tail -n 15 "$log" >&2
         rm -f "$log"
         give_up "apt could not install them; the reason is above. Is there a network?" \

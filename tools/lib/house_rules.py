@@ -83,14 +83,6 @@ def headers_are_guarded():
             yield f"{path} has no guard"
 
 
-def lines_of_scripts_fit():  # of C, clang-format decides
-    scripts = [pathlib.Path(name) for name in ("tools/run", "tools/test", ".ci/run")]
-    for path in (*files(*SOURCES, endings=(".py", ".sh", ".mjs")), *scripts):
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            if len(line) > 100:
-                yield f"{path}:{number} has {len(line)} columns"
-
-
 def the_readme_names_what_there_is():
     readme = pathlib.Path("README.md")
     if not readme.exists():
@@ -107,7 +99,7 @@ def the_readme_names_what_there_is():
 
 RULES = [arrows_run_downwards, includes_are_written_from_the_root,
          each_third_party_header_has_one_reader, nothing_is_left_to_do,
-         unbounded_calls_are_not_used, headers_are_guarded, lines_of_scripts_fit,
+         unbounded_calls_are_not_used, headers_are_guarded,
          the_readme_names_what_there_is]
 
 

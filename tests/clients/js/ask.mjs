@@ -1,8 +1,8 @@
-// One call by the official client. Prints {text, events, error} as JSON: what a program would have got.
+// One call by the official client. Prints {text, events, error} as JSON: what a program got.
 //
 //   ask.mjs BASE_URL KIND MODEL KEY     KIND: chat | chat-whole | responses
 //
-// The key goes by the headers option: the client's own idempotencyKey option never reaches the wire.
+// The key goes by the headers option: the client's idempotencyKey option never reaches the wire.
 import OpenAI from 'openai';
 
 const [baseURL, kind, model, key] = process.argv.slice(2);
