@@ -212,6 +212,7 @@ def provider_requests(provider, context):
     return wire.call(provider.place, "GET", "/mock/stats", tls=context).json()["generations"]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_old_tls_and_plain_http_are_refused(serve, certificate):
     cert, key, _ = certificate
     context = ssl.create_default_context(cafile=cert)
