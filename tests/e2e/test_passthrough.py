@@ -89,7 +89,7 @@ def neutral(data):
 def texts_of(body):
     """Without paddings too: a longer generation number makes them shorter."""
     paddings = re.compile(rb'"obfuscation":"[^"]*"|(?<! ) +(?=[\r\n])')
-    return paddings.sub(b"", re.sub(rb"\d+", b"#", bytes(body)))
+    return paddings.sub(b"", re.sub(rb"[\d.]+", b"#", bytes(body)))
 
 
 TEXT_PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
