@@ -496,8 +496,19 @@ static int server_open(struct server *server)
     return 0;
 }
 
-static void server_close(struct server *server)
+/* What is not at rest is left to the next start's recovery: threads may be at work, and what they have
+ * posted must not run. */
+static void leave_if_restless(struct server *server, int code)
 {
+    if (!server->storage || storage_is_drained(server->storage))
+        return;
+    LOG(server->log, LOG_WARNING, "left_to_recovery");
+    _exit(code);
+}
+
+static void server_close(struct server *server, int code)
+{
+    leave_if_restless(server, code);
     if (server->is_listener_open)
         listener_close(server->listener, NULL);
     if (server->signal_op.in_flight)
@@ -505,6 +516,8 @@ static void server_close(struct server *server)
     upstreams_free(server->upstreams);
     storage_close(server->storage);
     server->storage = NULL;
+    if (server->hub)
+        hub_set_storage(server->hub, NULL);
     loop_free(server->loop);
     exchanges_free(server->exchanges);
     hub_free(server->hub);
@@ -589,7 +602,7 @@ int serve_main(int argc, char **argv)
     int code = server_open(&server);
     if (!code)
         server_run(&server);
-    server_close(&server);
+    server_close(&server, code);
     config_free(server.config);
     return code;
 }

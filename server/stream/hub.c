@@ -288,8 +288,7 @@ enum err hub_new(const struct hub_config *config, struct hub **out)
     return ERR_OK;
 }
 
-/* Storage and loop are closed by now: tails are gone without a word, timers are not set any more,
- * and nobody reads. */
+/* Storage is closed by now: tails are gone without a word, and nobody reads any more. */
 struct hub *hub_free(struct hub *hub)
 {
     if (!hub)
@@ -299,7 +298,6 @@ struct hub *hub_free(struct hub *hub)
         struct stream *stream = CONTAINER_OF(node, struct stream, by_id);
         stream->tail = NULL;
         stream->producer = NULL;
-        stream->unwatched.index = stream->forget.index = 0;
         stream_free(stream);
     }
     map_deinit(&hub->by_id);
@@ -312,6 +310,14 @@ struct hub *hub_free(struct hub *hub)
 void hub_set_storage(struct hub *hub, struct storage *storage)
 {
     hub->storage = storage;
+    if (storage)
+        return;
+    for (struct map_node *node = map_walk(&hub->by_id, NULL); node;
+         node = map_walk(&hub->by_id, node)) {
+        struct stream *stream = CONTAINER_OF(node, struct stream, by_id);
+        timer_cancel(hub->config.loop, &stream->unwatched);
+        timer_cancel(hub->config.loop, &stream->forget);
+    }
 }
 
 struct storage *hub_storage(const struct hub *hub)
@@ -585,7 +591,7 @@ static void stream_unwatched(struct stream *stream)
 {
     struct disconnect rule =
         stream->project ? stream->project->on_disconnect : (struct disconnect){0};
-    if (!stream->producer || rule.policy == DISCONNECT_CONTINUE)
+    if (!stream->hub->storage || !stream->producer || rule.policy == DISCONNECT_CONTINUE)
         return;
     int64_t after_ns = rule.policy == DISCONNECT_STOP ? 0 : rule.after_s * 1000000000;
     struct loop *loop = stream->hub->config.loop;

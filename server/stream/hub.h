@@ -35,8 +35,9 @@ struct hub_config {
 
 enum err hub_new(const struct hub_config *config, struct hub **out) NODISCARD;
 struct hub *hub_free(struct hub *hub);
-void hub_set_storage(
-    struct hub *hub, struct storage *storage); /* once it is open: its callbacks need the hub */
+/* hub_set_storage — once it is open: its callbacks need the hub. NULL: it is closed, and the hub does
+ * nothing more by itself, so that the loop can go before it. */
+void hub_set_storage(struct hub *hub, struct storage *storage);
 
 /* storage's callbacks. hub_recovered takes up what is not archived yet, and ends what was live as interrupted. */
 void hub_changed(void *hub, struct tail *tail);

@@ -96,6 +96,7 @@ static void test_a_key_is_never_lost(void **state)
         assert_int_equal(caller.err, ERR_OK);
         assert_ptr_equal(caller.stream, stream);
         stream_unref(caller.stream);
+        rig_turn(rig);
     }
     stream_unref(stream); /* now nothing of it is in memory */
     claim(rig, &caller, false);

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,7 +31,31 @@ static int64_t host_wall(void *context)
 
 static void host_post(void *context, struct task *task)
 {
-    loop_post(((struct rig *)context)->loop, task);
+    struct rig *rig = context;
+    assert_int_equal(pthread_mutex_lock(&rig->lock), 0);
+    task->next = NULL;
+    *rig->last_task = task;
+    rig->last_task = &task->next;
+    assert_int_equal(pthread_mutex_unlock(&rig->lock), 0);
+}
+
+static struct task *take_tasks(struct rig *rig)
+{
+    assert_int_equal(pthread_mutex_lock(&rig->lock), 0);
+    struct task *first = rig->first_task;
+    rig->first_task = NULL;
+    rig->last_task = &rig->first_task;
+    assert_int_equal(pthread_mutex_unlock(&rig->lock), 0);
+    return first;
+}
+
+static void run_tasks(struct rig *rig)
+{
+    struct task *next;
+    for (struct task *task = take_tasks(rig); task; task = next) {
+        next = task->next;
+        task->run(task);
+    }
 }
 
 static void host_wake_at(void *context, int64_t at_ns)
@@ -84,6 +109,7 @@ static void tick(struct timer *timer)
 static void turn_end(void *context)
 {
     struct rig *rig = context;
+    run_tasks(rig);
     fake_run(rig->upstreams);
     if (rig->disk && !rig->is_disk_held)
         (void)sim_disk_complete(rig->disk, 1000);
@@ -149,6 +175,8 @@ struct rig *rig_new(void)
     rig->log_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     assert_int_equal(log_new(rig->log_fd, LOG_DEBUG, &rig->log), ERR_OK);
     assert_int_equal(upstreams_new(rig->loop, NULL, &rig->upstreams), ERR_OK);
+    assert_int_equal(pthread_mutex_init(&rig->lock, NULL), 0);
+    rig->last_task = &rig->first_task;
     rig->disk = sim_disk_new(1);
     (void)snprintf(rig->path, sizeof rig->path, "/tmp/tokenlog-test-XXXXXX");
     assert_non_null(mkdtemp(rig->path));
@@ -178,6 +206,7 @@ void rig_drain(struct rig *rig)
 static void close_storage(struct rig *rig)
 {
     rig->storage = storage_close(rig->storage);
+    hub_set_storage(rig->hub, NULL);
     rig_turns(rig, 3); /* tasks that the readers posted */
     rig->hub = hub_free(rig->hub);
 }
@@ -205,6 +234,7 @@ static void free_parts(struct rig *rig)
     log_free(rig->log);
     metrics_free(rig->metrics);
     (void)close(rig->log_fd);
+    assert_int_equal(pthread_mutex_destroy(&rig->lock), 0);
     remove_directory(rig->path);
     free(rig);
 }
@@ -226,6 +256,8 @@ static void kill_storage(struct rig *rig)
         rig->hub, "killed"); /* what the dead process held is freed, for the leak check */
     RIG_UNTIL(rig, fake_open(rig->upstreams) == 0);
     (void)storage_abandon(dead);
+    (void)take_tasks(rig); /* they never run */
+    hub_set_storage(rig->hub, NULL);
     rig_turns(rig, 3);
     rig->hub = hub_free(rig->hub);
 }
@@ -265,7 +297,7 @@ struct row rig_row(struct rig *rig, const char *key)
         .path = SLICE("/v1/chat/completions"),
         .dialect = SLICE("openai_chat"),
         .model = SLICE("m"),
-        .accepted_ns = host_wall(NULL),
+        .accepted_ns = loop_wall_ns(rig->loop),
         .content_length = -1,
         .usage = USAGE_UNKNOWN};
 }

@@ -8,6 +8,7 @@
 #ifndef TOKENLOG_TESTS_SERVER_STREAM_SERVER_RIG_H
 #define TOKENLOG_TESTS_SERVER_STREAM_SERVER_RIG_H
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,7 +44,9 @@ struct rig {
     struct provider_config provider;
     struct project project;
     struct timer tick, storage_timer;
-    uint64_t gone_count; /* tails that storage let go of */
+    pthread_mutex_t lock;
+    struct task *first_task, **last_task; /* posted by storage's threads */
+    uint64_t gone_count;                  /* tails that storage let go of */
 };
 
 struct rig *rig_new(void);
