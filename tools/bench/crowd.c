@@ -243,9 +243,12 @@ static void note_failure(struct crowd *crowd, struct client *client, enum failur
 {
     struct crowd_results *results = crowd->results;
     results->failures[failure]++;
-    if (!results->first_problem)
+    if (!results->first_problem) {
         results->first_problem =
             client->tokens.problem ? client->tokens.problem : failure_name(failure);
+        results->first_status = reply_status(client->reply);
+        results->is_first_of_reader = client->is_reader;
+    }
     if (!is_followed(crowd)) /* a follower that was lost stays lost */
         enqueue(crowd, client, crowd->now_ns + (int64_t)PAUSE_MS * 1000000);
 }

@@ -30,6 +30,8 @@ struct crowd_results {
     uint64_t tokens, body_bytes, responses, hang_ups;
     uint64_t failures[FAILURE_COUNT]; /* in the whole run */
     const char *first_problem;        /* or NULL */
+    int first_status;                 /* of the response that had it; 0: none came */
+    bool is_first_of_reader;          /* it was a GET */
     uint32_t attached;                /* clients that were receiving when the window ended */
     int64_t window_ns;
     int64_t own_cpu_us, watched_cpu_us;

@@ -38,7 +38,8 @@ static void print_failures(const struct crowd_results *results)
     }
     printf("\"all\": %llu}", (unsigned long long)sum);
     if (results->first_problem)
-        printf(",\n \"first_problem\": \"%s\"", results->first_problem);
+        printf(",\n \"first_problem\": \"%s (%s, status %d)\"", results->first_problem,
+            results->is_first_of_reader ? "GET" : "POST", results->first_status);
 }
 
 static void print_results(const struct load_options *options, const struct crowd_results *results)
