@@ -218,7 +218,22 @@ void store_size(const struct store *store, struct store_size *out)
     struct tables_size size;
     *out = (struct store_size){0};
     if (tables_size(store->tables, &size) == ERR_OK)
-        *out = (struct store_size){size.file_bytes, size.used_bytes, size.entries[TABLE_ROWS]};
+        *out = (struct store_size){
+            size.file_bytes, size.used_bytes, size.entries[TABLE_ROWS], size.map_bytes};
+}
+
+enum err store_read_absorbed(struct store *store, uint64_t *out)
+{
+    struct view *view;
+    TRY(view_begin(store->tables, false, &view));
+    enum err err = get_meta(view, META_ABSORBED, 8, out);
+    view_abort(view);
+    return err;
+}
+
+enum err store_copy(struct store *store, int fd, bool is_compact)
+{
+    return tables_copy(store->tables, fd, is_compact);
 }
 
 /* ---- Transactions ---- */

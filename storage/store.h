@@ -21,8 +21,8 @@ struct store;
 
 /* store_open — open or create DIR/store.lmdb (0600). Checks format and UUID; a newer format is
  * ERR_UNSUPPORTED by name.
- *   read_only  never writes; opens beside a running server only when nothing holds the data
- *              directory's lock (the caller's check). answers ERR_NOTFOUND
+ *   read_only  never writes, and may be opened beside a running server by another process; what is
+ *              read is then the store alone, without the journal. answers ERR_NOTFOUND
  *   answers    ERR_FULL no room for an empty one · faults ERR_IO, ERR_CORRUPT, ERR_NOMEM
  * store_open_sized — with a map, and so a file, of at most `map_bytes` */
 enum err store_open(const char *path, bool read_only, int zstd_level, struct store **out) NODISCARD;
@@ -35,8 +35,14 @@ uint64_t store_absorbed_lsn(const struct store *store); /* of the last commit; a
  * numbers are epoch << 32 | counter. */
 enum err store_next_epoch(struct store *store, uint32_t *epoch) NODISCARD;
 
+/* store_read_absorbed — the absorbed position of the last commit of any process. */
+enum err store_read_absorbed(struct store *store, uint64_t *out) NODISCARD;
+/* store_copy — tables_copy: the bytes of a store file with one state, to `fd`. See snapshot.h. */
+enum err store_copy(struct store *store, int fd, bool is_compact) NODISCARD;
+
 struct store_size {
     uint64_t file_bytes, used_bytes, rows;
+    uint64_t map_bytes; /* what the file may grow to: address space that was had */
 };
 void store_size(const struct store *store, struct store_size *out); /* zeros if it cannot tell */
 

@@ -192,8 +192,15 @@ enum err tables_size(struct tables *tables, struct tables_size *out)
     }
     view_abort(view);
     TRY(translate(tables, code, "stat"));
+    size.map_bytes = tables->map_bytes;
     *out = size;
     return ERR_OK;
+}
+
+enum err tables_copy(struct tables *tables, int fd, bool is_compact)
+{
+    int code = mdb_env_copyfd2(tables->env, fd, is_compact ? MDB_CP_COMPACT : 0);
+    return translate(tables, code, "copy");
 }
 
 /* ---- Views ---- */
@@ -206,6 +213,8 @@ enum err view_begin(struct tables *tables, bool is_writing, struct view **out)
         return fault(ERR_NOMEM, "a view");
     view->tables = tables;
     view->is_writing = is_writing;
+    if (is_writing)
+        (void)mdb_reader_check(tables->env, NULL); /* a backup that was killed still pins pages */
     int code = mdb_txn_begin(tables->env, NULL, is_writing ? 0 : MDB_RDONLY, &view->txn);
     if (code) {
         free(view);

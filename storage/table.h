@@ -27,9 +27,17 @@ struct tables *tables_close(struct tables *tables); /* NULL is taken; no view ma
 /* tables_size — of the file, of the pages in use, of the entries of a table. */
 struct tables_size {
     uint64_t file_bytes, used_bytes;
+    uint64_t map_bytes; /* what the file may grow to */
     uint64_t entries[TABLE_COUNT];
 };
 enum err tables_size(struct tables *tables, struct tables_size *out) NODISCARD;
+
+/* tables_copy — the bytes of a file with one state of all tables, to `fd` in their order; others
+ * read and write meanwhile. The state is fixed before the first byte; pages that it needs are not
+ * used again until the last one.
+ *   is_compact  without free pages; only what is in use is read
+ *   answers ERR_FULL · faults ERR_IO, also EPIPE (SIGPIPE is the caller's to block), ERR_CORRUPT */
+enum err tables_copy(struct tables *tables, int fd, bool is_compact) NODISCARD;
 
 /* view_begin — a transaction: one state of all tables, whatever others commit meanwhile. Keep
  *   reading views short: pages that they might look at are not used again.
