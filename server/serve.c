@@ -23,6 +23,7 @@
 #include "server/api/api.h"
 #include "server/io/disk.h"
 #include "server/io/listener.h"
+#include "server/io/upstream_warm.h"
 
 enum {
     EXIT_FAILED = 1,
@@ -549,6 +550,15 @@ static void announce(struct server *server)
     (void)fflush(stdout);
 }
 
+static bool uses_tls_upstream(const struct config *config)
+{
+    for (size_t i = 0; i < config->provider_count; i++)
+        if (strncmp(config->providers[i].base_url, "https:", 6) == 0 &&
+            !config->providers[i].ca_file)
+            return true;
+    return false;
+}
+
 /* What was live at a crash has been ended, durably: nobody is told that it still runs. Callers have queued in the
  * kernel meanwhile. When nothing can be made durable we serve what can be read. */
 static void server_recovered_durably(struct hub_barrier *barrier, enum err err)
@@ -560,6 +570,8 @@ static void server_recovered_durably(struct hub_barrier *barrier, enum err err)
         LOG(server->log, LOG_ERROR, "recovery_not_recorded", LOG_TEXT("error", err_text(err)));
     listener_start(server->listener, exchanges_accept, server->exchanges);
     announce(server);
+    if (uses_tls_upstream(server->config))
+        upstreams_warm(server->upstreams);
 }
 
 static void server_run(struct server *server)
