@@ -23,7 +23,8 @@ struct deletion {
     bool is_durable;
 };
 
-/* deletion_new — copies the reason. answers ERR_LIMIT past DELETE_REASON_BYTES_MAX · faults ERR_NOMEM
+/* deletion_new — copies the reason. answers ERR_LIMIT past DELETE_REASON_BYTES_MAX · faults
+ * ERR_NOMEM
  * deletion_decode — from a record. faults ERR_CORRUPT, ERR_NOMEM
  * deletion_journal — append its record. answers ERR_FULL · faults ERR_NOMEM */
 enum err deletion_new(uint32_t project, const struct id *id, uint64_t number, struct slice reason,

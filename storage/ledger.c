@@ -130,8 +130,8 @@ static void ledger_turn(struct ledger *ledger)
     STRETCH(ledger, ledger->newest)->holds = 0;
 }
 
-/* A newest stretch that nobody holds begins anew, behind what it had. What was let go of before it was
- * durable (the rest of a deleted stream's body) does not count yet. */
+/* A newest stretch that nobody holds begins anew, behind what it had. What was let go of before it
+ * was durable (the rest of a deleted stream's body) does not count yet. */
 uint64_t ledger_absorbed(struct ledger *ledger)
 {
     while (ledger->oldest < ledger->newest && STRETCH(ledger, ledger->oldest)->holds == 0)

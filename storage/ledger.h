@@ -1,20 +1,21 @@
-/* ledger — what the journal was given and has not made durable yet, and what the store does not have.
+/* ledger — what the journal was given and has not made durable yet, and what the store does not
+ * have.
  *
  * Two questions, both answered in O(1) a record and without an allocation a record:
  *
  *   which records did this commit make durable?      a queue of (lsn, owner, kind), in LSN order
  *
- *        appended ──▶ | 17 event of A | 18 row of B | 19 event of A | ──▶ popped up to the durable LSN
+ *        appended ──▶ | 17 event of A | 18 row of B | 19 event of A | ──▶ popped when durable
  *
- *   up to which LSN is everything in the store?      the journal in *stretches*, each with a count of
- *                                                    the things not shipped that begin in it
+ *   up to which LSN is everything in the store?      the journal in *stretches*, each with a count
+ *                                                    of the things not shipped that begin in it
  *
  *        stretch   lsn 1…999   1000…1399   1400…
  *        holds          0           2         5      → absorbed 999
  *
  * A thing (a block, a row, a body…) holds the stretch of its first record until it has been shipped
- * to the archiver. Stretches are a small part of the ring each, and the absorbed position is at most
- * one of them behind the exact one; no order among the things has to be kept.
+ * to the archiver. Stretches are a small part of the ring each, and the absorbed position is at
+ * most one of them behind the exact one; no order among the things has to be kept.
  *
  *   thread  the loop's                                                                          */
 #ifndef TOKENLOG_STORAGE_LEDGER_H
@@ -69,7 +70,8 @@ enum err ledger_reserve(struct ledger *ledger, size_t bytes, size_t records) NOD
 void ledger_committed(struct ledger *ledger, uint64_t durable_lsn);
 bool ledger_pop(struct ledger *ledger, struct ledger_entry *out);
 
-/* ledger_hold — hold the stretch of `lsn`, which nobody may have let go of yet; its number, never 0.
+/* ledger_hold — hold the stretch of `lsn`, which nobody may have let go of yet; its number,
+ * never 0.
  * ledger_release — let go; *hold becomes 0. 0 is taken.
  * ledger_absorbed — all records up to here have been shipped; never goes back. */
 uint64_t ledger_hold(struct ledger *ledger, uint64_t lsn);

@@ -1,5 +1,5 @@
 /* query — see the header. A canceled query waits for its turn like any other, which then costs
- * nothing: so cancelling needs no lock, and `done` is called exactly once.                         */
+ * nothing: so cancelling needs no lock, and `done` is called exactly once. */
 #include "storage/query.h"
 
 #include <pthread.h>

@@ -1,10 +1,11 @@
 /* query — the reader threads: cold reads of the store block on page faults, so they are made here.
  *
- *     loop: query_submit ──▶ queue (≤ READ_QUEUE_MAX) ──▶ a reader thread ──▶ host->post ──▶ loop: done
+ *     loop: query_submit ──▶ queue (≤ READ_QUEUE_MAX) ──▶ a thread ──▶ host->post ──▶ loop: done
  *
- * Answers to one reader's queries may overtake each other: whoever needs an order has one under way.
+ * Answers to one reader's queries may overtake each other: whoever needs an order has one under
+ * way.
  *
- *   thread  query_submit and query_readers_stop: the loop's                                       */
+ *   thread  query_submit and query_readers_stop: the loop's */
 #ifndef TOKENLOG_STORAGE_QUERY_H
 #define TOKENLOG_STORAGE_QUERY_H
 
@@ -14,8 +15,8 @@ struct query_readers;
 
 enum err query_readers_start(struct store *store, const struct storage_host *host, int zstd_level,
     struct query_readers **out) NODISCARD;
-/* query_readers_stop — what waits is answered ERR_CANCELED, what runs is awaited; NULL is taken. Their
- * tasks touch nothing but the queries, and may run later. */
+/* query_readers_stop — what waits is answered ERR_CANCELED, what runs is awaited; NULL is taken.
+ * Their tasks touch nothing but the queries, and may run later. */
 struct query_readers *query_readers_stop(struct query_readers *readers);
 /* query_submit — answers ERR_LIMIT. */
 enum err query_submit(struct query_readers *readers, struct storage_query *query) NODISCARD;

@@ -1,5 +1,5 @@
-/* replay — see the header. Of a tail that begins in the middle, the offsets of its blocks count from
- * 0 until its first row gives the true one: row.bytes is the offset of event row.events.            */
+/* replay — see the header. Of a tail that begins in the middle, the offsets of its blocks count
+ * from 0 until its first row gives the true one: row.bytes is the offset of event row.events. */
 #include "storage/replay.h"
 
 #include <stdio.h>
@@ -59,7 +59,8 @@ static enum err replay_part(struct tail *tail, const struct record *record, uint
     return ERR_OK;
 }
 
-/* Records that are missing in the middle end the stream for us: seqs are dense, or they are nothing. */
+/* Records that are missing in the middle end the stream for us: seqs are dense, or they are
+ * nothing. */
 static enum err replay_event(struct tail *tail, const struct record *record, uint64_t lsn)
 {
     bool is_first = record->flags & TAIL_RECORD_FIRST;

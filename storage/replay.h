@@ -1,9 +1,10 @@
 /* replay — the journal's records become tails and deletions again.
  *
- * The records of a stream begin anywhere, since what is in the store may be gone from the journal: at
- * a row that says how many events came before it, or at an event whose number says so. Its row is
- * among them, unless all of it is in the store (tail.c's invariants). An event is there when all its parts are; what came of an
- * event before a crash cut it short is dropped, at the end or when its number comes again.
+ * The records of a stream begin anywhere, since what is in the store may be gone from the journal:
+ * at a row that says how many events came before it, or at an event whose number says so. Its row
+ * is among them, unless all of it is in the store (tail.c's invariants). An event is there when
+ * all its parts are; what came of an event before a crash cut it short is dropped, at the end or
+ * when its number comes again.
  *
  *   thread  the loop's, while storage_open runs                                                 */
 #ifndef TOKENLOG_STORAGE_REPLAY_H

@@ -4,7 +4,7 @@
  *
  * A live stream's row goes with each of its blocks and says what the store then has. A final row
  * goes when all blocks are before it. An event never lies in two bundles: replay would begin in its
- * middle. Only sealed blocks go, since the archiver reads them on its own thread.                  */
+ * middle. Only sealed blocks go, since the archiver reads them on its own thread. */
 #include "storage/ship.h"
 
 #include <stdio.h>
@@ -300,7 +300,8 @@ static enum err gather(struct shipment *shipment, struct tail *tail)
     return ERR_OK;
 }
 
-/* A stream that is to be deleted goes at once, and what of its body was not journalled not at all. */
+/* A stream that is to be deleted goes at once, and what of its body was not journalled not at
+ * all. */
 static void ready_for_deletion(struct shipper *shipper)
 {
     LIST_FOREACH (node, &shipper->deletions) {

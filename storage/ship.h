@@ -1,5 +1,5 @@
-/* ship — from the tails to the archiver: what is durable goes in bundles, and is forgotten here when
- * the archiver says that it is stored.
+/* ship — from the tails to the archiver: what is durable goes in bundles, and is forgotten here
+ * when the archiver says that it is stored.
  *
  *     aging ──(old, full or ended)──▶ ready ──(bundle)──▶ in flight ──(stored)──▶ dropped
  *       ▲                               │                                          │

@@ -1,11 +1,11 @@
 /* storage — the composition: journal, store, archiver and readers behind one seam.
  *
  *     open    lock ▶ store ▶ epoch ▶ journal (replay → tails) ▶ archiver ▶ readers ▶ recovered
- *     tick    changed ▶ gone ▶ what waits for its share ▶ journal_tick ▶ ship ▶ pressure ▶ next wake
- *     close   readers ▶ archiver ▶ journal ▶ tails ▶ store ▶ lock            (open's order, backwards)
+ *     tick    changed ▶ gone ▶ what waits for its share ▶ journal_tick ▶ ship ▶ pressure ▶ wake
+ *     close   readers ▶ archiver ▶ journal ▶ tails ▶ store ▶ lock      (open's order, backwards)
  *
  * Invariant: the owner's callbacks run from storage_tick only, and what they do shows in the same
- * tick or has it called again. The journal's callbacks only keep accounts.                          */
+ * tick or has it called again. The journal's callbacks only keep accounts. */
 #include "storage/storage.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* storage — the seam that everything above sees: create, append, read, delete, over journal + store.
- * Small and asynchronous, so that a replicated backend can stand behind it later: no transaction,
- * segment or thread shows.
+/* storage — the seam that everything above sees: create, append, read, delete, over journal +
+ * store. Small and asynchronous, so that a replicated backend can stand behind it later: no
+ * transaction, segment or thread shows.
  *
  *                      loop thread                          archiver's thread     reader threads
  *   tail_append ──▶ journal batch ──▶ durable ──▶ watermark
@@ -11,8 +11,8 @@
  * archiver has acknowledged it; a reader asks the tail first, and only when the event is no longer
  * there the store, whose transaction begins after the miss: so nothing falls between.
  *
- * With `is_memory`, "durable" below reads "given to the journal": nothing is waited for, and a crash
- * may take back what was visible. What goes to the store is durable in either mode.
+ * With `is_memory`, "durable" below reads "given to the journal": nothing is waited for, and a
+ * crash may take back what was visible. What goes to the store is durable in either mode.
  *
  *   thread  all calls on the loop thread that opened it; callbacks too: from storage_tick only
  *           (`recovered`: from storage_open), never from inside the call that caused them        */
@@ -58,10 +58,11 @@ struct storage_report {
     int64_t duration_ns;
 };
 
-/* storage_open — lock, open, recover (blocking). Each stream that is not wholly in the store is given
- * to `recovered` as a tail, just before the call returns, so that whoever looks there first finds it.
- * One that was live at the crash has a row that still says so: the caller ends it (tail_end,
- * interrupted), there or later, or goes on writing to it. Ended ones go to the archiver by themselves.
+/* storage_open — lock, open, recover (blocking). Each stream that is not wholly in the store is
+ * given to `recovered` as a tail, just before the call returns, so that whoever looks there first
+ * finds it. One that was live at the crash has a row that still says so: the caller ends it
+ * (tail_end, interrupted), there or later, or goes on writing to it. Ended ones go to the archiver
+ * by themselves.
  *
  *   config   copied; path, disk, host and context are borrowed until storage_close
  *   answers  ERR_BUSY another process holds the directory (*holder_pid; 0 if it does not say)
@@ -138,10 +139,10 @@ void tail_set_owner(struct tail *tail, void *owner);
 void *tail_owner(const struct tail *tail);
 
 /* tail_read — the block that holds event `seq` (part `part` of it), a new reference, and the frames
- * of it that may be read: [*index, *end). An event's parts are the same in the tail and in the store,
- * so that a reader may go from one to the other between any two frames.
- *   answers  ERR_AGAIN seq is at the watermark (or beyond) · ERR_CLOSED the same, of an ended stream
- *            ERR_NOTFOUND archived: storage_query (STORAGE_BLOCK)                             */
+ * of it that may be read: [*index, *end). An event's parts are the same in the tail and in the
+ * store, so that a reader may go from one to the other between any two frames.
+ *   answers  ERR_AGAIN seq is at the watermark (or beyond) · ERR_CLOSED the same, of an
+ *            ended stream · ERR_NOTFOUND archived: storage_query (STORAGE_BLOCK) */
 enum err tail_read(struct tail *tail, uint64_t seq, uint32_t part, struct block **block,
     uint32_t *index, uint32_t *end) NODISCARD;
 
@@ -185,9 +186,9 @@ struct storage_query {
 enum err storage_query(struct storage *storage, struct storage_query *query) NODISCARD;
 void storage_cancel(struct storage_query *query);
 
-/* storage_delete — journal a delete of an ended stream; the recording goes from the store soon after,
- * and from then on queries answer with its tombstone. Its tail, if it still has one, is archived
- * first and then `gone` as usual. A crash before the delete is durable takes it back.
+/* storage_delete — journal a delete of an ended stream; the recording goes from the store soon
+ * after, and from then on queries answer with its tombstone. Its tail, if it still has one, is
+ * archived first and then `gone` as usual. A crash before the delete is durable takes it back.
  *   reason   kept in the tombstone's row; at most DELETE_REASON_BYTES_MAX
  *   answers  ERR_BUSY the stream is live · ERR_FULL nothing was appended · ERR_LIMIT reason
  *   faults   ERR_NOMEM                                                                       */

@@ -1,6 +1,6 @@
-/* tail — see tail.h for the picture of a tail's blocks, and storage.h for what is promised. Here: the
- * tails, their row versions, what a commit brings, and which list a tail is in on its way to the
- * store. tail_block.c has the blocks, tail_write.c what comes in.
+/* tail — see tail.h for the picture of a tail's blocks, and storage.h for what is promised. Here:
+ * the tails, their row versions, what a commit brings, and which list a tail is in on its way to
+ * the store. tail_block.c has the blocks, tail_write.c what comes in.
  *
  * Invariants:
  *   shipped_events ≤ durable_events ≤ journalled_events ≤ events

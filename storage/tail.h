@@ -1,6 +1,7 @@
-/* tail — a stream's memory: its row versions, its blocks, and how far each has come on its way to disk.
+/* tail — a stream's memory: its row versions, its blocks, and how far each has come on its way to
+ * disk.
  *
- *     given ≥ journalled ≥ durable ≥ shipped ≥ archived      (events, counted from the stream's start)
+ *     given ≥ journalled ≥ durable ≥ shipped ≥ archived    (events, from the stream's start)
  *
  *     blocks   | dropped… | shipped, not acknowledged | sealed | open |
  *                          ▲ block_first               ▲ + shipped_blocks
@@ -137,7 +138,8 @@ struct row_version *row_version_free(struct row_version *version);
 void tail_set_durable(struct tail *tail, struct row_version *version);
 struct row_version *tail_newest(const struct tail *tail);
 
-/* Shipping. tail_touch — something of it is unshipped: it ages. tail_make_ready — to be shipped now.
+/* Shipping. tail_touch — something of it is unshipped: it ages.
+ * tail_make_ready — to be shipped now.
  * tail_check_ready — if what became durable is worth it. */
 void tail_touch(struct tail *tail);
 void tail_make_ready(struct tail *tail);

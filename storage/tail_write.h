@@ -1,5 +1,5 @@
-/* tail_write — what a stream's producer gives, and its way into the journal. tail_append and its kin
- * are in storage.h.
+/* tail_write — what a stream's producer gives, and its way into the journal. tail_append and its
+ * kin are in storage.h.
  *
  *   thread  the loop's                                                                          */
 #ifndef TOKENLOG_STORAGE_TAIL_WRITE_H
