@@ -4,6 +4,7 @@
 #include <nmmintrin.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <stdlib.h>
 #include <string.h>
 
 void sha256(struct slice bytes, uint8_t out[SHA256_BYTES])
@@ -27,6 +28,96 @@ void sha256_parts(const struct slice *parts, size_t count, uint8_t out[SHA256_BY
     ok &= EVP_DigestFinal_ex(context, out, &size);
     EVP_MD_CTX_free(context);
     ASSERT(ok == 1 && size == SHA256_BYTES);
+}
+
+/* ---- Incremental SHA-256 ---- */
+
+/* The method is fetched once: that costs more than the digest of an event. */
+struct sha256 {
+    EVP_MD *method;
+    EVP_MD_CTX *context;
+};
+
+enum err sha256_new(struct sha256 **out)
+{
+    struct sha256 *sha = calloc(1, sizeof *sha);
+    if (sha) {
+        sha->method = EVP_MD_fetch(NULL, "SHA256", NULL);
+        sha->context = EVP_MD_CTX_new();
+    }
+    if (!sha || !sha->method || !sha->context ||
+        EVP_DigestInit_ex2(sha->context, sha->method, NULL) != 1) {
+        sha256_free(sha);
+        return fault(ERR_NOMEM, "a SHA-256 context");
+    }
+    *out = sha;
+    return ERR_OK;
+}
+
+struct sha256 *sha256_free(struct sha256 *sha)
+{
+    if (!sha)
+        return NULL;
+    EVP_MD_CTX_free(sha->context);
+    EVP_MD_free(sha->method);
+    free(sha);
+    return NULL;
+}
+
+void sha256_begin(struct sha256 *sha)
+{
+    int ok = EVP_DigestInit_ex2(sha->context, NULL, NULL);
+    ASSERT(ok == 1);
+}
+
+void sha256_add(struct sha256 *sha, struct slice bytes)
+{
+    int ok = EVP_DigestUpdate(sha->context, bytes.data, bytes.size);
+    ASSERT(ok == 1);
+}
+
+void sha256_end(struct sha256 *sha, uint8_t out[SHA256_BYTES])
+{
+    unsigned size = 0;
+    int ok = EVP_DigestFinal_ex(sha->context, out, &size);
+    ASSERT(ok == 1 && size == SHA256_BYTES);
+}
+
+/* ---- Ed25519 ---- */
+
+enum err ed25519_public(const uint8_t seed[ED25519_BYTES], uint8_t out[ED25519_BYTES])
+{
+    size_t size = ED25519_BYTES;
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, ED25519_BYTES);
+    bool is_done = key && EVP_PKEY_get_raw_public_key(key, out, &size) == 1;
+    EVP_PKEY_free(key);
+    return is_done ? ERR_OK : fault(ERR_NOMEM, "an Ed25519 key");
+}
+
+enum err ed25519_sign(
+    const uint8_t seed[ED25519_BYTES], struct slice message, uint8_t out[ED25519_SIGNATURE_BYTES])
+{
+    size_t size = ED25519_SIGNATURE_BYTES;
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, ED25519_BYTES);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool is_done = key && context && EVP_DigestSignInit(context, NULL, NULL, NULL, key) == 1 &&
+                   EVP_DigestSign(context, out, &size, message.data, message.size) == 1;
+    EVP_MD_CTX_free(context);
+    EVP_PKEY_free(key);
+    return is_done ? ERR_OK : fault(ERR_NOMEM, "an Ed25519 signature");
+}
+
+bool ed25519_verify(const uint8_t public_key[ED25519_BYTES], struct slice message,
+    const uint8_t signature[ED25519_SIGNATURE_BYTES])
+{
+    EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key, ED25519_BYTES);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool is_valid = key && context && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
+                    EVP_DigestVerify(context, signature, ED25519_SIGNATURE_BYTES, message.data,
+                        message.size) == 1;
+    EVP_MD_CTX_free(context);
+    EVP_PKEY_free(key);
+    return is_valid;
 }
 
 bool equal_constant_time(const void *a, const void *b, size_t size)

@@ -129,9 +129,61 @@ static void secrets(void **state)
     assert_true(equal_constant_time("abc", "abd", 2));
 }
 
+static void test_sha256_in_pieces(void **state)
+{
+    (void)state;
+    struct sha256 *sha;
+    struct slice text = SLICE("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq");
+    assert_int_equal(sha256_new(&sha), ERR_OK);
+    for (size_t cut = 0; cut <= text.size; cut++) {
+        uint8_t whole[SHA256_BYTES], pieces[SHA256_BYTES];
+        sha256(text, whole);
+        sha256_begin(sha);
+        sha256_add(sha, slice_sub(text, 0, cut));
+        sha256_add(sha, SLICE_NONE);
+        sha256_add(sha, slice_sub(text, cut, text.size));
+        sha256_end(sha, pieces);
+        assert_memory_equal(whole, pieces, sizeof whole);
+    }
+    assert_null(sha256_free(sha));
+    assert_null(sha256_free(NULL));
+}
+
+/* RFC 8032 §7.1, test 3. */
+static void test_ed25519(void **state)
+{
+    (void)state;
+    uint8_t seed[ED25519_BYTES], expected[ED25519_BYTES], public_key[ED25519_BYTES];
+    uint8_t signed_as[ED25519_SIGNATURE_BYTES], signature[ED25519_SIGNATURE_BYTES];
+    const uint8_t message[] = {0xaf, 0x82};
+    assert_int_equal(
+        hex_decode(SLICE("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7"), seed,
+            sizeof seed),
+        ERR_OK);
+    assert_int_equal(
+        hex_decode(SLICE("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025"),
+            expected, sizeof expected),
+        ERR_OK);
+    assert_int_equal(
+        hex_decode(SLICE("6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac"
+                         "18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"),
+            signed_as, sizeof signed_as),
+        ERR_OK);
+    assert_int_equal(ed25519_public(seed, public_key), ERR_OK);
+    assert_memory_equal(public_key, expected, sizeof expected);
+    assert_int_equal(ed25519_sign(seed, slice_of(message, 2), signature), ERR_OK);
+    assert_memory_equal(signature, signed_as, sizeof signature);
+    assert_true(ed25519_verify(public_key, slice_of(message, 2), signature));
+    assert_false(ed25519_verify(public_key, slice_of(message, 1), signature));
+    signature[5] ^= 1;
+    assert_false(ed25519_verify(public_key, slice_of(message, 2), signature));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sha256_in_pieces),
+        cmocka_unit_test(test_ed25519),
         cmocka_unit_test(sha256_of_known_texts),
         cmocka_unit_test(sha256_of_parts_is_of_the_list),
         cmocka_unit_test(crc32c_of_known_texts),
