@@ -31,7 +31,7 @@ void api_handle(void *api, struct exchange *exchange); /* routes.c */
 /* Handlers: each answers the exchange, now or later. `id` is the path's stream ID, raw; empty where the route has none. */
 typedef void api_handler(struct api *api, struct exchange *exchange, struct slice id);
 api_handler inference_post; /* inference.c */
-api_handler streams_list, stream_show, stream_events, stream_stop_post,
+api_handler streams_list, stream_show, stream_events, stream_request, stream_stop_post,
     stream_remove;                              /* streams.c */
 api_handler health_get, ready_get, metrics_get; /* operator.c */
 

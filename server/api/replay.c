@@ -11,10 +11,12 @@
 
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
+#include "protocol/data/transcript.h"
 #include "protocol/http/sse.h"
 
 enum {
     PUSH_BYTES_MAX = 64 * 1024, /* of one event in one chunk */
+    LINES_BYTES = 16 * 1024,    /* of one send, about; a line more may follow */
     END_EVENT_BYTES_MAX = 1024, /* of the closing event: two names, a number, a reason of ours */
 };
 
@@ -26,6 +28,7 @@ struct replay {
     const char *attached;
     bool has_begun;
     bool is_ending;   /* the closing event was pushed */
+    bool has_row;     /* the row's line was pushed */
     bool has_id;      /* the event at the reader's place has its id line */
     bool ends_line;   /* what was pushed last ended in a line end */
     uint32_t sent;    /* bytes of the frame at the reader's place that were pushed */
@@ -150,9 +153,10 @@ static enum err begin(struct replay *replay)
     if (replay->format == REPLAY_PROVIDER)
         return begin_provider(replay);
     TRY(exchange_add_header(replay->exchange, SLICE("Cache-Control"), SLICE("no-store")));
-    struct slice type = replay->format == REPLAY_SSE ? SLICE("text/event-stream; charset=utf-8")
-                        : row->content_type.size     ? row->content_type
-                                                     : SLICE("application/octet-stream");
+    struct slice type = replay->format == REPLAY_SSE     ? SLICE("text/event-stream; charset=utf-8")
+                        : replay->format == REPLAY_LINES ? SLICE("application/x-ndjson")
+                        : row->content_type.size         ? row->content_type
+                                                         : SLICE("application/octet-stream");
     return exchange_begin(replay->exchange, 200, type, -1, SLICE_NONE);
 }
 
@@ -302,10 +306,77 @@ static bool is_one_a_send(const struct replay *replay)
     return replay->format == REPLAY_SSE && replay->text.size > 0;
 }
 
+/* ── lines: as many as make a send ──────────────────────────────────────────────────────────────── */
+
+static enum err append_row(struct replay *replay)
+{
+    CLEANUP(buf_deinit) struct buf encoded;
+    struct row row = *stream_visible_row(replay->stream);
+    buf_init(&encoded, ROW_BYTES_MAX);
+    if (!stream_has_ended(replay->stream))
+        row.events = stream_watermark(replay->stream);
+    TRY(row_encode(&row, &encoded));
+    replay->has_row = true;
+    return transcript_write(TRANSCRIPT_JSONL,
+        &(struct transcript_record){.kind = TRANSCRIPT_STREAM, .bytes = buf_slice(&encoded)},
+        &replay->text);
+}
+
+static enum err append_event(struct replay *replay)
+{
+    struct reader_view view;
+    TRY(reader_peek(replay->reader, &view));
+    const struct transcript_record record = {.kind = TRANSCRIPT_EVENT,
+        .seq = block_seq(view.block, view.index),
+        .time_ns = view.block->frames[view.index].time_ns,
+        .is_more = is_continued(&view),
+        .bytes = block_frame(view.block, view.index)};
+    TRY(transcript_write(TRANSCRIPT_JSONL, &record, &replay->text));
+    reader_take(replay->reader, view.index + 1);
+    return ERR_OK;
+}
+
+static enum err append_end(struct replay *replay)
+{
+    const struct row *row = stream_visible_row(replay->stream);
+    bool has_ended = stream_has_ended(replay->stream);
+    replay->is_ending = true;
+    return transcript_write(TRANSCRIPT_JSONL,
+        &(struct transcript_record){.kind = TRANSCRIPT_END,
+            .id = row->id,
+            .state = slice_text(stream_state_name(row->state)),
+            .reason = row->reason,
+            .event_count = has_ended ? row->events : reader_seq(replay->reader),
+            .byte_count = row->bytes},
+        &replay->text);
+}
+
+static void fill_lines(struct replay *replay)
+{
+    enum err err = replay->has_row ? ERR_OK : append_row(replay);
+    while (!err && replay->text.size < LINES_BYTES)
+        err = append_event(replay);
+    if (err == ERR_CLOSED)
+        err = append_end(replay);
+    if (err == ERR_AGAIN)
+        err = ERR_OK;
+    if (!err && replay->text.size)
+        err = exchange_push(replay->exchange, SLICE_NONE, buf_slice(&replay->text), NULL, NULL);
+    if (err || replay->is_ending)
+        exchange_finish(replay->exchange, !err);
+}
+
+/* ── one send ───────────────────────────────────────────────────────────────────────────────────── */
+
 static void replay_fill(void *context, struct exchange *exchange)
 {
     struct replay *replay = context;
     buf_clear(&replay->text); /* the last send is done */
+    if (replay->format == REPLAY_LINES) {
+        if (exchange_room(exchange) > 0)
+            fill_lines(replay);
+        return;
+    }
     size_t room;
     while ((room = exchange_room(exchange)) > 0 && !is_one_a_send(replay)) {
         struct reader_view view;

@@ -3,8 +3,9 @@
  *   REPLAY_PROVIDER  the response as the provider gave it: its status, its fields, its bytes (inference routes)
  *   REPLAY_RAW       the same bytes from an offset, status 200 (…/events?format=raw)
  *   REPLAY_SSE       SSE with `id:` lines and a closing `event: tokenlog.end` (…/events)
+ *   REPLAY_LINES     JSON lines with the time of each event, as transcript.h writes them: the row, the events, an end (…?format=jsonl)
  *
- * The first two end by invariant 5: cleanly only if the recording is whole. The third always ends cleanly, and says how the stream ended.
+ * The first two end by invariant 5: cleanly only if the recording is whole. The others always end cleanly, and say how the stream ended.
  * A provider-shaped response begins once its head and first event are durable.
  *
  *   owns    the stream's reference passes to the replay, which frees itself when the exchange lets go
@@ -15,7 +16,7 @@
 #include "server/http/exchange.h"
 #include "server/stream/reader.h"
 
-enum replay_format { REPLAY_PROVIDER, REPLAY_RAW, REPLAY_SSE };
+enum replay_format { REPLAY_PROVIDER, REPLAY_RAW, REPLAY_SSE, REPLAY_LINES };
 
 struct replay_request {
     enum replay_format format;

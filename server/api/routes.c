@@ -14,6 +14,7 @@ static const struct route {
     {"GET", "/v1/streams/*", stream_show},
     {"DELETE", "/v1/streams/*", stream_remove},
     {"GET", "/v1/streams/*/events", stream_events},
+    {"GET", "/v1/streams/*/request", stream_request},
     {"POST", "/v1/streams/*/stop", stream_stop_post},
     {"GET", "/healthz", health_get},
     {"GET", "/readyz", ready_get},

@@ -8,6 +8,7 @@
 #include "protocol/data/json.h"
 #include "server/api/api.h"
 #include "server/api/replay.h"
+#include "server/api/request.h"
 
 /* ── one stream by its ID ───────────────────────────────────────────────────────────────────────── */
 
@@ -177,25 +178,53 @@ static enum err read_choice(struct exchange *exchange, const char *name, const c
     return *is_second ? ERR_OK : ERR_INVALID;
 }
 
+/* answers ERR_INVALID */
+static enum err read_format(struct exchange *exchange, enum replay_format *format)
+{
+    struct slice text;
+    enum err err = query_get(exchange_target(exchange).query, "format", &text);
+    *format = REPLAY_SSE;
+    if (err == ERR_NOTFOUND || (!err && slice_equal(text, SLICE("sse"))))
+        return ERR_OK;
+    TRY(err);
+    *format = slice_equal(text, SLICE("raw")) ? REPLAY_RAW : REPLAY_LINES;
+    return *format == REPLAY_RAW || slice_equal(text, SLICE("jsonl")) ? ERR_OK : ERR_INVALID;
+}
+
 void stream_events(struct api *api, struct exchange *exchange, struct slice id)
 {
     struct replay_request replay = {0};
-    bool is_raw, is_snapshot;
+    bool is_snapshot;
     if (slice_equal(exchange_request(exchange)->method, SLICE("HEAD")))
         exchange_error(exchange, 405, "method_not_allowed", NULL, "this path takes GET");
     else if (read_offset(exchange, &replay.from))
         exchange_error(exchange, 400, "invalid_offset", "from",
             "`from` (or Last-Event-ID) is the number of events received so far: one decimal "
             "number");
-    else if (read_choice(exchange, "format", "sse", "raw", &is_raw))
-        exchange_error(exchange, 400, "invalid_format", "format", "`format` is sse or raw");
+    else if (read_format(exchange, &replay.format))
+        exchange_error(exchange, 400, "invalid_format", "format", "`format` is sse, raw or jsonl");
     else if (read_choice(exchange, "live", "true", "false", &is_snapshot))
         exchange_error(exchange, 400, "invalid_live", "live", "`live` is true or false");
     else {
-        replay.format = is_raw ? REPLAY_RAW : REPLAY_SSE;
         replay.follow = !is_snapshot;
         visit_start(api, exchange, id, events_found, &replay);
     }
+}
+
+/* ── the request ────────────────────────────────────────────────────────────────────────────────── */
+
+static void request_found(struct visit *visit, struct stream *stream)
+{
+    request_start(visit->exchange, stream);
+    free(visit);
+}
+
+void stream_request(struct api *api, struct exchange *exchange, struct slice id)
+{
+    if (slice_equal(exchange_request(exchange)->method, SLICE("HEAD")))
+        exchange_error(exchange, 405, "method_not_allowed", NULL, "this path takes GET");
+    else
+        visit_start(api, exchange, id, request_found, NULL);
 }
 
 /* ── stop: answered once the end is visible ─────────────────────────────────────────────────────── */
