@@ -204,6 +204,12 @@ void fake_run(struct upstreams *upstreams)
     }
 }
 
+void fake_cancel_all(struct upstreams *upstreams)
+{
+    LIST_FOREACH (node, &upstreams->open)
+        CONTAINER_OF(node, struct upstream, node)->is_canceled = true;
+}
+
 void fake_refuse(struct upstreams *upstreams, bool is_refusing)
 {
     upstreams->is_refusing = is_refusing;

@@ -31,6 +31,8 @@ void fake_sse(struct upstream *upstream);
 
 /* fake_run — resumed transfers bring what they held, cancelled ones end: at each turn. */
 void fake_run(struct upstreams *upstreams);
+/* fake_cancel_all — as if each had been cancelled: the next fake_run ends them. */
+void fake_cancel_all(struct upstreams *upstreams);
 /* fake_refuse — upstream_start fails from now on, or no more. */
 void fake_refuse(struct upstreams *upstreams, bool is_refusing);
 
