@@ -511,11 +511,12 @@ static uint64_t used_bytes(const struct journal *journal, const struct slot *slo
     return slot == journal->current ? journal->offset : journal->config.segment_bytes;
 }
 
+/* Slots past the configured count are left from a larger ring: they are emptied, and not written again. */
 static uint32_t used_percent(const struct journal *journal)
 {
     uint64_t used = 0;
     for (const struct slot *slot = journal->ring.slots;
-         slot < journal->ring.slots + SEGMENT_COUNT_MAX; slot++)
+         slot < journal->ring.slots + journal->config.segment_count; slot++)
         used += used_bytes(journal, slot);
     uint64_t percent = used * 100 / (journal->config.segment_bytes * journal->config.segment_count);
     return percent < 100 ? (uint32_t)percent : 100;

@@ -542,9 +542,11 @@ enum err storage_admits(const struct storage *storage)
     archive_status(storage->archiver, &archive);
     bool is_stopped = storage->stuck != ERR_OK || journal.is_stuck || archive.is_stopped ||
                       storage->shipper.failure != ERR_OK;
-    bool is_full = archive.is_full || journal.used_percent >= JOURNAL_REFUSE_PERCENT ||
-                   storage->tails.queued_bytes > WRITE_QUEUE_BYTES_MAX;
-    return is_stopped || is_full || is_behind(storage) ? ERR_FULL : ERR_OK;
+    if (is_stopped || archive.is_full)
+        return ERR_FULL;
+    bool is_crowded = journal.used_percent >= JOURNAL_REFUSE_PERCENT ||
+                      storage->tails.queued_bytes > WRITE_QUEUE_BYTES_MAX;
+    return is_crowded || is_behind(storage) ? ERR_AGAIN : ERR_OK;
 }
 
 enum err storage_create(

@@ -88,8 +88,9 @@ bool storage_is_drained(const struct storage *storage);
 struct storage *storage_close(struct storage *storage);
 struct storage *storage_abandon(struct storage *storage);
 
-/* storage_admits — whether a new stream may begin: ERR_FULL past JOURNAL_REFUSE_PERCENT, on a full
- * disk, when the archiver has stopped or is too far behind, or when stuck. */
+/* storage_admits — whether a new stream may begin.
+ *   answers  ERR_AGAIN in a moment: past JOURNAL_REFUSE_PERCENT, or the archiver is too far behind
+ *            ERR_FULL the disk is full, the archiver has stopped, or nothing can be made durable */
 enum err storage_admits(const struct storage *storage) NODISCARD;
 
 /* storage_project — the number of a project, given at first use (made durable with its first row).

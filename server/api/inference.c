@@ -108,6 +108,10 @@ static void refuse(struct exchange *exchange, enum err err)
     if (err == ERR_LIMIT)
         exchange_error(exchange, 429, "too_many_streams", NULL,
             "the server's limit of generations under way is reached; try again in a moment");
+    else if (err == ERR_AGAIN)
+        exchange_error(exchange, 503, "overloaded", NULL,
+            "more is being recorded than the disk takes; nothing was asked for; try again in a "
+            "moment");
     else
         exchange_error(exchange, 503, "storage_full", NULL,
             "the answer could not be recorded, so it was not asked for: the storage has no room");
@@ -182,15 +186,16 @@ static void start(struct call *call, const struct attempt *attempt)
         return;
     }
     enum err err = api->is_stuck ? ERR_FULL : hub_admits(api->hub);
-    struct row row;
-    struct stream *stream = NULL;
-    if (!err) {
-        make_row(call, &choice, attempt, &row);
-        err = hub_create(
-            api->hub, exchange_project(exchange), &row, exchange_body(exchange), &stream);
-    }
     if (err) {
         refuse(exchange, err);
+        return;
+    }
+    struct row row;
+    struct stream *stream;
+    make_row(call, &choice, attempt, &row);
+    err = hub_create(api->hub, exchange_project(exchange), &row, exchange_body(exchange), &stream);
+    if (err) { /* admitted, and full all the same: the journal's buffers are, for a moment */
+        refuse(exchange, err == ERR_FULL ? ERR_AGAIN : err);
         return;
     }
     if (dispatch(call, &choice, stream))

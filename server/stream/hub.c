@@ -357,7 +357,7 @@ enum err hub_admits(const struct hub *hub)
     struct storage_status status;
     storage_status(hub->storage, &status);
     if (status.tail_bytes >= (uint64_t)hub->config.tail_bytes_max)
-        return ERR_FULL;
+        return ERR_AGAIN;
     return storage_admits(hub->storage);
 }
 

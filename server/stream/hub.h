@@ -48,7 +48,8 @@ void hub_paused(void *hub, bool is_paused);
  * waits for more of a stream is told so, now and from now on. */
 void hub_stuck(struct hub *hub);
 
-/* hub_admits — whether a new stream may begin: ERR_LIMIT streams_max are live (429) · ERR_FULL storage has no room (503). */
+/* hub_admits — whether a new stream may begin: ERR_LIMIT streams_max are live (429) · ERR_AGAIN storage
+ * is behind (503, in a moment) · ERR_FULL storage has no room (503). */
 enum err hub_admits(const struct hub *hub) NODISCARD;
 uint64_t hub_live_count(const struct hub *hub);
 /* hub_interrupt_all — end every live stream (shutdown): interrupted, with this reason. */

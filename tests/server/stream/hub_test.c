@@ -267,7 +267,7 @@ static void test_admits(void **state)
     assert_int_equal(hub_admits(rig->hub), ERR_OK);
     rig->is_disk_held = true;
     struct stream *large = rig_fill_queue(rig);
-    assert_int_equal(hub_admits(rig->hub), ERR_FULL);
+    assert_int_equal(hub_admits(rig->hub), ERR_AGAIN);
     rig->is_disk_held = false;
     RIG_UNTIL(rig, hub_admits(rig->hub) == ERR_OK);
     rig_end_tail(rig, large, STREAM_STOPPED);
