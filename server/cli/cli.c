@@ -16,19 +16,23 @@ static const struct cli_command commands[] = {
     {"stop", "ID", "end a generation that is under way", command_stop},
     {"rm", "ID", "delete a recording", command_rm},
     {"verify", "", "check everything in the data directory", command_verify},
+    {"backup", "DIR", "copy the data directory, while its server runs or without one",
+        command_backup},
+    {"restore", "BACKUP", "make a data directory from a backup", command_restore},
+    {"compact", "", "give the store's free pages back to the disk", command_compact},
     {"key", "new PROJECT", "make an API key", command_key},
 };
 
 void cli_print_commands(FILE *out)
 {
     (void)fputs("usage: tokenlog COMMAND [flags]\n\n"
-                "  serve               run the server\n",
+                "  serve                run the server\n",
         out);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         (void)fprintf(
-            out, "  %-6s %-12s %s\n", commands[i].name, commands[i].arguments, commands[i].summary);
-    (void)fputs("  version             print the version\n"
-                "  help [COMMAND]      print this, or a command's help\n\n"
+            out, "  %-7s %-12s %s\n", commands[i].name, commands[i].arguments, commands[i].summary);
+    (void)fputs("  version              print the version\n"
+                "  help [COMMAND]       print this, or a command's help\n\n"
                 "Exit codes: 0 ok, 1 failed or findings, 2 usage, 3 no such stream, 4 no server\n"
                 "answers or another process holds the data directory.\n",
         out);
