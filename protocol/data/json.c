@@ -219,6 +219,11 @@ const struct json *json_at(const struct json *array, size_t index)
     return json_of(cJSON_GetArrayItem(node_of(array), (int)index));
 }
 
+const struct json *json_next(const struct json *value)
+{
+    return value ? json_of(node_of(value)->next) : NULL;
+}
+
 size_t json_size(const struct json *array_or_object)
 {
     enum json_type type = json_type(array_or_object);
