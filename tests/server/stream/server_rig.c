@@ -197,6 +197,7 @@ void rig_drain(struct rig *rig)
 {
     rig->is_disk_held = false;
     hub_interrupt_all(rig->hub, "shutdown");
+    fake_cancel_all(rig->upstreams); /* also those that were left to end by themselves */
     RIG_UNTIL(rig, hub_live_count(rig->hub) == 0 && fake_open(rig->upstreams) == 0);
     storage_drain(rig->storage);
     RIG_UNTIL(rig, storage_is_drained(rig->storage));
@@ -254,6 +255,7 @@ static void kill_storage(struct rig *rig)
     rig->storage = NULL; /* it does nothing more */
     hub_interrupt_all(
         rig->hub, "killed"); /* what the dead process held is freed, for the leak check */
+    fake_cancel_all(rig->upstreams);
     RIG_UNTIL(rig, fake_open(rig->upstreams) == 0);
     (void)storage_abandon(dead);
     (void)take_tasks(rig); /* they never run */
