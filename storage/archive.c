@@ -3,7 +3,8 @@
  *   take       what was submitted, from `incoming` (locked) to `bundles` (its own)
  *   relieve    only when full and it is time to try again: deletions out of turn, retention
  *   store      one transaction of bundles, from where the last one got to; commit; post the done
- *   prepare    the journal's next slot          retain   one step of what has expired
+ *   prepare    the journal's next slot          retain   one step of what is to go
+ *   scrub      some of what is stored, read again and checked
  *
  *                     commit                 ERR_FULL
  *   bundles ──▶ txn ─────────▶ done      txn ─────────▶ full ──(1 s, or a new deletion)──▶ bundles
@@ -22,15 +23,12 @@
 #include "storage/ballast.h"
 #include "storage/bounds.h"
 #include "storage/retain.h"
+#include "storage/scrub.h"
 
 enum { LOG_ERROR, LOG_WARNING, LOG_INFO };
 
 enum {
     MESSAGE_BYTES = 320,
-    /* What was just handed back lets the loop free a slot of the journal, which then wants to be
-     * prepared, and nobody tells: so look again soon, for a while. */
-    SOON_NS = 5 * 1000 * 1000,
-    SOON_LOOKS = 20,
 };
 
 struct progress {
@@ -46,6 +44,7 @@ struct archiver {
     /* Under the mutex. */
     struct list incoming;
     bool has_deletion; /* among what is incoming */
+    bool is_woken;     /* look, though nothing is incoming */
     bool is_stopping;
     /* The archiver's own. */
     struct list bundles;
@@ -53,11 +52,12 @@ struct archiver {
     struct progress progress;
     struct retain retain;
     struct ballast ballast;
+    struct scrub *scrub; /* NULL: none */
     int64_t retry_ns;    /* when full: not before */
-    unsigned soon_looks; /* left to take */
     enum err failure;
     /* Shown to any thread. */
-    atomic_uint_fast64_t transactions, bytes, events, expired, deleted, backlog_bytes;
+    atomic_uint_fast64_t transactions, bytes, events, expired, evicted, deleted, backlog_bytes;
+    atomic_uint_fast64_t damaged, scrub_damaged, scrubbed_bytes, scrubs;
     atomic_bool is_retention_paused, is_full, is_stopped;
 };
 
@@ -154,7 +154,7 @@ static void hand_back(struct archiver *archiver, enum err err)
         archive_item_free(item_of(node));
     }
     atomic_fetch_sub(&archiver->backlog_bytes, bundle->bytes);
-    bundle->err = err;
+    bundle->err = err == ERR_OK ? bundle->answer : err;
     bundle->task.run = run_done;
     archiver->config.host->post(archiver->config.host->context, &bundle->task);
 }
@@ -169,6 +169,7 @@ static void hand_all_back(struct archiver *archiver, enum err err)
 void archive_submit(struct archiver *archiver, struct archive_bundle *bundle)
 {
     ASSERT(bundle->done);
+    bundle->answer = ERR_OK;
     bool has_deletion = bundle_has_deletion(bundle);
     atomic_fetch_add(&archiver->backlog_bytes, bundle->bytes);
     (void)pthread_mutex_lock(&archiver->mutex);
@@ -178,6 +179,46 @@ void archive_submit(struct archiver *archiver, struct archive_bundle *bundle)
     archiver->has_deletion |= has_deletion;
     (void)pthread_cond_signal(&archiver->submitted);
     (void)pthread_mutex_unlock(&archiver->mutex);
+}
+
+void archive_wake(struct archiver *archiver)
+{
+    (void)pthread_mutex_lock(&archiver->mutex);
+    archiver->is_woken = true;
+    (void)pthread_cond_signal(&archiver->submitted);
+    (void)pthread_mutex_unlock(&archiver->mutex);
+}
+
+/* ---- Damage ---- */
+
+static void log_damage(struct archiver *archiver, const struct id *id, const char *what)
+{
+    char text[ID_TEXT_BYTES], message[MESSAGE_BYTES];
+    id_format(id, text);
+    (void)snprintf(message, sizeof message,
+        "stream %s is damaged: %s cannot be read; `tokenlog verify` tells more", text, what);
+    archiver->config.host->log(archiver->config.host->context, LOG_ERROR, message);
+}
+
+/* A failure to put something of a stream: if a value of it has rotted it is the stream's alone. */
+static enum err blame_stream(
+    struct archiver *archiver, struct store_txn *txn, const struct archive_item *item)
+{
+    char what[DAMAGE_TEXT_BYTES];
+    struct id id;
+    bool is_news;
+    if (store_damage_of(txn, item->project, item->number, what) != ERR_OK)
+        return ERR_CORRUPT;
+    enum err err =
+        store_mark_damage(txn, item->project, item->number, slice_text(what), &id, &is_news);
+    if (err == ERR_NOTFOUND)
+        return ERR_OK;
+    TRY(err);
+    if (is_news) {
+        atomic_fetch_add(&archiver->damaged, 1);
+        log_damage(archiver, &id, what);
+    }
+    return ERR_OK;
 }
 
 /* ---- One transaction ---- */
@@ -200,12 +241,26 @@ static enum err delete_stream(
         .now_ns = wall_of(archiver),
         .tombstone_ttl_s = archiver->config.tombstone_ttl_s};
     enum err err = store_delete(txn, &deletion, left);
-    return err == ERR_NOTFOUND ? ERR_OK : err; /* dropped long ago, or never stored */
+    if (err == ERR_DENIED)
+        log_line(
+            archiver, LOG_WARNING, "a delete was asked for before a hold; the hold counts", err);
+    /* Dropped long ago, or never stored; or held meanwhile. */
+    return err == ERR_NOTFOUND || err == ERR_DENIED ? ERR_OK : err;
+}
+
+static enum err amend(struct store_txn *txn, const struct archive_item *item, enum err *answer)
+{
+    struct store_amendment amendment = item->amendment;
+    amendment.project = item->project;
+    amendment.id = item->id;
+    amendment.damage = buf_slice(&item->bytes);
+    *answer = store_amend(txn, &amendment);
+    return *answer == ERR_NOTFOUND || *answer == ERR_LIMIT ? ERR_OK : *answer;
 }
 
 /* ERR_AGAIN: this transaction's share of it is done, not all. */
-static enum err put_item(
-    struct archiver *archiver, struct batch *batch, const struct archive_item *item)
+static enum err put_item(struct archiver *archiver, struct batch *batch,
+    struct archive_bundle *bundle, const struct archive_item *item)
 {
     struct store_txn *txn = batch->txn;
     uint32_t project = item->project;
@@ -222,6 +277,7 @@ static enum err put_item(
         return store_put_aside(txn, project, number, item->index, item->position, bytes);
     case ARCHIVE_MERGE: return store_merge(txn, project, number, &batch->progress.merged);
     case ARCHIVE_DELETE: return delete_stream(archiver, txn, item, &batch->values_left);
+    case ARCHIVE_AMEND: return amend(txn, item, &bundle->answer);
     }
     return fault(ERR_CORRUPT, "an item of kind %d", (int)item->kind);
 }
@@ -236,7 +292,10 @@ static enum err put_bundle(
         progress->item = node;
         if (store_txn_bytes(batch->txn) >= ARCHIVE_TXN_BYTES_MAX)
             return ERR_AGAIN;
-        TRY(put_item(archiver, batch, item_of(node)));
+        enum err err = put_item(archiver, batch, bundle, item_of(node));
+        if (err == ERR_CORRUPT)
+            err = blame_stream(archiver, batch->txn, item_of(node));
+        TRY(err);
         progress->merged = (struct block_position){0};
     }
     progress->item = NULL;
@@ -322,6 +381,7 @@ static bool retain_some(struct archiver *archiver)
     if (err != ERR_OK)
         log_line(archiver, LOG_WARNING, "retention", err); /* tried again a step later */
     atomic_store(&archiver->expired, retain->expired);
+    atomic_store(&archiver->evicted, retain->evicted);
     return err == ERR_OK && did_work;
 }
 
@@ -363,6 +423,31 @@ static void relieve(struct archiver *archiver)
         err = store_touch(archiver->config.store);
     if (err != ERR_OK)
         log_line(archiver, LOG_WARNING, "making room", err); /* tried again in a second */
+}
+
+static void scrub_found(void *context, const struct id *id, const char *what, bool is_news)
+{
+    struct archiver *archiver = context;
+    if (id && is_news)
+        log_damage(archiver, id, what);
+    else if (!id)
+        log_line(archiver, LOG_ERROR, what, ERR_OK);
+}
+
+/* Never more than a slice: what comes in goes first. */
+static void scrub_some(struct archiver *archiver)
+{
+    struct scrub_status status;
+    if (!archiver->scrub || !list_is_empty(&archiver->bundles))
+        return;
+    enum err err = scrub_step(archiver->scrub, now_of(archiver));
+    if (err != ERR_OK)
+        log_line(archiver, LOG_ERROR, "scrubbing", err); /* goes on with the next slice */
+    scrub_status(archiver->scrub, &status);
+    atomic_fetch_add(&archiver->damaged,
+        status.damaged - atomic_exchange(&archiver->scrub_damaged, status.damaged));
+    atomic_store(&archiver->scrubbed_bytes, status.bytes);
+    atomic_store(&archiver->scrubs, status.rounds);
 }
 
 static void look_at_clocks(struct archiver *archiver)
@@ -420,16 +505,16 @@ bool archive_step(struct archiver *archiver)
     did_work |= retain_some(archiver);
     if (!atomic_load(&archiver->is_full))
         ballast_hold(&archiver->ballast, now_of(archiver));
+    if (!did_work)
+        scrub_some(archiver);
     return did_work;
 }
 
 static int64_t wait_of(struct archiver *archiver)
 {
     int64_t wait_ns = archiver->config.retention_step_ns;
-    if (archiver->soon_looks > 0) {
-        archiver->soon_looks--;
-        return SOON_NS;
-    }
+    if (archiver->scrub && scrub_wait_ns(archiver->scrub) < wait_ns)
+        wait_ns = scrub_wait_ns(archiver->scrub);
     return wait_ns < FULL_RETRY_NS ? wait_ns : FULL_RETRY_NS;
 }
 
@@ -445,9 +530,10 @@ static bool wait_for_work(struct archiver *archiver)
     bool has_more = true;
     if (list_is_empty(&archiver->incoming)) {
         has_more = !archiver->is_stopping;
-        if (has_more)
+        if (has_more && !archiver->is_woken)
             (void)pthread_cond_timedwait(&archiver->submitted, &archiver->mutex, &until);
     }
+    archiver->is_woken = false;
     (void)pthread_mutex_unlock(&archiver->mutex);
     return has_more;
 }
@@ -456,8 +542,8 @@ static void *run_thread(void *context)
 {
     struct archiver *archiver = context;
     do {
-        while (archive_step(archiver))
-            archiver->soon_looks = archiver->config.journal ? SOON_LOOKS : 0;
+        while (archive_step(archiver)) {
+        }
     } while (wait_for_work(archiver));
     return NULL;
 }
@@ -480,7 +566,11 @@ static enum err init_lock(struct archiver *archiver)
 static enum err start(struct archiver *archiver)
 {
     TRY(init_lock(archiver));
-    TRY(ballast_init(&archiver->ballast, archiver->config.path));
+    const struct archive_config *config = &archiver->config;
+    TRY(ballast_init(&archiver->ballast, config->path));
+    if (config->scrub_bytes_per_s)
+        TRY(scrub_new(
+            config->store, config->scrub_bytes_per_s, scrub_found, archiver, &archiver->scrub));
     ballast_hold(&archiver->ballast, now_of(archiver));
     if (archiver->config.has_no_thread)
         return ERR_OK;
@@ -491,6 +581,7 @@ static enum err start(struct archiver *archiver)
 static void archiver_free(struct archiver *archiver)
 {
     ballast_deinit(&archiver->ballast);
+    scrub_free(archiver->scrub);
     (void)pthread_mutex_destroy(&archiver->mutex);
     (void)pthread_cond_destroy(&archiver->submitted);
     free(archiver);
@@ -507,6 +598,7 @@ enum err archiver_start(const struct archive_config *config, struct archiver **o
     list_init(&archiver->bundles);
     retain_init(
         &archiver->retain, config->store, config->retention_step_ns, config->tombstone_ttl_s);
+    retain_limit(&archiver->retain, config->keep_bytes_max);
     enum err err = start(archiver);
     if (err != ERR_OK) {
         archiver_free(archiver);
@@ -541,7 +633,11 @@ void archive_status(const struct archiver *archiver, struct archive_status *out)
         .bytes = atomic_load(&archiver->bytes),
         .events = atomic_load(&archiver->events),
         .expired = atomic_load(&archiver->expired),
+        .evicted = atomic_load(&archiver->evicted),
         .deleted = atomic_load(&archiver->deleted),
+        .damaged = atomic_load(&archiver->damaged),
+        .scrubbed_bytes = atomic_load(&archiver->scrubbed_bytes),
+        .scrubs = atomic_load(&archiver->scrubs),
         .backlog_bytes = atomic_load(&archiver->backlog_bytes),
         .is_retention_paused = atomic_load(&archiver->is_retention_paused),
         .is_full = atomic_load(&archiver->is_full),

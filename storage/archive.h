@@ -11,8 +11,9 @@
  * in order; absorption can be repeated (what is stored is skipped).
  *
  * On ERR_FULL the archiver keeps the bundles and tries again every second, and at once when a
- * deletion is submitted: deletions and retention are served first, since they make room. Any other
- * fault makes it stop and say so: this bundle and all that follow are done with that fault. */
+ * deletion is submitted: deletions and retention are served first, since they make room. A stream of
+ * which a stored value has rotted is marked as damaged and gets nothing more; the others go on. Any
+ * other fault makes it stop and say so: this bundle and all that follow are done with that fault. */
 #ifndef TOKENLOG_STORAGE_ARCHIVE_H
 #define TOKENLOG_STORAGE_ARCHIVE_H
 
@@ -48,6 +49,7 @@ enum archive_kind {
     ARCHIVE_ASIDE,
     ARCHIVE_MERGE,
     ARCHIVE_DELETE,
+    ARCHIVE_AMEND, /* what a bundle of it is answered is store_amend's answer */
 };
 
 /* One thing to store; which fields count is a matter of its kind. */
@@ -56,10 +58,11 @@ struct archive_item {
     enum archive_kind kind;
     uint32_t project;
     uint64_t number;
-    struct id id;          /* DELETE */
-    uint64_t position;     /* BODY: byte offset; ASIDE: before_seq */
-    uint32_t index;        /* ASIDE */
-    struct buf bytes;      /* ROW, BODY, ASIDE: owned; DELETE: the reason */
+    struct id id;                     /* DELETE, AMEND */
+    uint64_t position;                /* BODY: byte offset; ASIDE: before_seq */
+    uint32_t index;                   /* ASIDE */
+    struct store_amendment amendment; /* AMEND; its id, project and text are the item's */
+    struct buf bytes;      /* ROW, BODY, ASIDE: owned; DELETE: the reason; AMEND: the text */
     struct block **blocks; /* BLOCKS: owned array of references */
     size_t block_count;    /* may be 0 */
     uint32_t last_frames;  /* BLOCKS: of the last block, if it still grows; 0 = all */
@@ -76,6 +79,7 @@ struct archive_bundle {
     uint64_t absorbed_lsn; /* 0: says nothing */
     uint64_t bytes;        /* about, in memory; for the backlog */
     enum err err;
+    enum err answer; /* of an AMEND that found nothing to amend */
     void (*done)(struct archive_bundle *bundle, enum err err); /* loop thread */
     void *owner;
     struct list node;
@@ -86,10 +90,12 @@ struct archive_config {
     struct store *store;
     struct journal *journal; /* for journal_prepare; may be NULL */
     const struct storage_host *host;
-    const char *path;          /* the data directory, for the ballast file; NULL: none is kept */
-    int64_t retention_step_ns; /* between looks at the expiry index */
-    int64_t tombstone_ttl_s;   /* a deleted stream is remembered so long (410 instead of 404) */
-    bool has_no_thread;        /* simulation, tests: all work is done by archive_step */
+    const char *path;           /* the data directory, for the ballast file; NULL: none is kept */
+    int64_t retention_step_ns;  /* between looks at the expiry index */
+    int64_t tombstone_ttl_s;    /* a deleted stream is remembered so long (410 instead of 404) */
+    uint64_t keep_bytes_max;    /* past it the oldest ended streams go; 0 = no limit */
+    uint64_t scrub_bytes_per_s; /* of stored values read again and checked; 0 = none */
+    bool has_no_thread;         /* simulation, tests: all work is done by archive_step */
 };
 /* archiver_start — copies `config`; store, journal, host and path are borrowed until the stop.
  *   faults ERR_NOMEM, ERR_IO (no thread) */
@@ -99,15 +105,19 @@ enum err archiver_start(const struct archive_config *config, struct archiver **o
  *   them. Returns NULL, and takes it. */
 struct archiver *archiver_stop(struct archiver *archiver);
 void archive_submit(struct archiver *archiver, struct archive_bundle *bundle);
+/* archive_wake — the journal may have a slot to prepare: look at once. Any thread. */
+void archive_wake(struct archiver *archiver);
 /* archive_step — without the thread: one transaction's worth. False: nothing to do at this time. */
 bool archive_step(struct archiver *archiver);
 
 /* Counted since the start; `events` also counts what a repeat has skipped. */
 struct archive_status {
-    uint64_t transactions, bytes, events, expired, deleted, backlog_bytes;
-    bool is_retention_paused; /* the wall clock has been set forward */
-    bool is_full;             /* what is queued waits for room */
-    bool is_stopped;          /* by a fault */
+    uint64_t transactions, bytes, events, expired, evicted, deleted, backlog_bytes;
+    uint64_t damaged;                /* streams found damaged */
+    uint64_t scrubbed_bytes, scrubs; /* values checked; times that all have been */
+    bool is_retention_paused;        /* the wall clock has been set forward */
+    bool is_full;                    /* what is queued waits for room */
+    bool is_stopped;                 /* by a fault */
 };
 void archive_status(const struct archiver *archiver, struct archive_status *out); /* any thread */
 

@@ -80,8 +80,14 @@ enum {
     BALLAST_ROOM_FACTOR = 4,
     /* Streams removed per transaction, so that commits go on in between. */
     RETENTION_STEP_STREAMS = 64,
+    /* The same of the oldest, when the store is too large: few, so that no more go than must. */
+    EVICT_STEP_STREAMS = 8,
     /* LMDB values (blocks, body pieces) removed per transaction. */
     RETENTION_STEP_VALUES = 2048,
+    /* Rows of one project looked at by one search for the oldest. */
+    EVICT_LOOK_ROWS = 512,
+    /* Read again and checked in one step, between two looks at what comes in. */
+    SCRUB_STEP_BYTES = 1024 * 1024,
     /* Cold reads block on page faults: never on the loop. */
     READER_THREAD_COUNT = 2,
     /* Waiting reads; past it ERR_LIMIT. */
@@ -151,6 +157,7 @@ static_assert(BLOCK_FRAMES_MIN <= BLOCK_CAPACITY_MIN / BLOCK_FRAME_BYTES_MEAN, "
 static_assert(FRAME_BYTES_MAX + 256 <= BLOCK_STORED_BYTES_MAX, "a frame and its header fit");
 static_assert((int)FRAME_BYTES_MAX <= (int)FRAGMENT_BYTES_MAX, "a frame is one journal record");
 static_assert((int)SHIP_BYTES_MAX < (int)ARCHIVE_TXN_BYTES_MAX, "a bundle fits a transaction");
+static_assert((int)EVICT_STEP_STREAMS <= (int)RETENTION_STEP_STREAMS, "one list holds either");
 static_assert(JOURNAL_REFUSE_PERCENT < JOURNAL_PAUSE_PERCENT, "new work yields to work under way");
 
 #endif

@@ -1,6 +1,7 @@
 /* roll — see roll.h.
  *
  *   put_row    rows, and of a new stream numbers, keys, its project; expiry of an ended one
+ *   amend      row and expiry; a row that is put later keeps it
  *   bury       row → tombstone, number → deleted, expiry → 0: due at once, until…
  *   rest       …its values are gone: expiry → the tombstone's own
  *   drop_row   row, number, key, expiry: all gone                                            */
@@ -156,27 +157,141 @@ static enum err put_new_stream(const struct roll *roll, const struct row *row)
     return row->key.size ? put_caller(roll, row) : ERR_OK;
 }
 
+/* ---- What others say of a row ---- */
+
+static bool has_amendments(const struct row *row)
+{
+    return row->is_held || row->touched_ns || row->damage.size;
+}
+
+/* A row with its amendments may be too long; they are worth more than what is for people only. */
+static enum err encode_amended(const struct row *row, struct buf *out)
+{
+    struct row shorter = *row;
+    struct slice *spare[] = {&shorter.detail, &shorter.metadata, &shorter.head};
+    enum err err = row_encode(&shorter, out);
+    for (size_t i = 0; err == ERR_LIMIT && i < sizeof spare / sizeof spare[0]; i++) {
+        *spare[i] = SLICE_NONE;
+        err = row_encode(&shorter, out);
+    }
+    return err;
+}
+
+/* `row` with the amendments of `stored`, in `bytes`, to which it then points. */
+static enum err carry_amendments(struct row *row, const struct row *stored, struct buf *bytes)
+{
+    struct row amended = *row;
+    amended.is_held = stored->is_held;
+    amended.damage = stored->damage;
+    if (stored->touched_ns > amended.touched_ns)
+        amended.touched_ns = stored->touched_ns;
+    TRY(encode_amended(&amended, bytes));
+    return row_decode(buf_slice(bytes), row);
+}
+
+static void amend_row(struct row *row, const struct store_amendment *amendment)
+{
+    switch (amendment->kind) {
+    case AMEND_HOLD: row->is_held = true; return;
+    case AMEND_RELEASE: row->is_held = false; return;
+    case AMEND_TOUCH:
+        if (amendment->time_ns > row->touched_ns)
+            row->touched_ns = amendment->time_ns;
+        return;
+    case AMEND_DAMAGE:
+        if (row->damage.size == 0)
+            row->damage = amendment->damage;
+        return;
+    }
+}
+
+static enum err move_expiry(const struct roll *roll, int64_t from_ns, const struct row *row)
+{
+    int64_t to_ns = row_expires_ns(row);
+    if (from_ns == to_ns)
+        return ERR_OK;
+    if (from_ns)
+        TRY(remove_expiry(roll, from_ns, row->project, &row->id));
+    return to_ns ? put_expiry(roll, to_ns, row->project, &row->id) : ERR_OK;
+}
+
+enum err roll_amend(const struct roll *roll, const struct store_amendment *amendment)
+{
+    CLEANUP(buf_deinit) struct buf bytes;
+    struct row row, amended;
+    buf_init(&bytes, ROW_BYTES_MAX);
+    TRY(get_row(roll->view, amendment->project, &amendment->id, &row));
+    if (row.state == STREAM_DELETED)
+        return ERR_NOTFOUND;
+    int64_t expires_ns = row_expires_ns(&row);
+    amend_row(&row, amendment);
+    TRY(encode_amended(&row, &bytes));
+    TRY(row_decode(buf_slice(&bytes), &amended)); /* what `row` borrows ends with the first write */
+    TRY(content_put_small(
+        roll, TABLE_ROWS, schema_row(amended.project, &amended.id), buf_slice(&bytes)));
+    return move_expiry(roll, expires_ns, &amended);
+}
+
+/* What a number leads to is damage itself where it cannot be read: there is nothing to mark then. */
+static enum err find_number(
+    const struct roll *roll, uint32_t project, uint64_t number, struct id *id, bool *is_deleted)
+{
+    struct slice content;
+    enum err err = content_get(roll->view, TABLE_NUMBERS, schema_number(project, number), &content);
+    if (err == ERR_CORRUPT || (err == ERR_OK && !schema_number_value_read(content, id, is_deleted)))
+        return ERR_NOTFOUND;
+    return err;
+}
+
+enum err roll_mark_damage(const struct roll *roll, uint32_t project, uint64_t number,
+    struct slice damage, struct id *id, bool *is_news)
+{
+    bool is_deleted;
+    struct row row;
+    struct store_amendment amendment = {.kind = AMEND_DAMAGE, .project = project, .damage = damage};
+    TRY(find_number(roll, project, number, &amendment.id, &is_deleted));
+    enum err err = get_row(roll->view, project, &amendment.id, &row);
+    if (err == ERR_CORRUPT || is_deleted)
+        return ERR_NOTFOUND;
+    TRY(err);
+    bool was_known = row.damage.size > 0;
+    if (!was_known)
+        TRY(roll_amend(roll, &amendment));
+    *id = amendment.id;
+    *is_news = !was_known;
+    return ERR_OK;
+}
+
+/* ---- Putting ---- */
+
+static enum err put_version(const struct roll *roll, const struct row *row, struct slice encoded)
+{
+    TRY(content_put(roll, TABLE_ROWS, schema_row(row->project, &row->id), encoded));
+    return row->state == STREAM_DELETED ? put_number(roll, row, true) : ERR_OK;
+}
+
 enum err roll_put_row(const struct roll *roll, struct slice encoded_row)
 {
+    CLEANUP(buf_deinit) struct buf amended;
     struct row row, stored;
+    buf_init(&amended, ROW_BYTES_MAX);
     TRY(row_decode(encoded_row, &row));
     enum err err = get_row(roll->view, row.project, &row.id, &stored);
-    bool is_new = err == ERR_NOTFOUND;
-    if (!is_new) {
-        TRY(err);
-        if (!row_is_newer(&row, &stored))
-            return ERR_OK;
-        if (row_expires_ns(&stored))
-            TRY(remove_expiry(roll, row_expires_ns(&stored), row.project, &row.id));
-    }
-    TRY(content_put(roll, TABLE_ROWS, schema_row(row.project, &row.id), encoded_row));
-    if (is_new)
+    if (err == ERR_NOTFOUND || err == ERR_CORRUPT) { /* a damaged one is mended by the new one */
+        TRY(content_put(roll, TABLE_ROWS, schema_row(row.project, &row.id), encoded_row));
         TRY(put_new_stream(roll, &row));
-    else if (row.state == STREAM_DELETED)
-        TRY(put_number(roll, &row, true));
-    if (row_expires_ns(&row))
-        TRY(put_expiry(roll, row_expires_ns(&row), row.project, &row.id));
-    return ERR_OK;
+        return move_expiry(roll, 0, &row);
+    }
+    TRY(err);
+    if (!row_is_newer(&row, &stored))
+        return ERR_OK;
+    int64_t expires_ns = row_expires_ns(&stored);
+    if (has_amendments(&stored)) {
+        TRY(carry_amendments(&row, &stored, &amended));
+        encoded_row = buf_slice(&amended);
+    }
+    TRY(put_version(roll, &row, encoded_row));
+    return move_expiry(roll, expires_ns, &row);
 }
 
 /* ---- Deleting ---- */
@@ -188,6 +303,8 @@ static struct row tombstone_of(const struct row *row, const struct store_deletio
     tombstone.state = STREAM_DELETED;
     tombstone.reason = deletion->reason;
     tombstone.detail = tombstone.metadata = tombstone.head = tombstone.path = SLICE_NONE;
+    tombstone.damage = SLICE_NONE;
+    tombstone.is_sliding = false; /* its own time runs from the deletion */
     tombstone.ended_ns = deletion->now_ns;
     tombstone.ttl_s = deletion->tombstone_ttl_s;
     return tombstone;
@@ -215,6 +332,8 @@ enum err roll_bury(const struct roll *roll, const struct store_deletion *deletio
 {
     struct row row;
     TRY(get_row(roll->view, deletion->project, &deletion->id, &row));
+    if (row.is_held)
+        return ERR_DENIED;
     *number = row.number; /* before the table is written to */
     return row.state == STREAM_DELETED ? ERR_OK : put_tombstone(roll, &row, deletion);
 }

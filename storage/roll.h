@@ -25,8 +25,12 @@ enum err content_put(const struct roll *roll, enum table table, struct schema_ke
 enum err content_put_small(const struct roll *roll, enum table table, struct schema_key key,
     struct slice content) NODISCARD;
 
-/* roll_put_row, roll_drop_row, roll_expired — see store_put_row, store_drop_row, store_expired. */
+/* roll_put_row, roll_amend, roll_drop_row, roll_expired — see store_put_row, store_amend,
+ * store_mark_damage, store_drop_row, store_expired. */
 enum err roll_put_row(const struct roll *roll, struct slice encoded_row) NODISCARD;
+enum err roll_amend(const struct roll *roll, const struct store_amendment *amendment) NODISCARD;
+enum err roll_mark_damage(const struct roll *roll, uint32_t project, uint64_t number,
+    struct slice damage, struct id *id, bool *is_news) NODISCARD;
 enum err roll_drop_row(const struct roll *roll, uint32_t project, const struct id *id) NODISCARD;
 enum err roll_expired(struct view *view, int64_t now_ns, struct store_expired *out, size_t count,
     size_t *found) NODISCARD;
@@ -34,7 +38,7 @@ enum err roll_expired(struct view *view, int64_t now_ns, struct store_expired *o
 /* roll_bury — the row becomes a tombstone, if it is not one, and its deletion is under way; *number
  *   is whose values are to go.
  * roll_rest — they are gone.
- *   answers ERR_NOTFOUND: no such row */
+ *   answers ERR_NOTFOUND no such row · ERR_DENIED it is held */
 enum err roll_bury(
     const struct roll *roll, const struct store_deletion *deletion, uint64_t *number) NODISCARD;
 enum err roll_rest(const struct roll *roll, uint32_t project, const struct id *id) NODISCARD;

@@ -10,6 +10,9 @@
  * no reader sees both or neither. */
 #include "storage/shelf.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "protocol/base/own.h"
 #include "storage/bounds.h"
 
@@ -242,6 +245,36 @@ enum err shelf_clear(const struct shelf *shelf, size_t *values_left)
     TRY(clear_table(shelf, TABLE_BLOCKS, values_left));
     TRY(clear_table(shelf, TABLE_BODIES, values_left));
     return clear_table(shelf, TABLE_ASIDES, values_left);
+}
+
+/* ---- Checking ---- */
+
+static enum err check_table(
+    const struct shelf *shelf, enum table table, char what[SHELF_DAMAGE_BYTES])
+{
+    CLEANUP(walk_end) struct walk walk = {0};
+    TRY(walk_begin(shelf->view, table, stream_key(shelf), &walk));
+    enum err err;
+    for (err = walk_first(&walk); err == ERR_OK; err = walk_next(&walk)) {
+        struct slice content;
+        if (value_open(walk.value, &content) == ERR_OK)
+            continue;
+        uint32_t project, part = 0;
+        uint64_t number, seq = 0;
+        (void)schema_block_read(walk.key, &project, &number, &seq, &part);
+        (void)snprintf(what, SHELF_DAMAGE_BYTES, "%s from %" PRIu64 ".%" PRIu32 " on",
+            schema_table_name(table), seq, part);
+        return ERR_CORRUPT;
+    }
+    return err == ERR_NOTFOUND ? ERR_OK : err;
+}
+
+enum err shelf_check(const struct shelf *shelf, char what[SHELF_DAMAGE_BYTES])
+{
+    what[0] = '\0';
+    TRY(check_table(shelf, TABLE_BLOCKS, what));
+    TRY(check_table(shelf, TABLE_BODIES, what));
+    return check_table(shelf, TABLE_ASIDES, what);
 }
 
 /* ---- Reading ---- */

@@ -33,6 +33,11 @@ enum err shelf_put_aside(
  * budget is spent and more are left */
 enum err shelf_clear(const struct shelf *shelf, size_t *values_left) NODISCARD;
 
+/* shelf_check — whether every value passes its checksum. `what` is text either way; ERR_CORRUPT: it
+ * says which one does not. */
+enum { SHELF_DAMAGE_BYTES = 64 };
+enum err shelf_check(const struct shelf *shelf, char what[SHELF_DAMAGE_BYTES]) NODISCARD;
+
 /* shelf_get — the stored block that holds the frame of `at`, a fresh one. answers ERR_NOTFOUND
  * shelf_get_body, shelf_get_aside — see store_get_body, store_get_aside */
 enum err shelf_get(const struct shelf *shelf, enum table table, struct block_position at,

@@ -3,6 +3,7 @@
  * to listing.c, checking to verify.c, LMDB to table.c. */
 #include "storage/store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <sys/random.h>
 
 #include "protocol/base/own.h"
+#include "storage/evict.h"
 #include "storage/listing.h"
 #include "storage/roll.h"
 #include "storage/shelf.h"
@@ -388,6 +390,47 @@ enum err store_expired(
     enum err err = roll_expired(view, now_ns, out, count, found);
     view_abort(view);
     return err;
+}
+
+enum err store_amend(struct store_txn *txn, const struct store_amendment *amendment)
+{
+    struct roll roll = roll_of(txn);
+    return roll_amend(&roll, amendment);
+}
+
+static_assert((int)DAMAGE_TEXT_BYTES == (int)SHELF_DAMAGE_BYTES, "one text");
+
+enum err store_mark_damage(struct store_txn *txn, uint32_t project, uint64_t number,
+    struct slice damage, struct id *id, bool *is_news)
+{
+    struct roll roll = roll_of(txn);
+    return roll_mark_damage(&roll, project, number, damage, id, is_news);
+}
+
+enum err store_damage_of(
+    struct store_txn *txn, uint32_t project, uint64_t number, char what[DAMAGE_TEXT_BYTES])
+{
+    struct shelf shelf = shelf_of(txn, project, number);
+    enum err err = shelf_check(&shelf, what);
+    if (err == ERR_OK)
+        return ERR_NOTFOUND;
+    return err == ERR_CORRUPT && what[0] ? ERR_OK : err;
+}
+
+enum err store_oldest(struct store *store, struct id *after, struct store_expired *out,
+    size_t count, size_t *found, bool *is_end)
+{
+    struct view *view;
+    *found = 0;
+    TRY(view_begin(store->tables, false, &view));
+    enum err err = evict_find(view, after, out, count, found, is_end);
+    view_abort(view);
+    return err;
+}
+
+struct tables *store_tables(struct store *store)
+{
+    return store->tables;
 }
 
 /* ---- Reading ---- */

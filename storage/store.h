@@ -61,7 +61,7 @@ uint64_t store_txn_bytes(const struct store_txn *txn); /* put so far */
 
 /* store_put_row — replaces the stream's row unless what is stored is later (accepted < streaming <
  * ended < deleted, then by events); points its key at it (the newest attempt wins), keeps the
- * expiry in step (ended_ns + ttl_s), remembers the project's name. A stream's final row belongs in
+ * expiry in step (row_expires_ns), keeps amendments, remembers the project's name. A stream's final row belongs in
  * or after the transaction with its last blocks. */
 enum err store_put_row(struct store_txn *txn, struct slice encoded_row) NODISCARD;
 /* store_put_blocks — the frames of consecutive blocks of one stream. What is stored already, by seq
@@ -85,7 +85,7 @@ enum err store_put_aside(struct store_txn *txn, uint32_t project, uint64_t numbe
  *   no metadata nor head), which itself expires after tombstone_ttl_s (0: never); then the stream's
  *   values are removed, up to *values_left, which is counted down.
  *   answers  ERR_AGAIN more are left: call again in a next transaction (after a crash store_expired
- *            asks for it) · ERR_NOTFOUND no such row
+ *            asks for it) · ERR_NOTFOUND no such row · ERR_DENIED it is held
  * store_drop_row — forget a tombstone, its number and key. ERR_INVALID: it is not one */
 struct store_deletion {
     uint32_t project;
@@ -98,6 +98,32 @@ enum err store_delete(
     struct store_txn *txn, const struct store_deletion *deletion, size_t *values_left) NODISCARD;
 enum err store_drop_row(struct store_txn *txn, uint32_t project, const struct id *id) NODISCARD;
 
+/* store_amend — what others than its writer say of a stream: kept through later versions of its row,
+ * and possible on a full disk.
+ *   HOLD, RELEASE  a held stream neither expires nor can be deleted (store_delete: ERR_DENIED)
+ *   TOUCH          it was read at time_ns; an earlier time changes nothing
+ *   DAMAGE         `damage` of it can not be read any more; the first report is kept
+ *   answers  ERR_NOTFOUND no such row, or a tombstone */
+enum store_amendment_kind { AMEND_HOLD, AMEND_RELEASE, AMEND_TOUCH, AMEND_DAMAGE };
+struct store_amendment {
+    enum store_amendment_kind kind;
+    uint32_t project;
+    struct id id;
+    int64_t time_ns;     /* TOUCH */
+    struct slice damage; /* DAMAGE */
+};
+enum err store_amend(struct store_txn *txn, const struct store_amendment *amendment) NODISCARD;
+/* store_mark_damage — AMEND_DAMAGE of the stream with this number, for what finds it by its values;
+ * *is_news: nothing was known of it. *id is whose it is.
+ *   answers ERR_NOTFOUND the number leads to no row that can be read
+ * store_damage_of — which stored value of a stream fails its checksum, as text. answers ERR_NOTFOUND
+ *   none does */
+enum { DAMAGE_TEXT_BYTES = 64 };
+enum err store_mark_damage(struct store_txn *txn, uint32_t project, uint64_t number,
+    struct slice damage, struct id *id, bool *is_news) NODISCARD;
+enum err store_damage_of(struct store_txn *txn, uint32_t project, uint64_t number,
+    char what[DAMAGE_TEXT_BYTES]) NODISCARD;
+
 /* store_expired — up to `count` streams whose expiry has passed, oldest first: tombstones that are
  * to be dropped, streams that are to be deleted, and those whose deletion a crash has cut short. */
 struct store_expired {
@@ -107,6 +133,16 @@ struct store_expired {
 };
 enum err store_expired(struct store *store, int64_t now_ns, struct store_expired *out, size_t count,
     size_t *found) NODISCARD;
+
+/* store_oldest — up to `count` ended streams that are not held, of all projects, oldest first, whose
+ * IDs are above `after`: what goes when the store is too large. *is_end: the last of them were
+ * looked at; else `after` has moved, and there may be more even if none were found. */
+enum err store_oldest(struct store *store, struct id *after, struct store_expired *out,
+    size_t count, size_t *found, bool *is_end) NODISCARD;
+
+/* store_tables — for what walks them all (scrub.h); borrowed. */
+struct tables;
+struct tables *store_tables(struct store *store);
 
 /* Reading, any thread: `codec` is the calling thread's own. What is copied into `out` is appended.
  *   answers ERR_NOTFOUND · faults ERR_CORRUPT, ERR_IO, ERR_NOMEM

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/table.h"
 #include "tests/storage/store_rig.h"
 
 enum { BUNDLES_MAX = 256, SECOND = 1000000000 };
@@ -177,16 +178,33 @@ static struct archive_item *add_item(
     return item;
 }
 
+static void add_blocks(
+    struct archive_bundle *bundle, uint64_t number, struct block *const *blocks, size_t count)
+{
+    struct archive_item *item = add_item(bundle, ARCHIVE_BLOCKS, number);
+    item->blocks = calloc(count + 1, sizeof *item->blocks);
+    assert_non_null(item->blocks);
+    memcpy(item->blocks, blocks, count * sizeof *item->blocks);
+    item->block_count = count;
+}
+
 static void add_events(struct archive_bundle *bundle, uint64_t number, uint64_t from, uint64_t to)
 {
     struct store_rig_run run;
-    struct archive_item *item = add_item(bundle, ARCHIVE_BLOCKS, number);
     store_rig_run(&run, number, from, to, BLOCK_BYTES_MAX);
-    item->blocks = calloc(run.count + 1, sizeof *item->blocks);
-    assert_non_null(item->blocks);
-    memcpy(item->blocks, run.blocks, run.count * sizeof *item->blocks);
-    item->block_count = run.count;
+    add_blocks(bundle, number, run.blocks, run.count);
     bundle->bytes += 1000;
+}
+
+/* Each in an item of its own, and so in a stored value of its own. */
+static void add_single_events(struct archive_bundle *bundle, uint64_t number, uint64_t to)
+{
+    struct store_rig_run run;
+    for (uint64_t seq = 0; seq < to; seq += 100) {
+        store_rig_run(&run, number, seq, seq + 100, 1);
+        for (size_t i = 0; i < run.count; i++)
+            add_blocks(bundle, number, &run.blocks[i], 1);
+    }
 }
 
 static void add_row(struct archive_bundle *bundle, const struct row *row)
@@ -387,8 +405,7 @@ static void test_delete_takes_steps(void **state)
     (void)state;
     start(true, NULL);
     struct archive_bundle *bundle = new_bundle(5);
-    for (uint64_t seq = 0; seq < 3000; seq++)
-        add_events(bundle, 2, seq, seq + 1);
+    add_single_events(bundle, 2, 3000);
     struct row row = store_rig_row(2, STREAM_COMPLETED, 3000);
     add_row(bundle, &row);
     archive_submit(world.archiver, bundle);
@@ -518,6 +535,116 @@ static void test_a_fault_stops_it(void **state)
     assert_int_equal(status().backlog_bytes, 0);
 }
 
+/* ---- Amendments and damage ---- */
+
+static void submit_amendment(uint64_t number, enum store_amendment_kind kind)
+{
+    struct archive_bundle *bundle = new_bundle(0);
+    struct archive_item *item = add_item(bundle, ARCHIVE_AMEND, number);
+    item->id = store_rig_id(number);
+    item->amendment.kind = kind;
+    archive_submit(world.archiver, bundle);
+}
+
+static void test_a_hold_keeps_what_is_deleted_after_it(void **state)
+{
+    (void)state;
+    start(true, NULL);
+    submit_stream(2, 20, 5);
+    submit_amendment(2, AMEND_HOLD);
+    submit_amendment(4, AMEND_HOLD); /* nobody knows it */
+    submit_deletion(2, 6);
+    step_all();
+    assert_int_equal(world.errs[1], ERR_OK);
+    assert_int_equal(world.errs[2], ERR_NOTFOUND);
+    assert_int_equal(world.errs[3], ERR_OK); /* the journal is not to hold on to it */
+    assert_int_equal(state_of(2), STREAM_COMPLETED);
+    store_rig_check(&rig, 2, 20);
+    assert_non_null(strstr(world.log, "the hold counts"));
+    submit_amendment(2, AMEND_RELEASE);
+    submit_deletion(2, 7);
+    step_all();
+    assert_int_equal(state_of(2), STREAM_DELETED);
+    assert_verified();
+}
+
+/* A bit of the last stored block of a stream that is still written. */
+static void rot(uint64_t number, uint64_t seq)
+{
+    struct tables *tables = store_tables(rig.store);
+    struct schema_key key = schema_block(RIG_PROJECT, number, seq, 0);
+    struct view *view;
+    struct slice value;
+    struct buf copy;
+    assert_int_equal(view_begin(tables, true, &view), ERR_OK);
+    assert_int_equal(view_get(view, TABLE_BLOCKS, key, &value), ERR_OK);
+    buf_init(&copy, value.size);
+    assert_int_equal(buf_append(&copy, value), ERR_OK);
+    copy.data[copy.size / 2] ^= 1;
+    assert_int_equal(view_put(view, TABLE_BLOCKS, key, buf_slice(&copy)), ERR_OK);
+    assert_int_equal(view_commit(view), ERR_OK);
+    buf_deinit(&copy);
+}
+
+static void test_a_damaged_stream_stops_nobody_else(void **state)
+{
+    (void)state;
+    start(true, NULL);
+    struct archive_bundle *bundle = new_bundle(3);
+    struct row row = store_rig_row(2, STREAM_STREAMING, 10);
+    add_events(bundle, 2, 0, 10);
+    add_row(bundle, &row);
+    archive_submit(world.archiver, bundle);
+    step_all();
+    rot(2, 0);
+    bundle = new_bundle(8);
+    row = store_rig_row(2, STREAM_COMPLETED, 20);
+    add_events(bundle, 2, 10, 20);
+    add_row(bundle, &row);
+    add_item(bundle, ARCHIVE_MERGE, 2);
+    archive_submit(world.archiver, bundle);
+    submit_stream(4, 30, 9);
+    step_all();
+    assert_false(status().is_stopped);
+    assert_int_equal(status().damaged, 1);
+    assert_int_equal(store_absorbed_lsn(rig.store), 9);
+    store_rig_check(&rig, 4, 30);
+    struct buf bytes;
+    assert_int_equal(store_rig_get_row(&rig, 2, &bytes, &row), ERR_OK);
+    assert_int_equal(row.state, STREAM_COMPLETED);
+    assert_true(slice_equal(row.damage, SLICE("blocks from 0.0 on")));
+    buf_deinit(&bytes);
+    assert_non_null(strstr(world.log, "is damaged: blocks from 0.0 on"));
+    submit_deletion(2, 10); /* what cannot be read can be deleted */
+    step_all();
+    assert_int_equal(state_of(2), STREAM_DELETED);
+    assert_verified();
+}
+
+static void test_it_scrubs_when_idle(void **state)
+{
+    (void)state;
+    struct archive_config config = {.store = rig.store,
+        .host = &world.host,
+        .retention_step_ns = 10 * (int64_t)SECOND,
+        .tombstone_ttl_s = 7200,
+        .scrub_bytes_per_s = 1000000,
+        .has_no_thread = true};
+    assert_int_equal(archiver_start(&config, &world.archiver), ERR_OK);
+    submit_stream(2, 20, 5);
+    submit_stream(4, 20, 6);
+    step_all();
+    pass(SECOND);
+    assert_int_equal(status().scrubs, 1);
+    assert_int_equal(status().damaged, 0);
+    rot(4, 0);
+    pass(HOUR_NS);
+    pass(SECOND);
+    assert_int_equal(status().damaged, 1);
+    assert_non_null(strstr(world.log, "is damaged"));
+    store_rig_check(&rig, 2, 20);
+}
+
 /* ---- Retention ---- */
 
 /* Streams 1 … count end at `wall_ns` and live for `ttl_s`. */
@@ -618,6 +745,92 @@ static void test_small_steps_and_steps_back_are_followed(void **state)
     assert_true(status().is_retention_paused);
 }
 
+/* ---- Churn ---- */
+
+/* An hour's worth, which lives for `ttl_s` (0: for ever). */
+static void churn_hour(uint64_t *number, uint64_t streams, int64_t ttl_s)
+{
+    struct archive_bundle *bundle = &world.bundles[0];
+    *bundle = (struct archive_bundle){.done = on_done};
+    list_init(&bundle->items);
+    world.done_count = 0;
+    for (uint64_t i = 0; i < streams; i++, ++*number) {
+        struct row row = store_rig_row(*number, STREAM_COMPLETED, 40);
+        row.ended_ns = world.wall_ns;
+        row.ttl_s = ttl_s;
+        add_events(bundle, *number, 0, 40);
+        add_row(bundle, &row);
+    }
+    archive_submit(world.archiver, bundle);
+    step_all();
+    pass(HOUR_NS);
+}
+
+static struct store_size size_now(void)
+{
+    struct store_size size;
+    store_size(rig.store, &size);
+    return size;
+}
+
+/* What is kept is two hours' worth of recordings and tombstones: pages are used again. */
+static void test_a_day_of_churn_stays_flat(void **state)
+{
+    (void)state;
+    enum { HOURS = 24, STREAMS = 12 };
+    uint64_t number = 1, file_early = 0;
+    start(true, NULL);
+    for (int hour = 1; hour <= HOURS; hour++) {
+        churn_hour(&number, STREAMS, 7200);
+        if (hour == HOURS / 4)
+            file_early = size_now().file_bytes;
+    }
+    assert_in_range(rows(), 1, 5 * STREAMS);
+    assert_in_range(size_now().file_bytes, 1, file_early + file_early / 10);
+    assert_in_range(status().expired, (HOURS - 4) * STREAMS, HOURS * STREAMS);
+    assert_verified();
+}
+
+static void test_the_oldest_go_when_there_is_too_much(void **state)
+{
+    (void)state;
+    enum { LIMIT = 256 << 10, HOURS = 24, STREAMS = 4 };
+    uint64_t number = 1;
+    struct archive_config config = {.store = rig.store,
+        .host = &world.host,
+        .retention_step_ns = 10 * (int64_t)SECOND,
+        .tombstone_ttl_s = 7200,
+        .keep_bytes_max = LIMIT,
+        .has_no_thread = true};
+    assert_int_equal(archiver_start(&config, &world.archiver), ERR_OK);
+    churn_hour(&number, STREAMS, 0);
+    struct archive_bundle *bundle = &world.bundles[1];
+    *bundle = (struct archive_bundle){.done = on_done};
+    list_init(&bundle->items);
+    struct archive_item *item = add_item(bundle, ARCHIVE_AMEND, 1);
+    item->id = store_rig_id(1);
+    item->amendment.kind = AMEND_HOLD;
+    archive_submit(world.archiver, bundle);
+    for (int hour = 1; hour <= HOURS; hour++) {
+        churn_hour(&number, STREAMS, 0);
+        assert_in_range(size_now().used_bytes, 1, LIMIT);
+    }
+    assert_true(size_now().used_bytes > LIMIT / 2);
+    assert_int_equal(state_of(1), STREAM_COMPLETED); /* held */
+    store_rig_check(&rig, 1, 40);
+    assert_int_not_equal(state_of(2), STREAM_COMPLETED);
+    store_rig_check(&rig, number - 1, 40);
+    uint64_t kept = 0;
+    for (uint64_t each = 2; each < number; each++) { /* oldest first: none before a kept one */
+        bool is_kept = state_of(each) == STREAM_COMPLETED;
+        assert_true(is_kept || kept == 0);
+        kept += is_kept;
+    }
+    assert_int_equal(status().evicted, number - 2 - kept);
+    assert_int_equal(status().expired, 0);
+    assert_verified();
+}
+
 #define TEST(name)       cmocka_unit_test_setup_teardown(name, open_world, close_world)
 #define SMALL_TEST(name) cmocka_unit_test_setup_teardown(name, open_small_world, close_world)
 
@@ -638,6 +851,11 @@ int main(void)
         TEST(test_clock_step_pauses),
         TEST(test_a_clock_that_stays_ahead_is_believed),
         TEST(test_small_steps_and_steps_back_are_followed),
+        TEST(test_a_hold_keeps_what_is_deleted_after_it),
+        TEST(test_a_damaged_stream_stops_nobody_else),
+        TEST(test_it_scrubs_when_idle),
+        TEST(test_a_day_of_churn_stays_flat),
+        TEST(test_the_oldest_go_when_there_is_too_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

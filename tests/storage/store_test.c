@@ -617,6 +617,100 @@ static enum err write_until_full(uint64_t *number)
     }
 }
 
+/* ---- Amendments ---- */
+
+static enum err amend(uint64_t number, const struct store_amendment *amendment)
+{
+    struct store_txn *txn = store_rig_begin(&rig);
+    struct store_amendment full = *amendment;
+    full.project = RIG_PROJECT;
+    full.id = store_rig_id(number);
+    enum err err = store_amend(txn, &full);
+    store_rig_commit(txn, 0);
+    return err;
+}
+
+static enum err amend_kind(uint64_t number, enum store_amendment_kind kind)
+{
+    return amend(number, &(struct store_amendment){.kind = kind});
+}
+
+static void test_a_hold_outlives_everything(void **state)
+{
+    (void)state;
+    struct store_expired expired[4];
+    struct row stored;
+    struct buf bytes;
+    assert_int_equal(amend_kind(2, AMEND_HOLD), ERR_NOTFOUND);
+    put_expiring(2, 1000, 60);
+    assert_int_equal(amend_kind(2, AMEND_HOLD), ERR_OK);
+    assert_int_equal(amend_kind(2, AMEND_HOLD), ERR_OK);
+    assert_int_equal(expired_at(INT64_MAX, expired), 0);
+    assert_int_equal(delete_some(2, 1000, 100), ERR_DENIED);
+    assert_verified();
+    assert_int_equal(amend_kind(2, AMEND_RELEASE), ERR_OK);
+    assert_int_equal(expired_at(INT64_MAX, expired), 1);
+    assert_verified();
+    assert_int_equal(delete_some(2, 1000, 100), ERR_OK);
+    assert_int_equal(amend_kind(2, AMEND_HOLD), ERR_NOTFOUND);
+    assert_int_equal(store_rig_get_row(&rig, 2, &bytes, &stored), ERR_OK);
+    assert_false(stored.is_held);
+    buf_deinit(&bytes);
+}
+
+/* A hold of a live stream is kept when its writer, who knows nothing of it, ends it. */
+static void test_amendments_are_kept_by_later_versions(void **state)
+{
+    (void)state;
+    struct store_expired expired[4];
+    struct row row = store_rig_row(2, STREAM_STREAMING, 1), stored;
+    struct buf bytes;
+    static char metadata[ROW_BYTES_MAX - 400];
+    memset(metadata, 'm', sizeof metadata);
+    put_small_blocks(2, 3);
+    put_row(&row);
+    assert_int_equal(amend_kind(2, AMEND_HOLD), ERR_OK);
+    assert_int_equal(
+        amend(2, &(struct store_amendment){.kind = AMEND_DAMAGE, .damage = SLICE("blocks 0.0")}),
+        ERR_OK);
+    assert_int_equal(
+        amend(2, &(struct store_amendment){.kind = AMEND_DAMAGE, .damage = SLICE("another")}),
+        ERR_OK);
+    row = store_rig_row(2, STREAM_COMPLETED, 3);
+    row.ttl_s = 60;
+    row.metadata = slice_of(metadata, sizeof metadata); /* with the amendments it is too long */
+    put_row(&row);
+    assert_int_equal(expired_at(INT64_MAX, expired), 0);
+    assert_int_equal(store_rig_get_row(&rig, 2, &bytes, &stored), ERR_OK);
+    assert_true(stored.is_held && stored.state == STREAM_COMPLETED);
+    assert_true(slice_equal(stored.damage, SLICE("blocks 0.0")));
+    buf_deinit(&bytes);
+    assert_verified();
+}
+
+static void test_reading_extends_a_sliding_life(void **state)
+{
+    (void)state;
+    const int64_t second = 1000000000;
+    struct store_expired expired[4];
+    struct row row = store_rig_row(2, STREAM_COMPLETED, 3);
+    row.ended_ns = 100 * second;
+    row.ttl_s = 60;
+    row.is_sliding = true;
+    put_small_blocks(2, 3);
+    put_row(&row);
+    assert_int_equal(expired_at(161 * second, expired), 1);
+    struct store_amendment touch = {.kind = AMEND_TOUCH, .time_ns = 150 * second};
+    assert_int_equal(amend(2, &touch), ERR_OK);
+    touch.time_ns = 120 * second; /* late: changes nothing */
+    assert_int_equal(amend(2, &touch), ERR_OK);
+    assert_int_equal(expired_at(161 * second, expired), 0);
+    assert_int_equal(expired_at(211 * second, expired), 1);
+    put_row(&row); /* a repeat */
+    assert_int_equal(expired_at(161 * second, expired), 0);
+    assert_verified();
+}
+
 static void test_full_and_room_again(void **state)
 {
     (void)state;
@@ -784,6 +878,9 @@ int main(void)
         TEST(test_delete_in_steps),
         TEST(test_nothing_comes_back),
         TEST(test_expiry),
+        TEST(test_a_hold_outlives_everything),
+        TEST(test_amendments_are_kept_by_later_versions),
+        TEST(test_reading_extends_a_sliding_life),
         TEST(test_full_and_room_again),
         TEST(test_verify_finds_a_turned_byte),
         TEST(test_verify_finds_what_is_missing),
