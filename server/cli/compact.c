@@ -29,12 +29,12 @@ static int print_report(const struct cli *cli, const struct compact_report *repo
 {
     CLEANUP(buf_deinit) struct buf json;
     struct json_writer writer;
+    buf_init(&json, CLI_TEXT_BYTES_MAX);
     if (!cli->is_json) {
         (void)fprintf(cli->out, "store: %" PRIu64 " bytes before, %" PRIu64 " after\n",
             report->before_bytes, report->after_bytes);
         return CLI_OK;
     }
-    buf_init(&json, CLI_TEXT_BYTES_MAX);
     json_writer_init(&writer, &json);
     json_open(&writer, '{');
     json_key(&writer, "before_bytes");

@@ -35,12 +35,12 @@ static int print_report(const struct cli *cli, const char *data, uint64_t bytes)
 {
     CLEANUP(buf_deinit) struct buf json;
     struct json_writer writer;
+    buf_init(&json, CLI_TEXT_BYTES_MAX);
     if (!cli->is_json) {
         (void)fprintf(cli->out, "%s: %" PRIu64 " bytes; ready for `tokenlog serve --data %s`\n",
             data, bytes, data);
         return CLI_OK;
     }
-    buf_init(&json, CLI_TEXT_BYTES_MAX);
     json_writer_init(&writer, &json);
     json_open(&writer, '{');
     json_key(&writer, "data");
