@@ -626,6 +626,17 @@ struct archiver *archiver_stop(struct archiver *archiver)
     return NULL;
 }
 
+struct archiver *archiver_abandon(struct archiver *archiver)
+{
+    if (!archiver)
+        return NULL;
+    ASSERT(archiver->config.has_no_thread);
+    take_incoming(archiver);
+    hand_all_back(archiver, ERR_CANCELED);
+    archiver_free(archiver);
+    return NULL;
+}
+
 void archive_status(const struct archiver *archiver, struct archive_status *out)
 {
     *out = (struct archive_status){

@@ -104,6 +104,9 @@ enum err archiver_start(const struct archive_config *config, struct archiver **o
  *   being stored is done with ERR_CANCELED. All `done` are posted when it returns: run or drop
  *   them. Returns NULL, and takes it. */
 struct archiver *archiver_stop(struct archiver *archiver);
+/* archiver_abandon — without its thread: what has not been stored is not, as after a crash; it is done
+ *   with ERR_CANCELED. Returns NULL, and takes it. */
+struct archiver *archiver_abandon(struct archiver *archiver);
 void archive_submit(struct archiver *archiver, struct archive_bundle *bundle);
 /* archive_wake — the journal may have a slot to prepare: look at once. Any thread. */
 void archive_wake(struct archiver *archiver);

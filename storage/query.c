@@ -23,6 +23,7 @@ struct query_readers {
     struct storage_query *first, **last;
     size_t waiting;
     bool is_stopping;
+    bool is_inline; /* no threads: threads[0] lends its codec */
     struct reader threads[READER_THREAD_COUNT];
 };
 
@@ -98,18 +99,22 @@ static void note_fault(struct query_readers *readers, enum err err)
         readers->host->log(readers->host->context, 0, fault_origin());
 }
 
+static void answer(struct reader *reader, struct storage_query *query)
+{
+    struct query_readers *readers = reader->readers;
+    enum err err = ERR_CANCELED;
+    if (!atomic_load(&query->is_canceled))
+        err = read_store(readers->store, reader->codec, query);
+    note_fault(readers, err);
+    post(readers, query, err);
+}
+
 static void *run_reader(void *argument)
 {
     struct reader *reader = argument;
-    struct query_readers *readers = reader->readers;
     struct storage_query *query;
-    while ((query = await(readers))) {
-        enum err err = ERR_CANCELED;
-        if (!atomic_load(&query->is_canceled))
-            err = read_store(readers->store, reader->codec, query);
-        note_fault(readers, err);
-        post(readers, query, err);
-    }
+    while ((query = await(reader->readers)))
+        answer(reader, query);
     return NULL;
 }
 
@@ -135,19 +140,22 @@ static enum err start_threads(struct query_readers *readers, int zstd_level)
         struct reader *reader = &readers->threads[i];
         reader->readers = readers;
         TRY(block_codec_new(zstd_level, &reader->codec));
+        if (readers->is_inline)
+            return ERR_OK;
         TRY(start_thread(reader));
     }
     return ERR_OK;
 }
 
 enum err query_readers_start(struct store *store, const struct storage_host *host, int zstd_level,
-    struct query_readers **out)
+    bool is_inline, struct query_readers **out)
 {
     struct query_readers *readers = calloc(1, sizeof *readers);
     if (!readers)
         return fault(ERR_NOMEM, "reader threads");
     readers->store = store;
     readers->host = host;
+    readers->is_inline = is_inline;
     readers->last = &readers->first;
     (void)pthread_mutex_init(&readers->lock, NULL);
     (void)pthread_cond_init(&readers->wanted, NULL);
@@ -194,6 +202,10 @@ enum err query_submit(struct query_readers *readers, struct storage_query *query
     query->block = NULL;
     query->next = NULL;
     atomic_store(&query->is_canceled, false);
+    if (readers->is_inline) {
+        answer(&readers->threads[0], query);
+        return ERR_OK;
+    }
     (void)pthread_mutex_lock(&readers->lock);
     if (readers->waiting < READ_QUEUE_MAX) {
         *readers->last = query;

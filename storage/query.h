@@ -13,8 +13,9 @@
 
 struct query_readers;
 
+/* query_readers_start — is_inline: without threads, query_submit reads and posts the answer. */
 enum err query_readers_start(struct store *store, const struct storage_host *host, int zstd_level,
-    struct query_readers **out) NODISCARD;
+    bool is_inline, struct query_readers **out) NODISCARD;
 /* query_readers_stop — what waits is answered ERR_CANCELED, what runs is awaited; NULL is taken.
  * Their tasks touch nothing but the queries, and may run later. */
 struct query_readers *query_readers_stop(struct query_readers *readers);

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "protocol/base/own.h"
+#include "storage/mend.h"
 #include "storage/query.h"
 #include "storage/replay.h"
 #include "storage/tail_write.h"
@@ -278,10 +279,21 @@ static enum err start_threads(struct storage *storage)
         .host = config->host,
         .path = config->path,
         .retention_step_ns = config->retention_step_ns,
-        .tombstone_ttl_s = config->tombstone_ttl_s};
+        .tombstone_ttl_s = config->tombstone_ttl_s,
+        .has_no_thread = config->has_no_threads};
     TRY(archiver_start(&archive, &storage->archiver));
     shipper_start(&storage->shipper, storage->archiver, storage->journal);
-    return query_readers_start(storage->store, config->host, config->zstd_level, &storage->readers);
+    return query_readers_start(storage->store, config->host, config->zstd_level,
+        config->has_no_threads, &storage->readers);
+}
+
+/* Batches are missing that had been written: what was in them is looked for in the store. */
+static enum err mend(struct storage *storage, struct storage_report *report)
+{
+    const struct journal_recovery *found = &report->journal;
+    if (found->corrupt_batches == 0 && found->missing_batches == 0)
+        return ERR_OK;
+    return mend_run(&storage->tails, storage->store, &report->failed_streams);
 }
 
 static enum err open_all(struct storage *storage, int *holder_pid, struct storage_report *report)
@@ -295,6 +307,7 @@ static enum err open_all(struct storage *storage, int *holder_pid, struct storag
     TRY(take_lock(storage, holder_pid));
     TRY(open_store(storage));
     TRY(open_journal(storage, &report->journal));
+    TRY(mend(storage, report));
     TRY(start_threads(storage));
     replay_finish(&storage->replay);
     report->live_streams = storage->replay.live_streams;
@@ -402,6 +415,8 @@ struct storage *storage_abandon(struct storage *storage)
     if (!storage)
         return NULL;
     ASSERT(!storage->is_ticking);
+    if (storage->config.has_no_threads)
+        storage->archiver = archiver_abandon(storage->archiver);
     stop_threads(storage);
     journal_abandon(storage->journal);
     shipper_deinit(&storage->shipper);
@@ -517,6 +532,11 @@ void storage_tick(struct storage *storage)
     tell_stuck(storage);
     ask_to_be_woken(storage);
     storage->is_ticking = false;
+}
+
+bool storage_step(struct storage *storage)
+{
+    return archive_step(storage->archiver);
 }
 
 void storage_drain(struct storage *storage)

@@ -37,6 +37,7 @@ struct storage_config {
     int64_t tombstone_ttl_s;
     int zstd_level;
     bool is_memory; /* durability: memory — events count as visible once appended */
+    bool has_no_threads; /* simulation: the archiver works in storage_step, queries in the call */
     /* The watermark, the durable row or the archived part of a tail has moved: once a tail and
      * tick. May call anything here but storage_tick and storage_close. */
     void (*changed)(void *context, struct tail *tail);
@@ -55,6 +56,7 @@ struct storage_config {
 struct storage_report {
     struct journal_recovery journal;
     uint64_t live_streams;
+    uint64_t failed_streams; /* by damage of the journal: reason "corrupt" */
     int64_t duration_ns;
 };
 
@@ -62,7 +64,8 @@ struct storage_report {
  * given to `recovered` as a tail, just before the call returns, so that whoever looks there first
  * finds it. One that was live at the crash has a row that still says so: the caller ends it
  * (tail_end, interrupted), there or later, or goes on writing to it. Ended ones go to the archiver
- * by themselves.
+ * by themselves. A stream that has lost events to damage of the journal has ended as failed, reason
+ * "corrupt", with those before the loss.
  *
  *   config   copied; path, disk, host and context are borrowed until storage_close
  *   answers  ERR_BUSY another process holds the directory (*holder_pid; 0 if it does not say)
@@ -73,6 +76,8 @@ enum err storage_open(const struct storage_config *config,
 
 /* storage_tick — at the end of each loop turn, and at wake_at. */
 void storage_tick(struct storage *storage);
+/* storage_step — has_no_threads: one step of the archiver's work. False: nothing to do now. */
+bool storage_step(struct storage *storage);
 
 /* storage_drain — from now on everything is committed and archived without delay, and
  *   storage_is_drained tells when nothing is left: no write in flight, nothing unarchived. Tails
