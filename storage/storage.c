@@ -230,11 +230,27 @@ static void measure(struct storage *storage, struct journal_status *journal)
 
 /* Opening. */
 
+/* A map is reserved for good: where it came out small, the store will be full long before the disk. */
+static void tell_small_map(const struct storage *storage)
+{
+    const struct storage_host *host = storage->config.host;
+    struct store_size size;
+    char text[160];
+    store_size(storage->store, &size);
+    if (size.map_bytes == 0 || size.map_bytes >= STORE_MAP_BYTES)
+        return;
+    (void)snprintf(text, sizeof text,
+        "the store can grow to %llu MiB only: address space is limited (ulimit -v, RLIMIT_AS)",
+        (unsigned long long)(size.map_bytes >> 20));
+    host->log(host->context, 1, text);
+}
+
 static enum err open_store(struct storage *storage)
 {
     const struct storage_config *config = &storage->config;
     uint32_t epoch;
     TRY(store_open(config->path, false, config->zstd_level, &storage->store));
+    tell_small_map(storage);
     TRY(store_project_walk(storage->store, know_project, storage));
     TRY(store_next_epoch(storage->store, &epoch));
     storage->next_number = (uint64_t)epoch << 32;
