@@ -124,6 +124,8 @@ enum {
     /* Transfers pause also when the journal has less room than this for events. */
     ROOM_LOW_BYTES = 256 * 1024,
     DELETE_REASON_BYTES_MAX = 255,
+    /* Amendments under way; each is a few hundred bytes. */
+    AMENDMENTS_MAX = 16384,
 };
 /* A journal that waits for a free slot looks again after so long: the archiver's thread may have
  * made one, and does not say so. */

@@ -111,6 +111,7 @@ static void shipment_done(struct archive_bundle *bundle, enum err err)
     shipper->flight_bytes -= bundle->bytes;
     if (err == ERR_OK) {
         journal_absorbed(shipper->journal, bundle->absorbed_lsn);
+        archive_wake(shipper->archiver); /* a slot may be free, and want preparing */
         for (size_t i = 0; i < shipment->parcel_count; i++)
             parcel_stored(&shipment->parcels[i]);
     } else {

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "protocol/base/own.h"
+#include "storage/amend.h"
 #include "storage/mend.h"
 #include "storage/query.h"
 #include "storage/replay.h"
@@ -38,6 +39,7 @@ struct storage {
     struct query_readers *readers;
     struct tails tails;
     struct shipper shipper;
+    struct amendments amendments;
     struct replay replay; /* while opening */
     struct map projects;
     uint32_t last_project;
@@ -296,9 +298,12 @@ static enum err start_threads(struct storage *storage)
         .path = config->path,
         .retention_step_ns = config->retention_step_ns,
         .tombstone_ttl_s = config->tombstone_ttl_s,
+        .keep_bytes_max = config->keep_bytes_max,
+        .scrub_bytes_per_s = config->scrub_bytes_per_s,
         .has_no_thread = config->has_no_threads};
     TRY(archiver_start(&archive, &storage->archiver));
     shipper_start(&storage->shipper, storage->archiver, storage->journal);
+    amendments_start(&storage->amendments, storage->archiver);
     return query_readers_start(storage->store, config->host, config->zstd_level,
         config->has_no_threads, &storage->readers);
 }
@@ -324,6 +329,7 @@ static enum err open_all(struct storage *storage, int *holder_pid, struct storag
     TRY(open_store(storage));
     TRY(open_journal(storage, &report->journal));
     TRY(mend(storage, report));
+    TRY(amendments_recover(&storage->tails, storage->store));
     TRY(start_threads(storage));
     replay_finish(&storage->replay);
     report->live_streams = storage->replay.live_streams;
@@ -368,6 +374,7 @@ static struct storage *storage_new(const struct storage_config *config)
     storage->tails.event_bytes_max =
         config->segment_bytes * config->segment_count / EVENT_RING_DIVISOR;
     shipper_init(&storage->shipper, &storage->tails, config->archive_after_ns);
+    amendments_init(&storage->amendments, &storage->tails);
     map_init(&storage->projects);
     return storage;
 }
@@ -436,6 +443,7 @@ struct storage *storage_abandon(struct storage *storage)
     stop_threads(storage);
     journal_abandon(storage->journal);
     shipper_deinit(&storage->shipper);
+    amendments_deinit(&storage->amendments);
     tails_deinit(&storage->tails);
     free_projects(storage);
     store_close(storage->store);
@@ -543,6 +551,7 @@ void storage_tick(struct storage *storage)
     tails_write(tails);
     journal_tick(storage->journal);
     shipper_tick(&storage->shipper, now_ns);
+    amendments_tick(&storage->amendments);
     measure(storage, &journal);
     apply_pressure(storage, &journal);
     tell_stuck(storage);
@@ -565,7 +574,8 @@ bool storage_is_drained(const struct storage *storage)
 {
     const struct tails *tails = &storage->tails;
     return journal_is_idle(storage->journal) && list_is_empty(&tails->writing) &&
-           list_is_empty(&tails->changed) && shipper_is_idle(&storage->shipper);
+           list_is_empty(&tails->changed) && shipper_is_idle(&storage->shipper) &&
+           amendments_are_idle(&storage->amendments);
 }
 
 /* New work, deletes, queries. */
@@ -610,6 +620,17 @@ enum err storage_delete(struct storage *storage, uint32_t project, const struct 
         return err;
     }
     shipper_delete(&storage->shipper, deletion, false);
+    return ERR_OK;
+}
+
+enum err storage_amend(struct storage *storage, const struct storage_amendment *amendment)
+{
+    struct archive_status archive;
+    archive_status(storage->archiver, &archive);
+    if (archive.is_full || archive.is_stopped || storage->shipper.failure != ERR_OK)
+        return ERR_FULL;
+    TRY(amendments_add(&storage->amendments, amendment));
+    wake(storage, host_now(storage));
     return ERR_OK;
 }
 

@@ -35,6 +35,8 @@ struct storage_config {
     int64_t archive_after_ns;  /* an open block moves after so long even if not full */
     int64_t retention_step_ns;
     int64_t tombstone_ttl_s;
+    uint64_t keep_bytes_max;    /* past it the oldest ended streams go; 0 = no limit */
+    uint64_t scrub_bytes_per_s; /* of what is stored is read again and checked; 0 = nothing */
     int zstd_level;
     bool is_memory; /* durability: memory — events count as visible once appended */
     bool has_no_threads; /* simulation: the archiver works in storage_step, queries in the call */
@@ -200,6 +202,24 @@ void storage_cancel(struct storage_query *query);
  *   faults   ERR_NOMEM                                                                       */
 enum err storage_delete(struct storage *storage, uint32_t project, const struct id *id,
     uint64_t number, struct slice reason) NODISCARD;
+
+/* storage_amend — what others than its writer say of a stream: a hold, its end, or a reading
+ * (store_amend has what they mean). Durable when `done` says ERR_OK, and then shown by its tail.
+ *   done     may be NULL; from a posted task. ERR_NOTFOUND deleted, or never stored · the archiver's
+ *            fault. Not called if the storage is closed before.
+ *   answers  ERR_FULL the store has no room, or is stopped · ERR_LIMIT too many are under way
+ *   faults   ERR_NOMEM                                                                       */
+struct storage_amendment {
+    uint32_t project;
+    struct id id;
+    uint64_t number;
+    enum store_amendment_kind kind; /* but DAMAGE, which the archiver finds */
+    int64_t time_ns;                /* TOUCH */
+    void (*done)(void *owner, enum err err);
+    void *owner;
+};
+enum err storage_amend(
+    struct storage *storage, const struct storage_amendment *amendment) NODISCARD;
 
 struct storage_status {
     struct journal_status journal;

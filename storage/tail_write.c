@@ -24,6 +24,11 @@ static enum err make_version(const struct tail *tail, const struct row *row, uin
     full.events = events;
     full.bytes = bytes;
     full.last_event_ns = last_event_ns;
+    const struct row_version *newest = tail_newest(tail);
+    if (newest) { /* which the writer knows nothing of */
+        full.is_held = newest->row.is_held;
+        full.touched_ns = newest->row.touched_ns;
+    }
     return row_version_new(&full, out);
 }
 
