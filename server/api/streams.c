@@ -20,6 +20,9 @@ struct visit {
     struct replay_request replay;
     struct hub_barrier barrier;
     struct stream_watcher watcher;
+    struct storage_query query;
+    struct timer timer;
+    int checks;
     struct stream *stream;
 };
 
@@ -283,17 +286,66 @@ void stream_stop_post(struct api *api, struct exchange *exchange, struct slice i
     visit_start(api, exchange, id, stop_found, NULL);
 }
 
-/* ── delete: answered once it is durable ────────────────────────────────────────────────────────── */
+/* ── delete: answered once nothing brings it back ───────────────────────────────────────────────── */
+
+enum {
+    REMOVED_CHECK_MS = 5,      /* between two looks at whether the store has the tombstone */
+    REMOVED_CHECKS_MAX = 1000, /* then the disk is full, or the like: it is as good as deleted */
+};
+
+static void removed_answer(struct visit *visit, int status)
+{
+    if (visit->exchange)
+        exchange_reply(visit->exchange, status, NULL, SLICE_NONE);
+    visit_free(visit);
+}
+
+static bool is_tombstone(struct storage_query *query)
+{
+    struct row row;
+    bool is_deleted =
+        row_decode(buf_slice(&query->bytes), &row) == ERR_OK && row.state == STREAM_DELETED;
+    buf_deinit(&query->bytes);
+    return is_deleted;
+}
+
+static void removed_checked(struct storage_query *query, enum err err)
+{
+    struct visit *visit = query->owner;
+    struct loop *loop = visit->api->loop;
+    (void)err; /* not found: it is not archived yet */
+    bool is_removed = is_tombstone(query);
+    if (!visit->exchange || is_removed)
+        removed_answer(visit, 204);
+    else if (++visit->checks == REMOVED_CHECKS_MAX)
+        removed_answer(visit, 202);
+    else
+        timer_set(loop, &visit->timer, loop_now_ns(loop) + REMOVED_CHECK_MS * 1000000ll);
+}
+
+static void check_removed(struct timer *timer)
+{
+    struct visit *visit = CONTAINER_OF(timer, struct visit, timer);
+    const struct row *row = stream_row(visit->stream);
+    visit->query = (struct storage_query){.kind = STORAGE_ROW,
+        .project = row->project,
+        .id = row->id,
+        .done = removed_checked,
+        .owner = visit};
+    if (!visit->exchange || storage_query(hub_storage(visit->api->hub), &visit->query))
+        removed_answer(visit, 202);
+}
 
 static void barrier_done(struct hub_barrier *barrier, enum err err)
 {
     struct visit *visit = CONTAINER_OF(barrier, struct visit, barrier);
-    struct exchange *exchange = visit->exchange;
-    if (exchange && err)
-        exchange_error(exchange, 503, "storage_full", NULL,
+    if (!err) {
+        check_removed(&visit->timer);
+        return;
+    }
+    if (visit->exchange)
+        exchange_error(visit->exchange, 503, "storage_full", NULL,
             "the delete could not be made durable: see the server's log");
-    else if (exchange)
-        exchange_reply(exchange, 204, NULL, SLICE_NONE);
     visit_free(visit);
 }
 
@@ -303,6 +355,7 @@ static void remove_found(struct visit *visit, struct stream *stream)
     if (!err) {
         visit->stream = stream;
         visit->barrier.done = barrier_done;
+        visit->timer.fire = check_removed;
         exchange_hold(visit->exchange, &visit_responder, visit);
         hub_wait_durable(visit->api->hub, &visit->barrier);
         return;

@@ -12,8 +12,7 @@ enum {
     PRODUCER_HEADERS_MAX = 104, /* fields sent to a provider: a caller's 100 and our own */
     PRODUCER_RETRY_MS =
         50, /* what storage did not take is offered again, if nothing else says so */
-    DELETED_REMEMBERED_MS = 30000, /* until the store surely has the tombstone */
-    CLAIM_WAITERS_MAX = 10000,     /* requests with one key that wait for one look-up */
+    CLAIM_WAITERS_MAX = 10000, /* requests with one key that wait for one look-up */
 };
 
 #endif

@@ -38,7 +38,6 @@ struct stream {
     struct list watchers;
     size_t watcher_count;
     struct timer unwatched;
-    struct timer forget; /* of a deleted one */
     struct producer *producer;
     const struct stream_writer *writer;
     struct buf row_bytes; /* when there is no tail */
@@ -93,8 +92,6 @@ static struct stream *find_by_key(struct hub *hub, uint32_t project, struct slic
     return NULL;
 }
 
-static void stream_unindex_key(struct stream *stream);
-
 /* ── a stream's life ────────────────────────────────────────────────────────────────────────────── */
 
 static void unwatched_fired(struct timer *timer)
@@ -102,15 +99,6 @@ static void unwatched_fired(struct timer *timer)
     struct stream *stream = CONTAINER_OF(timer, struct stream, unwatched);
     (void)stream_stop(
         stream, "unwatched", "nobody was reading, and the project's on_disconnect limit passed");
-}
-
-/* By now the store answers for it, with its tombstone. */
-static void forget_fired(struct timer *timer)
-{
-    struct stream *stream = CONTAINER_OF(timer, struct stream, forget);
-    if (!stream->tail)
-        stream_unindex_key(stream);
-    stream_unref(stream);
 }
 
 static enum err stream_new(struct hub *hub, struct project *project, uint32_t project_number,
@@ -125,7 +113,6 @@ static enum err stream_new(struct hub *hub, struct project *project, uint32_t pr
     stream->id = *id;
     stream->references = 1;
     stream->unwatched.fire = unwatched_fired;
-    stream->forget.fire = forget_fired;
     list_init(&stream->watchers);
     buf_init(&stream->row_bytes, ROW_BYTES_MAX);
     enum err err = map_insert(&hub->by_id, &stream->by_id, hash_of_id(project_number, id));
@@ -316,7 +303,6 @@ void hub_set_storage(struct hub *hub, struct storage *storage)
          node = map_walk(&hub->by_id, node)) {
         struct stream *stream = CONTAINER_OF(node, struct stream, by_id);
         timer_cancel(hub->config.loop, &stream->unwatched);
-        timer_cancel(hub->config.loop, &stream->forget);
     }
 }
 
@@ -445,8 +431,7 @@ void hub_gone(void *context, struct tail *tail)
     ASSERT(stream->tail == tail && !stream->producer);
     stream_observe(stream);
     stream_count_live(stream, false);
-    if (!stream->is_deleted)
-        stream_unindex_key(stream); /* from now on the store answers for the key */
+    stream_unindex_key(stream); /* from now on the store answers for the key */
     enum err err = row_encode(tail_row(tail), &stream->row_bytes);
     if (!err)
         err = row_decode(buf_slice(&stream->row_bytes), &stream->row);
@@ -558,12 +543,7 @@ enum err stream_delete(struct stream *stream, const char *reason)
     const struct row *row = stream_row(stream);
     TRY(storage_delete(stream->hub->storage, stream->project_number, &stream->id, row->number,
         slice_text(reason)));
-    if (stream->is_deleted)
-        return ERR_OK;
     stream->is_deleted = true;
-    struct loop *loop = stream->hub->config.loop;
-    timer_set(
-        loop, &stream_ref(stream)->forget, loop_now_ns(loop) + DELETED_REMEMBERED_MS * 1000000ll);
     return ERR_OK;
 }
 

@@ -94,8 +94,9 @@ bool stream_row_is_durable(const struct stream *stream);
 uint64_t stream_watermark(const struct stream *stream);
 /* stream_stop — an explicit stop, from any live state; false: it had ended. */
 bool stream_stop(struct stream *stream, const char *reason, const char *detail);
-/* stream_delete — of an ended stream. ERR_BUSY while live. From then on it is deleted for whoever
- * finds it, by ID or key; those who are reading it read on while its events are there. */
+/* stream_delete — of an ended stream. ERR_BUSY while live. While it is referenced it is deleted for
+ * whoever finds it; those who are reading it read on while its events are there. Keep the reference
+ * until the store has the tombstone. */
 enum err stream_delete(struct stream *stream, const char *reason) NODISCARD;
 bool stream_is_deleted(const struct stream *stream); /* or expired */
 

@@ -204,6 +204,28 @@ static void test_not_listed_before_it_is_durable(void **state)
     wire_close(&first);
 }
 
+/* What was answered as deleted is so after a crash too, at once. */
+static void test_deleted_for_good(void **state)
+{
+    struct gateway *gateway = *state;
+    struct wire wire;
+    char id[ID_TEXT_BYTES];
+    struct id parsed;
+    enum err err;
+    record(gateway, "", CHUNK("a") DONE, id);
+    get(gateway, &wire, "DELETE /v1/streams/%s", id);
+    expect(gateway, &wire, "HTTP/1.1 204 ");
+    wire_close(&wire);
+    RIG_UNTIL(gateway->rig, exchanges_open_count(gateway->exchanges) == 0);
+    rig_reopen(gateway->rig, true);
+    gateway->api.hub = gateway->rig->hub;
+    assert_int_equal(id_parse(slice_text(id), &parsed), ERR_OK);
+    struct stream *stream = rig_find(gateway->rig, &parsed, &err);
+    assert_int_equal(err, ERR_OK);
+    assert_true(stream_is_deleted(stream));
+    stream_unref(stream);
+}
+
 /* The caller goes while its look-up, or its barrier, is under way. */
 static void test_gone_callers(void **state)
 {
@@ -238,6 +260,7 @@ int main(void)
         TEST(test_list),
         TEST(test_list_filters),
         TEST(test_not_listed_before_it_is_durable),
+        TEST(test_deleted_for_good),
         TEST(test_gone_callers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
