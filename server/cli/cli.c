@@ -13,6 +13,7 @@ static const struct cli_command commands[] = {
     {"ls", "", "list recorded streams, newest first", command_ls},
     {"show", "ID", "what is known of one stream", command_show},
     {"tail", "ID", "print a stream's events, and follow it to its end", command_tail},
+    {"replay", "ID", "print a recording once more, at the pace at which it came", command_replay},
     {"stop", "ID", "end a generation that is under way", command_stop},
     {"rm", "ID", "delete a recording", command_rm},
     {"verify", "", "check everything in the data directory", command_verify},

@@ -98,6 +98,7 @@ int cli_print_json(const struct cli *cli, const struct buf *json);
 int command_ls(struct cli *cli, int argc, char **argv);
 int command_show(struct cli *cli, int argc, char **argv);
 int command_tail(struct cli *cli, int argc, char **argv);
+int command_replay(struct cli *cli, int argc, char **argv);
 int command_stop(struct cli *cli, int argc, char **argv);
 int command_rm(struct cli *cli, int argc, char **argv);
 int command_verify(struct cli *cli, int argc, char **argv);

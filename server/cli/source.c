@@ -197,6 +197,26 @@ static int fail_call(const struct source *source, enum err err)
     return cli_fault(source->cli, err);
 }
 
+struct client *source_client(const struct source *source)
+{
+    return source->client;
+}
+
+struct offline *source_offline(const struct source *source)
+{
+    return source->offline;
+}
+
+int source_fail(const struct source *source, enum err err, const struct client_answer *answer)
+{
+    if (err == ERR_OK && answer)
+        return fail_answer(source, answer);
+    if (err == ERR_NOTFOUND)
+        return cli_fail(
+            source->cli, CLI_NOT_FOUND, "no such stream in %s", source_data(source->cli));
+    return fail_call(source, err);
+}
+
 /* One request whose answer fits in memory. */
 static int ask(struct source *source, const char *method, const char *path, struct buf *json)
 {

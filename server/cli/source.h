@@ -26,6 +26,16 @@ int source_open(struct cli *cli, const struct id *wanted, struct source **out) N
 int source_open_server(struct cli *cli, struct source **out) NODISCARD;
 struct source *source_close(struct source *source); /* NULL is taken */
 
+/* For what reads more than is below (fetch.h): one of both is NULL; borrowed.
+ * source_fail — say what went wrong: a call's (`answer`, may be NULL), or the directory's
+ *   (ERR_NOTFOUND: no such stream). Returns the exit code. */
+struct client;
+struct client_answer;
+struct offline;
+struct client *source_client(const struct source *source);
+struct offline *source_offline(const struct source *source);
+int source_fail(const struct source *source, enum err err, const struct client_answer *answer);
+
 /* source_row — the stream's JSON object, appended. */
 int source_row(struct source *source, const struct id *id, struct buf *json) NODISCARD;
 
