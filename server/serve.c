@@ -393,6 +393,8 @@ static int open_storage(struct server *server)
         .archive_after_ns = config->archive_after_ms * 1000000,
         .retention_step_ns = config->retention_step_ms * 1000000,
         .tombstone_ttl_s = config->tombstone_days * 86400,
+        .keep_bytes_max = (uint64_t)config->keep_bytes_max,
+        .scrub_bytes_per_s = (uint64_t)config->scrub_bytes_per_s,
         .zstd_level = (int)config->zstd_level,
         .is_memory = strcmp(config->durability, "memory") == 0,
         .changed = server_changed,

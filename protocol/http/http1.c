@@ -688,6 +688,7 @@ static const struct reason {
     {421, "Misdirected Request"},
     {422, "Unprocessable Content"},
     {423, "Locked"},
+    {423, "Locked"},
     {424, "Failed Dependency"},
     {425, "Too Early"},
     {426, "Upgrade Required"},

@@ -35,6 +35,12 @@ api_handler streams_list, stream_show, stream_events, stream_request, stream_sto
     stream_remove;                              /* streams.c */
 api_handler health_get, ready_get, metrics_get; /* operator.c */
 
+api_handler hold_put, hold_delete; /* hold.c */
+
+/* api_answer_stream — 200 and what may be shown of it. api_answer_lookup_error — why it was not found,
+ * or could not be read. */
+void api_answer_stream(struct exchange *exchange, struct stream *stream);
+void api_answer_lookup_error(struct exchange *exchange, enum err err);
 /* api_answer_gone — answer for a stream that was deleted or has expired; false: it is neither. */
 bool api_answer_gone(struct exchange *exchange, const struct stream *stream);
 

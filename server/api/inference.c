@@ -17,7 +17,11 @@
 #include "server/api/replay.h"
 #include "server/route/catalogue.h"
 
-enum { METADATA_BYTES_MAX = 4096 };
+enum {
+    METADATA_BYTES_MAX = 4096,
+    DAY_S = 86400,
+    TTL_DAYS_MAX = 36500, /* as keep_days */
+};
 
 /* One request that is being answered: lives until its look-up is done. */
 struct call {
@@ -27,6 +31,8 @@ struct call {
     const struct dialect *dialect;
     struct dialect_request request;
     struct slice key, metadata;
+    int64_t ttl_s; /* 0: for ever */
+    bool is_sliding;
     uint8_t fingerprint[SHA256_BYTES];
 };
 
@@ -59,6 +65,39 @@ static enum err read_key(struct slice value, struct slice *key)
     return ERR_OK;
 }
 
+/* How long the recording is to be kept: the caller's wish within what the server allows. */
+static bool read_ttl(struct call *call)
+{
+    struct exchange *exchange = call->exchange;
+    const struct config *config = call->api->config;
+    const struct headers *headers = &exchange_request(exchange)->headers;
+    uint64_t max_s = (uint64_t)(config->ttl_max_days ? config->ttl_max_days : TTL_DAYS_MAX) * DAY_S;
+    uint64_t ttl_s = (uint64_t)exchange_project(exchange)->keep_s;
+    size_t count = headers_count(headers, "Tokenlog-TTL");
+    bool is_valid = count == 0;
+    if (count == 1 && slice_u64(headers_get(headers, "Tokenlog-TTL"), &ttl_s) == ERR_OK)
+        is_valid = ttl_s ? ttl_s <= max_s : config->ttl_max_days == 0;
+    if (!is_valid)
+        exchange_error(exchange, 400, "invalid_ttl", "Tokenlog-TTL",
+            "Tokenlog-TTL is a number of seconds up to %llu%s; ttl_max_days sets that",
+            (unsigned long long)max_s, config->ttl_max_days ? "" : ", or 0: for ever");
+    call->ttl_s = (int64_t)ttl_s;
+    return is_valid;
+}
+
+static bool read_ttl_mode(struct call *call)
+{
+    struct slice mode = exchange_header(call->exchange, "Tokenlog-TTL-Mode");
+    if (mode.size == 0)
+        mode = slice_text(call->api->config->ttl_mode);
+    call->is_sliding = slice_equal(mode, SLICE("sliding"));
+    if (call->is_sliding || slice_equal(mode, SLICE("absolute")))
+        return true;
+    exchange_error(call->exchange, 400, "invalid_ttl_mode", "Tokenlog-TTL-Mode",
+        "Tokenlog-TTL-Mode is absolute, or sliding: reading by ID or key makes it last longer");
+    return false;
+}
+
 /* False: answered. */
 static bool read_fields(struct call *call)
 {
@@ -80,7 +119,7 @@ static bool read_fields(struct call *call)
             "Tokenlog-Metadata is to be one JSON object of at most %d bytes", METADATA_BYTES_MAX);
         return false;
     }
-    return true;
+    return read_ttl(call) && read_ttl_mode(call);
 }
 
 static bool read_request(struct call *call)
@@ -141,7 +180,8 @@ static void make_row(struct call *call, const struct route_choice *choice,
         .provider = slice_text(choice->provider->name),
         .metadata = call->metadata,
         .accepted_ns = exchange_accepted_ns(call->exchange),
-        .ttl_s = project->keep_s,
+        .ttl_s = call->ttl_s,
+        .is_sliding = call->is_sliding,
         .content_length = -1,
         .request_bytes = exchange_body(call->exchange).size,
         .usage = USAGE_UNKNOWN,
@@ -257,6 +297,7 @@ static void answer_known(struct call *call, struct stream *stream)
     } else {
         metrics_add_label(call->api->metrics, METRIC_streams_attached_total,
             has_ended ? "key_finished" : "key_live", 1);
+        stream_touch(stream);
         replay_start(call->exchange, stream,
             &(struct replay_request){.format = REPLAY_PROVIDER,
                 .follow = true,

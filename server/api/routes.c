@@ -16,6 +16,8 @@ static const struct route {
     {"GET", "/v1/streams/*/events", stream_events},
     {"GET", "/v1/streams/*/request", stream_request},
     {"POST", "/v1/streams/*/stop", stream_stop_post},
+    {"PUT", "/v1/streams/*/hold", hold_put},
+    {"DELETE", "/v1/streams/*/hold", hold_delete},
     {"GET", "/healthz", health_get},
     {"GET", "/readyz", ready_get},
     {"GET", "/metrics", metrics_get},

@@ -40,13 +40,21 @@ bool api_answer_gone(struct exchange *exchange, const struct stream *stream)
         return false;
     const struct row *row = stream_row(stream);
     bool has_expired = row->state == STREAM_DELETED && slice_equal(row->reason, SLICE("expired"));
-    exchange_error(exchange, 410, has_expired ? "stream_expired" : "stream_deleted", NULL, "%s",
-        has_expired ? "the recording's time was over and it was deleted; keep_days sets how long"
-                    : "the recording was deleted on request");
+    bool was_evicted = row->state == STREAM_DELETED && slice_equal(row->reason, SLICE("evicted"));
+    if (was_evicted)
+        exchange_error(exchange, 410, "stream_evicted", NULL,
+            "the recording was the oldest when the store grew past keep_bytes_max, and was "
+            "deleted");
+    else if (has_expired)
+        exchange_error(exchange, 410, "stream_expired", NULL,
+            "the recording's time was over and it was deleted; keep_days sets how long");
+    else
+        exchange_error(
+            exchange, 410, "stream_deleted", NULL, "the recording was deleted on request");
     return true;
 }
 
-static void answer_lookup_error(struct exchange *exchange, enum err err)
+void api_answer_lookup_error(struct exchange *exchange, enum err err)
 {
     if (err == ERR_NOTFOUND)
         exchange_error(exchange, 404, "stream_not_found", NULL,
@@ -72,7 +80,7 @@ static void visit_found(struct hub_lookup *lookup, enum err err, struct stream *
         stream_unref(stream);
         free(visit);
     } else if (err) {
-        answer_lookup_error(visit->exchange, err);
+        api_answer_lookup_error(visit->exchange, err);
         free(visit);
     } else {
         visit->found(visit, stream);
@@ -91,7 +99,7 @@ static void visit_start(struct api *api, struct exchange *exchange, struct slice
     }
     struct visit *visit = calloc(1, sizeof *visit);
     if (!visit) {
-        answer_lookup_error(exchange, ERR_LIMIT);
+        api_answer_lookup_error(exchange, ERR_LIMIT);
         return;
     }
     visit->api = api;
@@ -115,7 +123,7 @@ static enum err write_stream(struct stream *stream, struct buf *out)
     return row_json(&row, out);
 }
 
-static void answer_stream(struct exchange *exchange, struct stream *stream)
+void api_answer_stream(struct exchange *exchange, struct stream *stream)
 {
     CLEANUP(buf_deinit) struct buf text;
     buf_init(&text, REPLY_BYTES_MAX);
@@ -123,14 +131,14 @@ static void answer_stream(struct exchange *exchange, struct stream *stream)
     if (!err)
         err = buf_append_byte(&text, '\n');
     if (err)
-        answer_lookup_error(exchange, err);
+        api_answer_lookup_error(exchange, err);
     else
         exchange_reply(exchange, 200, "application/json", buf_slice(&text));
 }
 
 static void show_found(struct visit *visit, struct stream *stream)
 {
-    answer_stream(visit->exchange, stream);
+    api_answer_stream(visit->exchange, stream);
     stream_unref(stream);
     free(visit);
 }
@@ -146,6 +154,7 @@ static void events_found(struct visit *visit, struct stream *stream)
 {
     metrics_add_label(visit->api->metrics, METRIC_streams_attached_total,
         stream_has_ended(stream) ? "id_finished" : "id_live", 1);
+    stream_touch(stream);
     replay_start(visit->exchange, stream, &visit->replay);
     free(visit);
 }
@@ -242,7 +251,7 @@ static void stop_answer(struct visit *visit)
 {
     stream_unwatch(visit->stream, &visit->watcher);
     if (stream_has_ended(visit->stream))
-        answer_stream(visit->exchange, visit->stream);
+        api_answer_stream(visit->exchange, visit->stream);
     else
         exchange_error(visit->exchange, 503, "storage_full", NULL,
             "the stop could not be made durable: see the server's log");
@@ -351,7 +360,7 @@ static void barrier_done(struct hub_barrier *barrier, enum err err)
 
 static void remove_found(struct visit *visit, struct stream *stream)
 {
-    enum err err = stream_delete(stream, "deleted");
+    enum err err = stream_is_held(stream) ? ERR_DENIED : stream_delete(stream, "deleted");
     if (!err) {
         visit->stream = stream;
         visit->barrier.done = barrier_done;
@@ -363,6 +372,9 @@ static void remove_found(struct visit *visit, struct stream *stream)
     if (err == ERR_BUSY)
         exchange_error(visit->exchange, 409, "stream_live", NULL,
             "the stream is still being written: stop it first (POST …/stop)");
+    else if (err == ERR_DENIED)
+        exchange_error(visit->exchange, 423, "stream_held", NULL,
+            "the recording is under a legal hold: lift it first (DELETE …/hold)");
     else
         exchange_error(visit->exchange, 503, "storage_full", NULL,
             "the delete could not be recorded: %s", err_text(err));
@@ -545,7 +557,7 @@ static void listing_done(struct storage_query *query, enum err err)
     if (listing->exchange) {
         exchange_release(listing->exchange);
         if (err && err != ERR_NOTFOUND && err != ERR_CLOSED)
-            answer_lookup_error(listing->exchange, err);
+            api_answer_lookup_error(listing->exchange, err);
         else
             answer_listing(listing);
     }
@@ -570,7 +582,7 @@ static void key_found(struct hub_lookup *lookup, enum err err, struct stream *st
         if (!err)
             take_from_memory(listing, stream);
         if (err && err != ERR_NOTFOUND)
-            answer_lookup_error(listing->exchange, err);
+            api_answer_lookup_error(listing->exchange, err);
         else
             answer_listing(listing);
     }
@@ -653,7 +665,7 @@ void streams_list(struct api *api, struct exchange *exchange, struct slice id)
     (void)id;
     struct listing *listing = calloc(1, sizeof *listing);
     if (!listing) {
-        answer_lookup_error(exchange, ERR_LIMIT);
+        api_answer_lookup_error(exchange, ERR_LIMIT);
         return;
     }
     buf_init(&listing->model, DIALECT_MODEL_BYTES);

@@ -33,6 +33,8 @@ struct stream {
     bool is_keyed; /* in by_key */
     bool is_live;  /* counted */
     bool is_deleted;
+    unsigned holds_pending;
+    int64_t touched_ns; /* asked to be noted */
     bool was_first_event_seen;
     size_t references;
     struct list watchers;
@@ -545,6 +547,64 @@ enum err stream_delete(struct stream *stream, const char *reason)
         slice_text(reason)));
     stream->is_deleted = true;
     return ERR_OK;
+}
+
+/* ── held, and read ─────────────────────────────────────────────────────────────────────────────── */
+
+/* A tail has learnt it from storage; the row of a stream without one is ours. */
+static void hold_done(void *owner, enum err err)
+{
+    struct stream_hold *hold = owner;
+    struct stream *stream = hold->stream;
+    stream->holds_pending--;
+    if (!err && !stream->tail)
+        stream->row.is_held = hold->is_held;
+    hold->done(hold, err);
+    stream_unref(stream);
+}
+
+enum err stream_set_held(struct stream *stream, bool is_held, struct stream_hold *hold)
+{
+    struct storage_amendment amendment = {.project = stream->project_number,
+        .id = stream->id,
+        .number = stream_row(stream)->number,
+        .kind = is_held ? AMEND_HOLD : AMEND_RELEASE,
+        .done = hold_done,
+        .owner = hold};
+    hold->stream = stream;
+    hold->is_held = is_held;
+    TRY(storage_amend(stream->hub->storage, &amendment));
+    stream->holds_pending++;
+    stream_ref(stream);
+    return ERR_OK;
+}
+
+bool stream_is_held(const struct stream *stream)
+{
+    return stream->holds_pending > 0 || stream_row(stream)->is_held;
+}
+
+static int64_t latest(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* One that cannot be noted now is noted at a next reading. */
+void stream_touch(struct stream *stream)
+{
+    const struct row *row = stream_row(stream);
+    int64_t now_ns = loop_wall_ns(stream->hub->config.loop);
+    int64_t last_ns = latest(latest(row->ended_ns, row->touched_ns), stream->touched_ns);
+    if (!row->is_sliding || row->ttl_s <= 0 || !stream_has_ended(stream) ||
+        (now_ns - last_ns) / 1000000 < row->ttl_s * (1000 / TOUCH_DIVISOR))
+        return;
+    struct storage_amendment amendment = {.project = stream->project_number,
+        .id = stream->id,
+        .number = row->number,
+        .kind = AMEND_TOUCH,
+        .time_ns = now_ns};
+    if (storage_amend(stream->hub->storage, &amendment) == ERR_OK)
+        stream->touched_ns = now_ns;
 }
 
 /* ── who writes, who watches ────────────────────────────────────────────────────────────────────── */

@@ -99,6 +99,19 @@ bool stream_stop(struct stream *stream, const char *reason, const char *detail);
  * until the store has the tombstone. */
 enum err stream_delete(struct stream *stream, const char *reason) NODISCARD;
 bool stream_is_deleted(const struct stream *stream); /* or expired */
+/* stream_set_held — put or lift a legal hold; `done` once that is durable. The owner keeps the hold
+ *   until then.
+ *   answers (also to done)  ERR_FULL, ERR_LIMIT no room · ERR_NOTFOUND it is being deleted
+ * stream_is_held — it is, or is about to be: not to be deleted.
+ * stream_touch — it was read: keeps a sliding recording longer, in steps of a part of its time. */
+struct stream_hold {
+    struct stream *stream;
+    bool is_held;
+    void (*done)(struct stream_hold *hold, enum err err);
+};
+enum err stream_set_held(struct stream *stream, bool is_held, struct stream_hold *hold) NODISCARD;
+bool stream_is_held(const struct stream *stream);
+void stream_touch(struct stream *stream);
 
 /* For producer.c: the stream's one writer. `changed` when the row or the watermark moved, `stop` when it is to end now, `paused` when storage's pressure changed. */
 struct stream_writer {

@@ -36,6 +36,7 @@ static inline struct gateway *gateway_new(const char *cors_origins, const char *
     gateway->config.projects = &project;
     gateway->config.project_count = key != NULL;
     gateway->config.keys_file = "";
+    gateway->config.ttl_mode = "absolute";
     gateway->config.disconnect = (struct disconnect){.policy = DISCONNECT_CONTINUE};
     assert_int_equal(auth_new(&gateway->config, "/nonexistent/keys", &why, &gateway->auth), ERR_OK);
     buf_deinit(&why);

@@ -74,6 +74,33 @@ static void test_many_fields(void **state)
     wire_close(&wire);
 }
 
+/* The caller's wish, within what the server allows. */
+static void test_ttl(void **state)
+{
+    static const struct {
+        int64_t max_days;
+        const char *fields, *expected;
+    } cases[] = {{0, "Tokenlog-TTL: 3600\r\n", "HTTP/1.1 200"},
+        {0, "Tokenlog-TTL: 0\r\n", "HTTP/1.1 200"},
+        {1, "Tokenlog-TTL: 86400\r\nTokenlog-TTL-Mode: sliding\r\n", "HTTP/1.1 200"},
+        {1, "Tokenlog-TTL: 86401\r\n", "invalid_ttl"}, {1, "Tokenlog-TTL: 0\r\n", "invalid_ttl"}};
+    struct gateway *gateway = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct wire wire;
+        bool is_refused = strstr(cases[i].expected, "invalid") != NULL;
+        size_t before = started(gateway);
+        gateway->config.ttl_max_days = cases[i].max_days;
+        ask(gateway, &wire, cases[i].fields);
+        if (!is_refused) {
+            RIG_UNTIL(gateway->rig, started(gateway) == before + 1);
+            fake_sse(provider(gateway));
+            assert_true(fake_text(provider(gateway), CHUNK("a") DONE));
+        }
+        expect(gateway, &wire, cases[i].expected);
+        wire_close(&wire);
+    }
+}
+
 static void test_refusals(void **state)
 {
     static const struct {
@@ -82,7 +109,12 @@ static void test_refusals(void **state)
         {"Idempotency-Key: \r\n", ASK, "invalid_idempotency_key"},
         {"Idempotency-Key: a b\r\n", ASK, "invalid_idempotency_key"},
         {"Idempotency-Key: a\r\nIdempotency-Key: a\r\n", ASK, "invalid_idempotency_key"},
-        {"Tokenlog-Metadata: 7\r\n", ASK, "invalid_metadata"}};
+        {"Tokenlog-Metadata: 7\r\n", ASK, "invalid_metadata"},
+        {"Tokenlog-TTL: 1h\r\n", ASK, "invalid_ttl"}, {"Tokenlog-TTL: -1\r\n", ASK, "invalid_ttl"},
+        {"Tokenlog-TTL: 1\r\nTokenlog-TTL: 1\r\n", ASK, "invalid_ttl"},
+        {"Tokenlog-TTL: 18446744073709551616\r\n", ASK, "invalid_ttl"},
+        {"Tokenlog-TTL: 3153600001\r\n", ASK, "invalid_ttl"},
+        {"Tokenlog-TTL-Mode: x\r\n", ASK, "invalid_ttl_mode"}};
     struct gateway *gateway = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct wire wire;
@@ -224,6 +256,7 @@ int main(void)
         TEST(test_crowd_of_one_key),
         TEST(test_the_request_that_goes_out),
         TEST(test_many_fields),
+        TEST(test_ttl),
         TEST(test_refusals),
         TEST(test_a_key_is_for_one_request),
         TEST(test_errors_are_not_pinned),

@@ -226,11 +226,54 @@ static void test_deleted_for_good(void **state)
     stream_unref(stream);
 }
 
+/* Held while live, when just ended and when archived: durable when answered, and not to be deleted. */
+static void test_hold(void **state)
+{
+    struct gateway *gateway = *state;
+    struct wire first, wire;
+    char id[ID_TEXT_BYTES];
+    begin(gateway, &first, id);
+    get(gateway, &wire, "PUT /v1/streams/%s/hold", id);
+    expect(gateway, &wire, "\"held\":true");
+    wire_close(&wire);
+    assert_true(fake_text(provider(gateway), DONE));
+    expect(gateway, &first, "[DONE]");
+    wire_close(&first);
+    for (int i = 0; i < 20; i++) { /* from memory, and from the store */
+        get(gateway, &wire, "DELETE /v1/streams/%s", id);
+        expect(gateway, &wire, i % 2 ? "HTTP/1.1 423 Locked" : "stream_held");
+        wire_close(&wire);
+        get(gateway, &wire, "GET /v1/streams/%s", id);
+        expect(gateway, &wire, "\"held\":true");
+        wire_close(&wire);
+        rig_turns(gateway->rig, 5);
+    }
+    get(gateway, &wire, "DELETE /v1/streams/%s/hold", id);
+    expect(gateway, &wire, "\"held\":false");
+    wire_close(&wire);
+    get(gateway, &wire, "PUT /v1/streams/%s/hold", id);
+    expect(gateway, &wire, "\"held\":true");
+    wire_close(&wire);
+    get(gateway, &wire, "DELETE /v1/streams/%s/hold", id);
+    expect(gateway, &wire, "\"held\":false");
+    wire_close(&wire);
+    get(gateway, &wire, "DELETE /v1/streams/%s", id);
+    expect(gateway, &wire, "HTTP/1.1 204 ");
+    wire_close(&wire);
+    get(gateway, &wire, "PUT /v1/streams/%s/hold", id);
+    expect(gateway, &wire, "HTTP/1.1 410 ");
+    wire_close(&wire);
+    get(gateway, &wire, "PUT /v1/streams/x/hold");
+    expect(gateway, &wire, "HTTP/1.1 404 ");
+    wire_close(&wire);
+}
+
 /* The caller goes while its look-up, or its barrier, is under way. */
 static void test_gone_callers(void **state)
 {
     static const char *const calls[] = {"GET /v1/streams/%s", "GET /v1/streams/%s/events",
-        "POST /v1/streams/%s/stop", "GET /v1/streams?model=%s", "DELETE /v1/streams/%s"};
+        "POST /v1/streams/%s/stop", "GET /v1/streams?model=%s", "PUT /v1/streams/%s/hold",
+        "DELETE /v1/streams/%s/hold", "DELETE /v1/streams/%s"};
     struct gateway *gateway = *state;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         for (int turns = 0; turns < 4; turns++) {
@@ -256,6 +299,7 @@ int main(void)
         TEST(test_stop_that_waits),
         TEST(test_stop_when_stuck),
         TEST(test_delete),
+        TEST(test_hold),
         TEST(test_not_found),
         TEST(test_list),
         TEST(test_list_filters),
