@@ -275,6 +275,7 @@ static enum err put_item(struct archiver *archiver, struct batch *batch,
     case ARCHIVE_BODY: return store_put_body(txn, project, number, item->position, bytes);
     case ARCHIVE_ASIDE:
         return store_put_aside(txn, project, number, item->index, item->position, bytes);
+    case ARCHIVE_CLOSE: return store_close_stream(txn, bytes);
     case ARCHIVE_MERGE: return store_merge(txn, project, number, &batch->progress.merged);
     case ARCHIVE_DELETE: return delete_stream(archiver, txn, item, &batch->values_left);
     case ARCHIVE_AMEND: return amend(txn, item, &bundle->answer);

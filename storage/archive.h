@@ -47,6 +47,7 @@ enum archive_kind {
     ARCHIVE_BLOCKS,
     ARCHIVE_BODY,
     ARCHIVE_ASIDE,
+    ARCHIVE_CLOSE,
     ARCHIVE_MERGE,
     ARCHIVE_DELETE,
     ARCHIVE_AMEND, /* what a bundle of it is answered is store_amend's answer */
@@ -62,7 +63,7 @@ struct archive_item {
     uint64_t position;                /* BODY: byte offset; ASIDE: before_seq */
     uint32_t index;                   /* ASIDE */
     struct store_amendment amendment; /* AMEND; its id, project and text are the item's */
-    struct buf bytes;      /* ROW, BODY, ASIDE: owned; DELETE: the reason; AMEND: the text */
+    struct buf bytes;      /* ROW, CLOSE, BODY, ASIDE: owned; DELETE: the reason; AMEND: the text */
     struct block **blocks; /* BLOCKS: owned array of references */
     size_t block_count;    /* may be 0 */
     uint32_t last_frames;  /* BLOCKS: of the last block, if it still grows; 0 = all */

@@ -372,6 +372,7 @@ enum err roll_drop_row(const struct roll *roll, uint32_t project, const struct i
         TRY(remove_expiry(roll, expires_ns, project, id));
     TRY(remove_expiry(roll, EXPIRY_UNFINISHED, project, id));
     TRY(view_remove(roll->view, TABLE_NUMBERS, schema_number(project, number)));
+    TRY(view_remove(roll->view, TABLE_CHAINS, schema_number(project, number)));
     return view_remove(roll->view, TABLE_ROWS, schema_row(project, id));
 }
 

@@ -12,6 +12,7 @@ enum {
     NUMBER_KEY_BYTES = 4 + 8,
     BLOCK_KEY_BYTES = NUMBER_KEY_BYTES + 8 + 4,
     EXPIRY_KEY_BYTES = 8 + ROW_KEY_BYTES,
+    NODE_KEY_BYTES = 4 + 1 + 8,
 };
 
 static_assert(sizeof META_NAME - 1 + PROJECT_NAME_BYTES_MAX <= SCHEMA_KEY_BYTES_MAX,
@@ -27,6 +28,10 @@ static const char *const table_names[] = {
     [TABLE_BODIES] = "bodies",
     [TABLE_ASIDES] = "asides",
     [TABLE_EXPIRY] = "expiry",
+    [TABLE_CHAINS] = "chains",
+    [TABLE_LEAVES] = "leaves",
+    [TABLE_NODES] = "nodes",
+    [TABLE_LEAF_IDS] = "leaf_ids",
 };
 static_assert(sizeof table_names / sizeof *table_names == TABLE_COUNT, "every table has a name");
 
@@ -151,6 +156,26 @@ struct schema_key schema_block(uint32_t project, uint64_t number, uint64_t seq, 
     return key;
 }
 
+struct schema_key schema_leaf(uint32_t project, uint64_t index)
+{
+    return schema_number(project, index);
+}
+
+struct schema_key schema_node(uint32_t project, unsigned level, uint64_t index)
+{
+    struct schema_key key = schema_rows(project);
+    key_bytes(&key, slice_of(&(uint8_t){(uint8_t)level}, 1));
+    key_u64(&key, index);
+    return key;
+}
+
+struct schema_key schema_leaf_id(uint32_t project, const struct id *id, uint8_t kind)
+{
+    struct schema_key key = schema_row(project, id);
+    key_bytes(&key, slice_of(&kind, 1));
+    return key;
+}
+
 struct schema_key schema_expiry(int64_t expires_ns, uint32_t project, const struct id *id)
 {
     ASSERT(expires_ns >= 0);
@@ -197,6 +222,16 @@ bool schema_block_read(
     *number = unpack_u64(key.data + 4);
     *seq = unpack_u64(key.data + NUMBER_KEY_BYTES);
     *part = unpack_u32(key.data + NUMBER_KEY_BYTES + 8);
+    return true;
+}
+
+bool schema_node_read(struct slice key, uint32_t *project, unsigned *level, uint64_t *index)
+{
+    if (key.size != NODE_KEY_BYTES)
+        return false;
+    *project = unpack_u32(key.data);
+    *level = key.data[4];
+    *index = unpack_u64(key.data + 5);
     return true;
 }
 

@@ -10,6 +10,10 @@
  *   bodies    the same; seq 0: the request body as one event      stored block
  *   asides    the same; seq = index of the aside                  stored block: place u64 ‖ event
  *   expiry    expires_ns u64 ‖ project u32 ‖ id 16                (no value)
+ *   chains    project u32 ‖ number u64                            0 ‖ chain, or 1 ‖ statement
+ *   leaves    project u32 ‖ index u64                             leaf      (these: data/chain.h)
+ *   nodes     project u32 ‖ level u8 ‖ index u64                  digest 32 of a full subtree
+ *   leaf_ids  project u32 ‖ id 16 ‖ leaf's kind u8                index u64
  *
  * All numbers are big-endian, so that the byte order of keys is the order of things. Every value
  * begins with a version byte and the CRC-32C of all that follows:
@@ -40,6 +44,10 @@ enum table {
     TABLE_BODIES,
     TABLE_ASIDES,
     TABLE_EXPIRY,
+    TABLE_CHAINS,
+    TABLE_LEAVES,
+    TABLE_NODES,
+    TABLE_LEAF_IDS,
     TABLE_COUNT,
 };
 const char *schema_table_name(enum table table);
@@ -71,6 +79,9 @@ struct schema_key schema_row(uint32_t project, const struct id *id);
 struct schema_key schema_number(uint32_t project, uint64_t number); /* a prefix of its blocks' */
 struct schema_key schema_caller(uint32_t project, struct slice key);
 struct schema_key schema_block(uint32_t project, uint64_t number, uint64_t seq, uint32_t part);
+struct schema_key schema_leaf(uint32_t project, uint64_t index);
+struct schema_key schema_node(uint32_t project, unsigned level, uint64_t index);
+struct schema_key schema_leaf_id(uint32_t project, const struct id *id, uint8_t kind);
 struct schema_key schema_expiry(int64_t expires_ns, uint32_t project, const struct id *id);
 
 /* schema_…_read — the parts of a key; false: it has another size. */
@@ -79,6 +90,7 @@ bool schema_row_read(struct slice key, uint32_t *project, struct id *id);
 bool schema_number_read(struct slice key, uint32_t *project, uint64_t *number);
 bool schema_block_read(
     struct slice key, uint32_t *project, uint64_t *number, uint64_t *seq, uint32_t *part);
+bool schema_node_read(struct slice key, uint32_t *project, unsigned *level, uint64_t *index);
 bool schema_expiry_read(struct slice key, int64_t *expires_ns, uint32_t *project, struct id *id);
 
 /* The content of a number's and of a caller's key's value; false: it has another size. */

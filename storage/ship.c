@@ -1,6 +1,6 @@
 /* ship — see the header for the way of a tail. What a bundle holds of one stream, in this order:
  *
- *     BLOCKS whole events · BODY · ASIDE · ROW · MERGE when that was the last of it
+ *     BLOCKS whole events · BODY · ASIDE · ROW · CLOSE, MERGE when that was the last of it
  *
  * A live stream's row goes with each of its blocks and says what the store then has. A final row
  * goes when all blocks are before it. An event never lies in two bundles: replay would begin in its
@@ -269,6 +269,22 @@ static enum err gather_row(struct shipment *shipment, struct tail *tail, bool ha
     return ERR_OK;
 }
 
+/* Into the audit log, with the final row, which may have gone in an earlier bundle. */
+static enum err gather_close(struct shipment *shipment, struct tail *tail)
+{
+    struct archive_item *item = archive_item_new(ARCHIVE_CLOSE, tail->project, tail->number);
+    if (!item)
+        return fault(ERR_NOMEM, "shipment of a stream's end");
+    buf_init(&item->bytes, ROW_BYTES_MAX);
+    enum err err = buf_append(&item->bytes, buf_slice(&tail->durable->bytes));
+    if (err != ERR_OK) {
+        archive_item_free(item);
+        return err;
+    }
+    add_item(shipment, item, item->bytes.size);
+    return ERR_OK;
+}
+
 /* A merge that cannot be asked for is done without: it saves space and nothing else. */
 static void finish(struct shipment *shipment, struct tail *tail)
 {
@@ -289,6 +305,7 @@ static enum err gather(struct shipment *shipment, struct tail *tail)
     gather_body_and_asides(shipment, tail);
     TRY(gather_row(shipment, tail, tail->shipped_blocks > had));
     if (tail_is_ended_durably(tail) && !tail_has_unshipped(tail)) {
+        TRY(gather_close(shipment, tail));
         finish(shipment, tail);
         return ERR_OK;
     }

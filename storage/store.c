@@ -11,6 +11,8 @@
 #include <sys/random.h>
 
 #include "protocol/base/own.h"
+#include "storage/audit.h"
+#include "storage/audit_key.h"
 #include "storage/evict.h"
 #include "storage/listing.h"
 #include "storage/roll.h"
@@ -27,6 +29,8 @@ struct store {
     struct tables *tables;
     struct block_codec *codec; /* the writer's */
     uint8_t uuid[UUID_BYTES];
+    uint8_t audit_key[ED25519_BYTES];
+    bool has_audit_key;
     atomic_uint_fast64_t absorbed_lsn;
 };
 
@@ -144,6 +148,23 @@ static enum err open_store(
     return check_identity(store);
 }
 
+/* One who only reads does without: it matters to signing alone. */
+static enum err open_audit_key(struct store *store, const char *path, bool read_only)
+{
+    if (!read_only)
+        TRY(audit_key_open(path, store->audit_key));
+    store->has_audit_key = !read_only || audit_key_read(path, store->audit_key) == ERR_OK;
+    return ERR_OK;
+}
+
+enum err store_audit_key(const struct store *store, uint8_t out[ED25519_BYTES])
+{
+    if (!store->has_audit_key)
+        return ERR_NOTFOUND;
+    memcpy(out, store->audit_key, ED25519_BYTES);
+    return ERR_OK;
+}
+
 enum err store_open_sized(
     const char *path, bool read_only, int zstd_level, uint64_t map_bytes, struct store **out)
 {
@@ -157,6 +178,8 @@ enum err store_open_sized(
         return fault(ERR_NOMEM, "a store");
     struct tables_options options = {.is_read_only = read_only, .map_bytes = map_bytes};
     enum err err = open_store(store, file, &options, zstd_level);
+    if (err == ERR_OK)
+        err = open_audit_key(store, path, read_only);
     if (err != ERR_OK) {
         store_close(store);
         return err;
@@ -322,10 +345,23 @@ static struct shelf shelf_of(struct store_txn *txn, uint32_t project, uint64_t n
     return (struct shelf){txn->view, txn->store->codec, &txn->value, project, number};
 }
 
+static struct audit audit_of(struct store_txn *txn)
+{
+    return (struct audit){txn->view, txn->store->codec, &txn->value};
+}
+
+enum err store_close_stream(struct store_txn *txn, struct slice encoded_row)
+{
+    struct audit audit = audit_of(txn);
+    return audit_close(&audit, encoded_row);
+}
+
 enum err store_put_blocks(
     struct store_txn *txn, uint32_t project, uint64_t number, const struct block_run *run)
 {
     bool is_deleted;
+    struct audit audit = audit_of(txn);
+    TRY(audit_absorb(&audit, project, number, run));
     TRY(is_deleted_stream(txn, project, number, &is_deleted));
     if (is_deleted)
         return ERR_OK;
@@ -369,7 +405,9 @@ enum err store_delete(
 {
     struct roll roll = roll_of(txn);
     uint64_t number;
+    struct audit audit = audit_of(txn);
     TRY(roll_bury(&roll, deletion, &number));
+    TRY(audit_bury(&audit, number, deletion));
     struct shelf shelf = shelf_of(txn, deletion->project, number);
     TRY(shelf_clear(&shelf, values_left));
     return roll_rest(&roll, deletion->project, &deletion->id);

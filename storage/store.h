@@ -81,6 +81,10 @@ enum err store_put_body(struct store_txn *txn, uint32_t project, uint64_t number
 enum err store_put_aside(struct store_txn *txn, uint32_t project, uint64_t number, uint32_t index,
     uint64_t before_seq, struct slice event) NODISCARD;
 
+/* store_close_stream — all of an ended stream is stored: it goes into its project's audit log
+ * (audit.h). `encoded_row` is its final row. */
+enum err store_close_stream(struct store_txn *txn, struct slice encoded_row) NODISCARD;
+
 /* store_delete — the row becomes a tombstone at once (state deleted, `reason`, ended_ns = now_ns,
  *   no metadata nor head), which itself expires after tombstone_ttl_s (0: never); then the stream's
  *   values are removed, up to *values_left, which is counted down.
@@ -143,6 +147,8 @@ enum err store_oldest(struct store *store, struct id *after, struct store_expire
 /* store_tables — for what walks them all (scrub.h); borrowed. */
 struct tables;
 struct tables *store_tables(struct store *store);
+/* store_audit_key — the private key that signs the audit log's heads. answers ERR_NOTFOUND */
+enum err store_audit_key(const struct store *store, uint8_t out[ED25519_BYTES]) NODISCARD;
 
 /* Reading, any thread: `codec` is the calling thread's own. What is copied into `out` is appended.
  *   answers ERR_NOTFOUND · faults ERR_CORRUPT, ERR_IO, ERR_NOMEM

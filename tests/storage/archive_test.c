@@ -782,7 +782,7 @@ static void test_a_day_of_churn_stays_flat(void **state)
     start(true, NULL);
     for (int hour = 1; hour <= HOURS; hour++) {
         churn_hour(&number, STREAMS, 7200);
-        if (hour == HOURS / 4)
+        if (hour == HOURS / 2)
             file_early = size_now().file_bytes;
     }
     assert_in_range(rows(), 1, 5 * STREAMS);

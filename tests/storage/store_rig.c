@@ -29,7 +29,7 @@ void store_rig_reopen(struct store_rig *rig)
 
 void store_rig_close(struct store_rig *rig)
 {
-    static const char *const files[] = {"store.lmdb", "store.lmdb-lock", "ballast"};
+    static const char *const files[] = {"store.lmdb", "store.lmdb-lock", "ballast", "audit-key"};
     char path[96];
     rig->store = store_close(rig->store);
     rig->codec = block_codec_free(rig->codec);
