@@ -59,7 +59,7 @@ static void add_cors(struct exchange *exchange, struct slice origin, bool is_pre
             exchange, SLICE("Access-Control-Expose-Headers"), SLICE(EXPOSED_HEADERS));
     if (!err && is_preflight)
         err = exchange_add_header(
-            exchange, SLICE("Access-Control-Allow-Methods"), SLICE("GET, POST, DELETE"));
+            exchange, SLICE("Access-Control-Allow-Methods"), SLICE("GET, POST, PUT, DELETE"));
     struct slice asked = exchange_header(exchange, "Access-Control-Request-Headers");
     if (!err && is_preflight && asked.size)
         err = exchange_add_header(exchange, SLICE("Access-Control-Allow-Headers"), asked);

@@ -35,6 +35,11 @@ static void take_gauges(struct api *api)
     metrics_set(api->metrics, METRIC_store_used_bytes, status.store.used_bytes);
     metrics_set(api->metrics, METRIC_store_rows, status.store.rows);
     metrics_set(api->metrics, METRIC_archive_backlog_bytes, status.archive.backlog_bytes);
+    metrics_set(api->metrics, METRIC_streams_expired_total, status.archive.expired);
+    metrics_set(api->metrics, METRIC_streams_evicted_total, status.archive.evicted);
+    metrics_set(api->metrics, METRIC_damaged_streams_total, status.archive.damaged);
+    metrics_set(api->metrics, METRIC_scrubbed_bytes_total, status.archive.scrubbed_bytes);
+    metrics_set(api->metrics, METRIC_store_full, status.archive.is_full);
     metrics_set(api->metrics, METRIC_retention_paused, status.archive.is_retention_paused);
     metrics_set(api->metrics, METRIC_storage_stuck, status.journal.is_stuck);
 }

@@ -120,6 +120,15 @@ static void answer_never(struct replay *replay)
     replay_free(replay);
 }
 
+/* Its first byte cannot be read: what rots later in it ends the answer without a clean end. */
+static void answer_damaged(struct replay *replay, enum err err)
+{
+    exchange_error(replay->exchange, 500, err == ERR_CORRUPT ? "stream_damaged" : "storage_fault",
+        NULL, "the recording cannot be read from there on: %s; `tokenlog verify` tells more",
+        err_text(err));
+    replay_free(replay);
+}
+
 /* A whole answer was asked for and only a part of it exists: a 200 would be taken for all of it. */
 static void answer_part(struct replay *replay)
 {
@@ -403,6 +412,16 @@ static void try_begin(struct replay *replay)
 {
     struct stream *stream = replay->stream;
     const struct row *row = stream_row(stream);
+    if (!stream_tail(stream)) {
+        struct reader_view view;
+        enum err err = reader_peek(replay->reader, &view);
+        if (err == ERR_AGAIN)
+            return;
+        if (err_is_fault(err)) {
+            answer_damaged(replay, err);
+            return;
+        }
+    }
     if (replay->format == REPLAY_PROVIDER) {
         if (!stream_head_is_visible(stream)) {
             struct reader_view view;

@@ -30,8 +30,9 @@ enum err metrics_new(struct metrics **out) NODISCARD; /* faults ERR_NOMEM */
 struct metrics *metrics_free(struct metrics *metrics);
 
 /* metrics_add — to a counter without a label; metrics_add_label — to one with.
- * metrics_set — a gauge. metrics_observe — into a histogram: buckets are powers of two from 1 µs
- * (or 1) up; a negative value counts as 0. */
+ * metrics_set — a gauge, or a counter without a label that somebody else counts.
+ * metrics_observe — into a histogram: buckets are powers of two from 1 µs (or 1) up; a negative
+ * value counts as 0. */
 void metrics_add(struct metrics *metrics, enum metric metric, uint64_t amount);
 void metrics_add_label(
     struct metrics *metrics, enum metric metric, const char *label, uint64_t amount);
