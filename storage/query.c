@@ -6,7 +6,12 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { QUERY_BYTES_MAX = 1024 * 1024 /* an encoded row, or one piece of a body */ };
+#include "storage/audit.h"
+
+enum {
+    QUERY_BYTES_MAX = 1024 * 1024,           /* an encoded row, or one piece of a body */
+    QUERY_AUDIT_BYTES_MAX = 8 * 1024 * 1024, /* a proof that carries its stream along */
+};
 
 struct reader {
     struct query_readers *readers;
@@ -47,6 +52,7 @@ static enum err read_store(
     case STORAGE_BODY:
         return store_get_body(
             store, codec, query->project, query->number, query->seq, &query->bytes);
+    case STORAGE_AUDIT: return audit_answer(store, codec, query->audit, &query->bytes);
     case STORAGE_LIST:
         return store_list(store, query->project, query->has_before ? &query->id : NULL,
             query->rows_max, query->visit, query->context);
@@ -198,7 +204,8 @@ struct query_readers *query_readers_stop(struct query_readers *readers)
 enum err query_submit(struct query_readers *readers, struct storage_query *query)
 {
     enum err err = ERR_LIMIT;
-    buf_init(&query->bytes, QUERY_BYTES_MAX);
+    buf_init(&query->bytes,
+        query->kind == STORAGE_AUDIT ? (size_t)QUERY_AUDIT_BYTES_MAX : (size_t)QUERY_BYTES_MAX);
     query->block = NULL;
     query->next = NULL;
     atomic_store(&query->is_canceled, false);

@@ -23,6 +23,7 @@
 
 struct storage;
 struct tail;
+struct audit_request;
 
 struct storage_config {
     const char
@@ -164,6 +165,7 @@ enum storage_query_kind {
     STORAGE_KEY,   /* project, key → id, and bytes, the encoded row, of the newest attempt */
     STORAGE_BODY,  /* project, number, seq (a byte offset) → bytes, one piece from there */
     STORAGE_LIST,  /* project, id (before, if has_before), rows_max → visit, newest first */
+    STORAGE_AUDIT, /* audit → bytes, JSON */
 };
 struct storage_query {
     struct task task;
@@ -179,7 +181,8 @@ struct storage_query {
     /* LIST: runs on the reader thread and touches only its context; the row is borrowed. */
     enum err (*visit)(void *context, const struct row *row);
     void *context;
-    struct buf bytes;    /* out: ROW, KEY, BODY; the owner frees it, whatever the answer was */
+    const struct audit_request *audit; /* AUDIT (audit.h), borrowed until done */
+    struct buf bytes;    /* out: ROW, KEY, BODY, AUDIT; the owner frees it, whatever the answer was */
     struct block *block; /* out: BLOCK, one reference; NULL unless ERR_OK */
     enum err err;
     void (*done)(struct storage_query *query, enum err err); /* loop thread */

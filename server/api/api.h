@@ -33,6 +33,7 @@ typedef void api_handler(struct api *api, struct exchange *exchange, struct slic
 api_handler inference_post; /* inference.c */
 api_handler streams_list, stream_show, stream_events, stream_request, stream_stop_post,
     stream_remove;                              /* streams.c */
+api_handler audit_head_get, audit_consistency_get, stream_proof; /* audit.c */
 api_handler health_get, ready_get, metrics_get; /* operator.c */
 
 api_handler hold_put, hold_delete; /* hold.c */

@@ -103,8 +103,8 @@ static void leave(struct directory *directory)
 
 static void end(struct directory *directory)
 {
-    static const char *const names[] = {
-        "lock", "store.lmdb", "store.lmdb-lock", "journal-00", "journal-01", "journal-02", "keys"};
+    static const char *const names[] = {"lock", "store.lmdb", "store.lmdb-lock", "journal-00",
+        "journal-01", "journal-02", "keys", "audit-key"};
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         path_of(directory, names[i], path);
