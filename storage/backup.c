@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,13 +105,15 @@ static enum err hold(const char *path, int flags, int how, int *fd)
     return errno == EWOULDBLOCK ? ERR_BUSY : failed("flock", path);
 }
 
+/* The server's that wrote it last: others who hold the lock do not write, and it may be gone. */
 static int read_holder(int fd)
 {
     char text[24];
     ssize_t size = pread(fd, text, sizeof text - 1, 0);
     text[size > 0 ? size : 0] = '\0';
     long pid = strtol(text, NULL, 10);
-    return pid > 0 && pid <= INT_MAX ? (int)pid : 0;
+    bool is_there = pid > 0 && pid <= INT_MAX && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+    return is_there ? (int)pid : 0;
 }
 
 /* As a server holds its directory; others then name this process. */

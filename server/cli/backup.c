@@ -17,7 +17,9 @@ static int explain(const struct cli *cli, enum err err, const char *data, const 
         return cli_fail(cli, CLI_UNREACHABLE, "%s is no data directory of a server", data);
     case ERR_EXISTS: return cli_fail(cli, CLI_FAILED, "%s is not empty; name a new directory", to);
     case ERR_BUSY: return cli_fail(cli, CLI_UNREACHABLE, "%s is being compacted", data);
-    case ERR_FULL: return cli_fail(cli, CLI_FAILED, "no room for a backup at %s", to);
+    case ERR_FULL:
+        return cli_fail(
+            cli, CLI_FAILED, "no room for a backup at %s; remove what it has written there", to);
     case ERR_AGAIN:
         return cli_fail(cli, CLI_FAILED,
             "the journal of %s is written anew faster than it can be copied; try again at a "
@@ -92,7 +94,7 @@ int command_backup(struct cli *cli, int argc, char **argv)
             "Copy the data directory to DIR, which is absent or empty, while its server runs or\n"
             "without one. Everything that was visible when the command began is in the copy.\n"
             "Then the copy is checked as `tokenlog verify` does. It holds all that the data\n"
-            "directory holds, hashes of keys included: keep it as safe.\n",
+            "directory holds, keys included: keep it as safe.\n",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
         .positional_count = 1,

@@ -308,13 +308,18 @@ static void compacting_waits_for_nobody(void **state)
     struct compact_report report;
     struct backup_report made;
     char lock[PATH_MAX];
+    char holder[24];
     begin(&place);
-    write_file(place.data, "lock", "4711\n");
+    (void)snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    write_file(place.data, "lock", holder);
     (void)snprintf(lock, sizeof lock, "%s/lock", place.data);
     int fd = open(lock, O_RDONLY | O_CLOEXEC);
     assert_int_equal(flock(fd, LOCK_EX), 0); /* a server */
     assert_int_equal(backup_compact(place.data, NULL, &conflict, &report), ERR_BUSY);
-    assert_int_equal(conflict.holder_pid, 4711);
+    assert_int_equal(conflict.holder_pid, getpid());
+    write_file(place.data, "lock", "2147483647\n"); /* gone: no such process can be */
+    assert_int_equal(backup_compact(place.data, NULL, &conflict, &report), ERR_BUSY);
+    assert_int_equal(conflict.holder_pid, 0);
     assert_int_equal(close(fd), 0);
     fd = open(place.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(flock(fd, LOCK_SH), 0); /* a backup */

@@ -84,6 +84,10 @@ static void arguments_that_will_not_do_are_usage_errors(void **state)
     refused("stop", CLI_USAGE, "something is missing");
     refused("rm", CLI_USAGE, "something is missing");
     refused("verify --server http://x", CLI_USAGE, "unknown flag --server");
+    refused("backup", CLI_USAGE, "something is missing");
+    refused("backup x --key k", CLI_USAGE, "unknown flag --key");
+    refused("restore", CLI_USAGE, "something is missing");
+    refused("compact x", CLI_USAGE, "`x` is too much");
     refused("key", CLI_USAGE, "something is missing");
     refused("key new", CLI_USAGE, "something is missing");
     refused("key old x --data /tmp", CLI_USAGE, "`key old` is unknown");
@@ -95,6 +99,9 @@ static void what_cannot_be_reached_is_told(void **state)
     (void)state;
     refused("ls --data /no/such/folder", CLI_UNREACHABLE, "is no data directory");
     refused("verify --data /no/such/folder", CLI_UNREACHABLE, "is no data directory");
+    refused("backup /tmp/x --data /no/such/folder", CLI_UNREACHABLE, "is no data directory");
+    refused("compact --data /no/such/folder", CLI_UNREACHABLE, "is no data directory");
+    refused("restore /no/such/backup --data /no/such/folder", CLI_FAILED, "is no backup");
     refused("ls --server http://127.0.0.1:1", CLI_UNREACHABLE, "http://127.0.0.1:1: ");
     refused("rm 019b0000-0000-7000-8000-000000000000 --server http://127.0.0.1:1/", CLI_UNREACHABLE,
         "http://127.0.0.1:1: ");
