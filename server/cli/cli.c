@@ -21,6 +21,8 @@ static const struct cli_command commands[] = {
         command_backup},
     {"restore", "BACKUP", "make a data directory from a backup", command_restore},
     {"compact", "", "give the store's free pages back to the disk", command_compact},
+    {"export", "", "write recordings into a file, or check such a file", command_export},
+    {"import", "FILE", "take an export's recordings into a data directory", command_import},
     {"key", "new PROJECT", "make an API key", command_key},
 };
 

@@ -105,6 +105,8 @@ int command_verify(struct cli *cli, int argc, char **argv);
 int command_backup(struct cli *cli, int argc, char **argv);
 int command_restore(struct cli *cli, int argc, char **argv);
 int command_compact(struct cli *cli, int argc, char **argv);
+int command_export(struct cli *cli, int argc, char **argv);
+int command_import(struct cli *cli, int argc, char **argv);
 int command_key(struct cli *cli, int argc, char **argv);
 
 #endif

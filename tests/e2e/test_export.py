@@ -151,3 +151,157 @@ def test_replay_usage():
     assert run("replay", some, "--speed", "fast").returncode == 2
     assert run("replay", some, "--speed", "1", "--now").returncode == 2
     assert run("replay", some, "--text", "--sse").returncode == 2
+
+
+# Export and import.
+
+
+def export(path, *flags, code=0):
+    done = run("export", "--out", path, "--json", *flags)
+    assert done.returncode == code, (done.stdout, done.stderr.decode())
+    assert not programs.REPORT.search(done.stderr.decode()), done.stderr
+    return json.loads(done.stdout) if done.stdout else done
+
+
+def manifest_of(path):
+    return json.loads(path.with_name(path.name + ".manifest.json").read_text())
+
+
+@pytest.mark.parametrize("form", ["jsonl", "msgpack"])
+def test_round_trip(recorded, place, form, tmp_path, serve):
+    """Export, import elsewhere, serve that: the replays are the same bytes."""
+    _, replies = recorded
+    path = tmp_path / "all"
+    assert export(path, "--format", form, *place)["streams"] == len(replies)
+    manifest = manifest_of(path)
+    assert [one["id"] for one in manifest["streams"]] == [id_of(one) for one in reversed(replies)]
+    assert manifest["totals"]["size"] == path.stat().st_size
+    ok("export", "--verify", path)
+    data = tmp_path / "data"
+    first = json.loads(ok("import", path, "--data", data, "--json").stdout)
+    assert first == {"imported": len(replies), "present": 0}
+    again = json.loads(ok("import", path, "--data", data, "--json").stdout)
+    assert again == {"imported": 0, "present": len(replies)}
+    ok("verify", "--data", data)
+    server = serve(folder=tmp_path, data=data)
+    for reply in replies:
+        assert server.raw(id_of(reply)) == bytes(reply.body)
+    row = server.row(id_of(replies[3]))
+    assert (row["metadata"], row["idempotency_key"]) == ({"team": "red", "try": 2}, "again")
+    request = server.call("GET", f"/v1/streams/{id_of(replies[3])}/request")
+    assert json.loads(request.body) == programs.ask(f"mock,events={EVENTS},id=export")
+    repeated = server.post(f"mock,events={EVENTS},id=export", {"Idempotency-Key": "again"})
+    assert id_of(repeated) == id_of(replies[3]) and repeated.body == replies[3].body
+    server.stop()
+    ok("verify", "--data", data)
+    copy = tmp_path / "copy"
+    export(copy, "--format", form, "--data", data, "--state", "completed")
+    assert manifest_of(copy)["totals"]["streams"] == len(replies) - 1
+
+
+def test_a_line_is_what_the_digest_says(recorded, tmp_path):
+    """The manifest can be checked without us."""
+    server, _ = recorded
+    if not server.is_running():
+        server.start()
+    path = tmp_path / "all"
+    export(path, "--server", server.url)
+    data = path.read_bytes()
+    for one in manifest_of(path)["streams"]:
+        lines = data[one["offset"] : one["offset"] + one["size"]].splitlines(keepends=True)
+        assert len(lines) == one["records"]
+        assert hashlib.sha256(b"".join(lines[:-1])).hexdigest() == one["sha256"]
+        assert json.loads(lines[-1])["end"]["sha256"] == one["sha256"]
+
+
+def test_the_same_from_a_server_and_from_its_folder(recorded, tmp_path):
+    server, _ = recorded
+    if not server.is_running():
+        server.start()
+    export(tmp_path / "online", "--server", server.url)
+    server.stop()
+    export(tmp_path / "offline", "--data", server.data)
+    assert (tmp_path / "online").read_bytes() == (tmp_path / "offline").read_bytes()
+
+
+def test_filters(recorded, place, tmp_path):
+    _, replies = recorded
+    ids = [id_of(reply) for reply in replies]
+
+    def exported(*flags):
+        path = tmp_path / f"f{len(list(tmp_path.iterdir()))}"
+        export(path, *flags, *place)
+        return [one["id"] for one in manifest_of(path)["streams"]]
+
+    assert exported("--metadata", "team=red") == [ids[3]]
+    assert exported("--metadata", "try=2") == [ids[3]]
+    assert exported("--metadata", "team=green") == []
+    assert exported("--state", "failed") == [ids[1]]
+    assert exported("--project", "default") in (ids[::-1], [])
+    assert exported("--project", "nobodys") == []
+    assert exported("--from", "-24h") == ids[::-1]
+    assert exported("--to", "-1h") == []
+    usage = run("export", "--out", tmp_path / "x", "--from", "yesterday", *place)
+    assert usage.returncode == 2
+
+
+@pytest.mark.parametrize("form", ["jsonl", "msgpack"])
+def test_resume_after_a_cut(recorded, place, form, tmp_path):
+    path = tmp_path / "cut"
+    flags = ("--format", form, *place)
+    export(path, *flags)
+    whole, manifest = path.read_bytes(), manifest_of(path)
+    assert run("export", "--out", path, *flags).returncode == 2  # it is there
+    streams = manifest["streams"]
+    for cut in (0, 10, streams[1]["offset"], streams[2]["offset"] + 100, len(whole) - 1, len(whole)):
+        path.write_bytes(whole[:cut])
+        path.with_name("cut.manifest.json").unlink()
+        assert run("export", "--verify", path).returncode == 1
+        export(path, "--resume", *flags)
+        assert path.read_bytes() == whole and manifest_of(path) == manifest
+
+
+@pytest.mark.parametrize("form", ["jsonl", "msgpack"])
+def test_a_damaged_export_is_refused(recorded, form, tmp_path):
+    server, replies = recorded
+    if not server.is_running():
+        server.start()
+    path = tmp_path / "all"
+    export(path, "--format", form, "--server", server.url)
+    whole, one = path.read_bytes(), manifest_of(path)["streams"][2]
+    for at in (one["offset"] + 60, one["offset"] + one["size"] // 2,
+               one["offset"] + one["size"] - 20):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        path.write_bytes(damaged)
+        for command in (("export", "--verify", path), ("import", path, "--data", tmp_path / "d")):
+            done = run(*command)
+            assert done.returncode == 1 and one["id"].encode() in done.stderr, done.stderr
+            assert not programs.REPORT.search(done.stderr.decode())
+        assert not (tmp_path / "d").exists()
+    for wrong in (whole[:-1], whole + b"x", whole[: one["offset"]] + whole[one["offset"] + 9 :]):
+        path.write_bytes(wrong)
+        assert run("import", path, "--data", tmp_path / "d").returncode == 1
+    path.write_bytes(whole)
+    ok("import", path, "--data", tmp_path / "d", "--project", "other")
+    assert ok("replay", id_of(replies[0]), "--now", "--data", tmp_path / "d").stdout == bytes(
+        replies[0].body)
+
+
+def test_import_beside_a_server_is_refused(recorded, tmp_path):
+    server, _ = recorded
+    if not server.is_running():
+        server.start()
+    export(tmp_path / "all", "--server", server.url)
+    done = run("import", tmp_path / "all", "--data", server.data)
+    assert done.returncode == 4 and str(server.process.pid).encode() in done.stderr
+
+
+def test_live_streams_are_left_out(serve, model, tmp_path):
+    server = serve()
+    done = server.post(model("events=3"))
+    with server.open(model("events=200", "rate=40")) as one:
+        said = export(tmp_path / "all", "--server", server.url)
+        assert (said["streams"], said["live"]) == (1, 1)
+        assert [row["id"] for row in manifest_of(tmp_path / "all")["streams"]] == [id_of(done)]
+        server.call("POST", f"/v1/streams/{id_of(one.reader)}/stop")
