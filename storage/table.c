@@ -6,11 +6,14 @@
  *   a full map or disk fails deletes too      puts leave a reserve (room_of) that deletes may use
  *   a short write on a full disk gives EIO    EIO on a disk without free space is read as full
  *   a parked reader pins pages for ever       every read is one short view
+ *   its lock file is written by a map         allocated first: a full disk would be a SIGBUS
  *   DUPSORT and cursor deletes had bugs       neither is used */
 #include "storage/table.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,6 +26,7 @@ enum {
     FILE_MODE = 0600,
     PUT_OVERHEAD_BYTES = 512,    /* a small entry, and its share of split and branch pages */
     LEAF_VALUE_BYTES_MAX = 2000, /* about; larger values have pages of their own */
+    LOCK_FILE_BYTES = 8192,      /* LMDB's, for STORE_READERS_MAX */
     RESERVE_DIVISOR = 8,         /* of a map too small for STORE_RESERVE_BYTES */
 };
 
@@ -78,6 +82,21 @@ static enum err translate(const struct tables *tables, int code, const char *wha
     return fault(ERR_IO, "%s: %s", what, mdb_strerror(code));
 }
 
+/* LMDB writes its lock file through a map: without room for its pages that is a SIGBUS, no error.
+ * Whatever else keeps it from being made is for LMDB to say. */
+static enum err allocate_lock_file(const struct tables *tables)
+{
+    CLEANUP(cleanup_free) char *path = NULL;
+    if (asprintf(&path, "%s-lock", tables->path) < 0) {
+        path = NULL;
+        return fault(ERR_NOMEM, "a path");
+    }
+    CLEANUP(cleanup_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
+    bool has_room =
+        fd < 0 || fallocate(fd, 0, 0, LOCK_FILE_BYTES) == 0 || (errno != ENOSPC && errno != EDQUOT);
+    return has_room ? ERR_OK : ERR_FULL;
+}
+
 /* One attempt with one size of map. */
 static int open_env(const char *path, bool is_read_only, uint64_t map_bytes, MDB_env **out)
 {
@@ -102,6 +121,8 @@ static int open_env(const char *path, bool is_read_only, uint64_t map_bytes, MDB
 static enum err reserve_map(struct tables *tables, uint64_t map_bytes)
 {
     int code;
+    if (!tables->is_read_only || access(tables->path, F_OK) == 0)
+        TRY(allocate_lock_file(tables));
     for (;; map_bytes /= 2) {
         code = open_env(tables->path, tables->is_read_only, map_bytes, &tables->env);
         if (code != ENOMEM || map_bytes / 2 < STORE_MAP_BYTES_MIN)
