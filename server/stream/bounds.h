@@ -13,7 +13,7 @@ enum {
     PRODUCER_RETRY_MS =
         50, /* what storage did not take is offered again, if nothing else says so */
     CLAIM_WAITERS_MAX = 10000, /* requests with one key that wait for one look-up */
-    TOUCH_DIVISOR = 16, /* a reading is noted when this part of a sliding life has passed */
+    TOUCH_DIVISOR = 16,        /* a reading is noted when this part of a sliding life has passed */
 };
 
 #endif

@@ -1,0 +1,66 @@
+/* hub_state — what hub.c, stream.c and lookup.c share, and nobody else includes: the structs, and the steps in a stream's life.
+ *
+ *   hub.c     the maps, what storage says, what is durable
+ *   stream.c  one stream: its references, its row, its writer, its watchers
+ *   lookup.c  streams by ID and by key: the store asked, the one producer elected
+ *
+ * A stream is in memory while it has a tail or a reference. `tail` is NULL once storage has said `gone`; the row is then the
+ * stream's own copy. */
+#ifndef TOKENLOG_SERVER_STREAM_HUB_STATE_H
+#define TOKENLOG_SERVER_STREAM_HUB_STATE_H
+
+#include "server/stream/hub.h"
+
+struct hub {
+    struct hub_config config;
+    struct storage *storage;
+    struct map by_id, by_key, claims;
+    uint64_t live_count, watcher_count;
+    bool is_paused, is_stuck;
+    struct list barriers; /* by LSN */
+};
+
+struct stream {
+    struct map_node by_id, by_key;
+    struct hub *hub;
+    struct tail *tail;
+    struct project *project;
+    uint32_t project_number;
+    struct id id;
+    uint64_t key_hash;
+    bool is_keyed; /* in by_key */
+    bool is_live;  /* counted */
+    bool is_deleted;
+    unsigned holds_pending;
+    int64_t touched_ns; /* asked to be noted */
+    bool was_first_event_seen;
+    size_t references;
+    struct list watchers;
+    size_t watcher_count;
+    struct timer unwatched;
+    struct producer *producer;
+    const struct stream_writer *writer;
+    struct buf row_bytes; /* when there is no tail */
+    struct row row;
+};
+
+/* hub_hash — of a name in a project. hub_find, hub_find_key — borrowed; NULL: not in memory. */
+uint64_t hub_hash(uint32_t project, struct slice name);
+uint64_t hub_hash_id(uint32_t project, const struct id *id);
+struct stream *hub_find(struct hub *hub, uint32_t project, const struct id *id);
+struct stream *hub_find_key(struct hub *hub, uint32_t project, struct slice key);
+
+/* stream_new — one reference for the caller, not yet of any tail. stream_from_row — the same, of what the store has.
+ * stream_take_tail — the tail holds a reference from here on. stream_index_key — the newest attempt of a key is found by it.
+ * stream_count_live — keeps the hub's count. */
+enum err stream_new(struct hub *hub, struct project *project, uint32_t project_number,
+    const struct id *id, struct stream **out) NODISCARD;
+enum err stream_index_key(struct stream *stream, const struct row *row) NODISCARD;
+void stream_free(struct stream *stream); /* no tail, watcher, producer is left */
+void stream_unindex_key(struct stream *stream);
+void stream_take_tail(struct stream *stream, struct tail *tail);
+enum err stream_from_row(struct hub *hub, struct project *project, uint32_t project_number,
+    struct slice encoded, struct stream **out) NODISCARD;
+void stream_count_live(struct stream *stream, bool is_live);
+
+#endif
