@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "protocol/base/own.h"
+#include "storage/audit_content.h"
 #include "storage/bounds.h"
 #include "storage/roll.h"
 #include "storage/shelf.h"
@@ -117,12 +118,6 @@ enum err audit_absorb(
 
 /* ---- What is stored of a stream, hashed ---- */
 
-struct content {
-    struct chain events, asides;
-    struct digest body;
-    uint64_t body_bytes;
-};
-
 static enum err hash_events(const struct shelf *shelf, struct sha256 *sha, struct chain *chain)
 {
     struct block_position at = {0, 0};
@@ -141,7 +136,7 @@ static enum err hash_events(const struct shelf *shelf, struct sha256 *sha, struc
     }
 }
 
-static enum err hash_body(const struct shelf *shelf, struct sha256 *sha, struct content *out)
+static enum err hash_body(const struct shelf *shelf, struct sha256 *sha, struct audit_content *out)
 {
     CLEANUP(buf_deinit) struct buf piece;
     enum err err;
@@ -175,6 +170,26 @@ static enum err hash_asides(const struct shelf *shelf, struct sha256 *sha, struc
     }
 }
 
+enum err audit_hash(struct view *view, struct block_codec *codec, struct sha256 *sha,
+    uint32_t project, uint64_t number, struct audit_content *out)
+{
+    struct shelf shelf = {view, codec, NULL, project, number};
+    TRY(hash_events(&shelf, sha, &out->events));
+    TRY(hash_body(&shelf, sha, out));
+    return hash_asides(&shelf, sha, &out->asides);
+}
+
+enum err audit_statement(
+    struct view *view, uint32_t project, uint64_t number, struct statement *out)
+{
+    struct entry entry;
+    TRY(entry_get(view, project, number, &entry));
+    if (!entry.is_closed)
+        return ERR_NOTFOUND;
+    *out = entry.statement;
+    return ERR_OK;
+}
+
 /* ---- The tree ---- */
 
 enum { PENDING_MAX = MERKLE_LEVELS_MAX };
@@ -191,7 +206,7 @@ struct tree {
     size_t pending_count;
 };
 
-static enum err leaf_get(struct view *view, uint32_t project, uint64_t index, struct leaf *out)
+enum err audit_leaf(struct view *view, uint32_t project, uint64_t index, struct leaf *out)
 {
     struct slice content;
     TRY(content_get(view, TABLE_LEAVES, schema_leaf(project, index), &content));
@@ -205,7 +220,7 @@ static enum err tree_get(void *context, unsigned level, uint64_t index, struct d
     struct leaf leaf;
     enum err err;
     if (level == 0) {
-        err = leaf_get(tree->view, tree->project, index, &leaf);
+        err = audit_leaf(tree->view, tree->project, index, &leaf);
         if (err == ERR_OK)
             *out = leaf_digest(&leaf);
     } else {
@@ -231,7 +246,7 @@ static enum err tree_put(void *context, unsigned level, uint64_t index, const st
     return ERR_OK;
 }
 
-static enum err tree_size(struct view *view, uint32_t project, uint64_t *out)
+enum err audit_size(struct view *view, uint32_t project, uint64_t *out)
 {
     CLEANUP(walk_end) struct walk walk = {0};
     uint32_t ignored;
@@ -248,7 +263,7 @@ static enum err tree_size(struct view *view, uint32_t project, uint64_t *out)
     return ERR_OK;
 }
 
-static enum err find_leaf(
+enum err audit_find(
     struct view *view, uint32_t project, const struct id *id, enum leaf_kind kind, uint64_t *index)
 {
     struct slice content;
@@ -276,7 +291,7 @@ static enum err append_leaf(const struct audit *audit, uint32_t project, const s
     struct digest digest = leaf_digest(leaf);
     uint8_t bytes[LEAF_BYTES], index[8];
     uint64_t size;
-    TRY(tree_size(audit->view, project, &size));
+    TRY(audit_size(audit->view, project, &size));
     TRY(merkle_append(&source, tree_put, size, &digest));
     leaf_encode(leaf, bytes);
     TRY(put(audit, leaf, TABLE_LEAVES, schema_leaf(project, size), slice_of(bytes, LEAF_BYTES)));
@@ -308,7 +323,7 @@ static enum err closing_chain(
 static enum err close_statement(const struct shelf *shelf, struct sha256 *sha,
     const struct row *row, bool is_deleted, struct statement *out)
 {
-    struct content content = {.body_bytes = 0};
+    struct audit_content content = {.body_bytes = 0};
     TRY(statement_of_row(row, out));
     enum err err = closing_chain(shelf, sha, row, &content.events);
     if (err == ERR_OK && !is_deleted)
@@ -354,7 +369,7 @@ static enum err close_stream(const struct audit *audit, const struct row *row, s
     bool is_deleted;
     uint64_t index;
     TRY(roll_is_deleted(&roll, row->project, row->number, &is_deleted));
-    enum err err = find_leaf(audit->view, row->project, &row->id, LEAF_FINISHED, &index);
+    enum err err = audit_find(audit->view, row->project, &row->id, LEAF_FINISHED, &index);
     if (err == ERR_OK) /* a repeat; of a deleted stream it may have begun a chain again */
         return is_deleted ? view_remove(audit->view, TABLE_CHAINS, key) : ERR_OK;
     if (err != ERR_NOTFOUND)
@@ -385,10 +400,10 @@ static enum err bury(
 {
     uint32_t project = deletion->project;
     uint64_t index;
-    enum err err = find_leaf(audit->view, project, &deletion->id, LEAF_FINISHED, &index);
+    enum err err = audit_find(audit->view, project, &deletion->id, LEAF_FINISHED, &index);
     if (err != ERR_OK)
         return err == ERR_NOTFOUND ? ERR_OK : err;
-    err = find_leaf(audit->view, project, &deletion->id, LEAF_DELETED, &index);
+    err = audit_find(audit->view, project, &deletion->id, LEAF_DELETED, &index);
     if (err != ERR_NOTFOUND)
         return err;
     TRY(append_deletion(audit, project, &deletion->id, deletion->now_ns, deletion->reason));
@@ -466,10 +481,10 @@ static enum err answer_consistency(struct answering *answering)
 static enum err prove_leaf(struct answering *answering, enum leaf_kind kind, struct proof_leaf *out)
 {
     const struct audit_request *request = answering->request;
-    TRY(find_leaf(answering->view, request->project, &request->id, kind, &out->index));
+    TRY(audit_find(answering->view, request->project, &request->id, kind, &out->index));
     if (out->index >= answering->size)
         return ERR_NOTFOUND;
-    TRY(leaf_get(answering->view, request->project, out->index, &out->leaf));
+    TRY(audit_leaf(answering->view, request->project, out->index, &out->leaf));
     return merkle_prove(&answering->source, out->index, answering->size, &out->path);
 }
 
@@ -595,7 +610,7 @@ static enum err answer_proof(struct answering *answering)
 static enum err answer(struct answering *answering)
 {
     const struct audit_request *request = answering->request;
-    TRY(tree_size(answering->view, request->project, &answering->size));
+    TRY(audit_size(answering->view, request->project, &answering->size));
     if (request->size > answering->size)
         return ERR_INVALID;
     if (request->size)
