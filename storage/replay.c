@@ -189,6 +189,54 @@ enum err replay_record(struct replay *replay, const struct record *record, uint6
     return replay_item(tail, record, lsn);
 }
 
+/* Deletions. */
+
+/* A tail that is deleted gives its row to the store, to become the tombstone, and is not needed. */
+static enum err bury(struct replay *replay, struct store_txn *txn, const struct deletion *deletion,
+    const struct store_deletion *how, size_t *values_left)
+{
+    struct tail *tail = tails_find(replay->tails, deletion->number);
+    if (tail && tail->durable) {
+        if (stream_state_is_live(tail->durable->row.state))
+            return ERR_OK; /* only damage leads here: mend has not ended it */
+        TRY(store_put_row(txn, buf_slice(&tail->durable->bytes)));
+    }
+    enum err err = store_delete(txn, how, values_left);
+    bool is_buried = err == ERR_OK || err == ERR_AGAIN;
+    if (is_buried && tail && tail->durable)
+        tail_free(tail);
+    return is_buried || err == ERR_NOTFOUND || err == ERR_DENIED ? ERR_OK : err;
+}
+
+static enum err bury_all(struct replay *replay, struct store_txn *txn, int64_t tombstone_ttl_s)
+{
+    const struct storage_host *host = replay->tails->host;
+    size_t values_left = RETENTION_STEP_VALUES;
+    LIST_FOREACH (node, &replay->shipper->deletions) {
+        const struct deletion *deletion = CONTAINER_OF(node, struct deletion, node);
+        struct store_deletion how = {.project = deletion->project,
+            .id = deletion->id,
+            .reason = buf_slice(&deletion->reason),
+            .now_ns = host->wall_ns(host->context),
+            .tombstone_ttl_s = tombstone_ttl_s};
+        TRY(bury(replay, txn, deletion, &how, &values_left));
+    }
+    return ERR_OK;
+}
+
+enum err replay_deletions(struct replay *replay, struct store *store, int64_t tombstone_ttl_s)
+{
+    struct store_txn *txn;
+    if (list_is_empty(&replay->shipper->deletions))
+        return ERR_OK;
+    TRY(store_begin(store, &txn));
+    enum err err = bury_all(replay, txn, tombstone_ttl_s);
+    if (err == ERR_OK)
+        return store_commit(txn, 0);
+    store_abort(txn);
+    return err;
+}
+
 /* The end. */
 
 static void note(struct replay *replay, const struct tail *tail, const char *what)

@@ -317,6 +317,13 @@ static enum err mend(struct storage *storage, struct storage_report *report)
     return mend_run(&storage->tails, storage->store, &report->failed_streams);
 }
 
+static enum err delete_again(struct storage *storage)
+{
+    enum err err =
+        replay_deletions(&storage->replay, storage->store, storage->config.tombstone_ttl_s);
+    return err == ERR_FULL ? ERR_OK : err;
+}
+
 static enum err open_all(struct storage *storage, int *holder_pid, struct storage_report *report)
 {
     storage->replay = (struct replay){.tails = &storage->tails,
@@ -329,6 +336,7 @@ static enum err open_all(struct storage *storage, int *holder_pid, struct storag
     TRY(open_store(storage));
     TRY(open_journal(storage, &report->journal));
     TRY(mend(storage, report));
+    TRY(delete_again(storage));
     TRY(amendments_recover(&storage->tails, storage->store));
     TRY(start_threads(storage));
     replay_finish(&storage->replay);

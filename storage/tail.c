@@ -92,11 +92,18 @@ struct tail *tail_free(struct tail *tail)
 {
     if (!tail)
         return NULL;
+    struct ledger *ledger = &tail->tails->ledger;
     tail_drop_queued_body(tail);
     tail_drop_blocks(tail, tail->block_count);
+    ledger_release(ledger, &tail->body_hold);
+    ledger_release(ledger, &tail->asides_hold);
+    ledger_release(ledger, &tail->forward_hold);
     struct list *node;
-    while ((node = list_pop(&tail->versions)))
-        row_version_free(CONTAINER_OF(node, struct row_version, node));
+    while ((node = list_pop(&tail->versions))) {
+        struct row_version *version = CONTAINER_OF(node, struct row_version, node);
+        ledger_release(ledger, &version->hold);
+        row_version_free(version);
+    }
     free_items(&tail->body);
     free_items(&tail->asides);
     list_unlink(&tail->changed);

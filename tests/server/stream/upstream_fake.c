@@ -135,6 +135,19 @@ bool fake_has_header(const struct upstream *upstream, const char *line)
     return false;
 }
 
+struct upstream *fake_at(struct upstreams *upstreams, size_t index)
+{
+    LIST_FOREACH (node, &upstreams->open)
+        if (index-- == 0)
+            return CONTAINER_OF(node, struct upstream, node);
+    return NULL;
+}
+
+bool fake_is_paused(const struct upstream *upstream)
+{
+    return upstream->is_paused;
+}
+
 bool fake_is_canceled(const struct upstream *upstream)
 {
     return upstream->is_canceled;

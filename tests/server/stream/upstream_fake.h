@@ -14,11 +14,14 @@
 size_t fake_started(const struct upstreams *upstreams);
 size_t fake_open(const struct upstreams *upstreams);
 struct upstream *fake_last(struct upstreams *upstreams);
+/* fake_at — the open transfers, oldest first; NULL past the last. */
+struct upstream *fake_at(struct upstreams *upstreams, size_t index);
 /* What was asked: borrowed until the transfer ends. */
 const char *fake_url(const struct upstream *upstream);
 struct slice fake_body(const struct upstream *upstream);
 bool fake_has_header(const struct upstream *upstream, const char *line);
 bool fake_is_canceled(const struct upstream *upstream);
+bool fake_is_paused(const struct upstream *upstream);
 
 /* fake_head — `head` as "Name: value\r\n" each. fake_data — true: taken; false: the transfer is paused
  * and brings the same bytes again, by itself, once it is resumed. fake_end — the last call. */
