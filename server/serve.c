@@ -1,9 +1,13 @@
-/* serve — the server put together: reads the configuration, builds each part, hands each what it uses, runs the loop, drains.
+/* serve — the server put together: reads the configuration, builds each part, hands each what it
+ * uses, runs the loop, drains.
  *
- *   bind ─▶ recover ─▶ accept ─▶ … SIGTERM ─▶ no new work ─▶ live generations finish (drain_timeout_s) or are interrupted
- *     └ callers queue in the kernel          ─▶ callers have read their ends ─▶ all is committed and archived ─▶ exit 0
+ *   bind ─▶ recover ─▶ accept ─▶ … SIGTERM ─▶ no new work ─▶ live generations finish
+ *   (drain_timeout_s) or are interrupted
+ *     └ callers queue in the kernel          ─▶ callers have read their ends ─▶ all is committed
+ *     and archived ─▶ exit 0
  *
- * A second SIGTERM or SIGINT does not wait for the generations. SIGHUP reads the keys file again. */
+ * A second SIGTERM or SIGINT does not wait for the generations. SIGHUP reads the keys file
+ * again. */
 #include "server/serve.h"
 
 #include <errno.h>
@@ -73,7 +77,8 @@ static int complain(int code, const char *format, ...)
     return code;
 }
 
-/* ── what storage needs of us ───────────────────────────────────────────────────────────────────── */
+/* ── what storage needs of us
+ * ───────────────────────────────────────────────────────────────────── */
 
 static int64_t clock_ns(clockid_t clock)
 {
@@ -169,7 +174,7 @@ static void turn_end(void *context)
     hub_tick(server->hub);
 }
 
-/* ── ending ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── ending ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void enter_phase(struct server *server, enum phase phase, int64_t limit_ms)
 {
@@ -265,7 +270,7 @@ static void signal_done(struct op *op, int32_t result, uint32_t flags)
     loop_poll(server->loop, &server->signal_op, server->signal_fd, POLLIN);
 }
 
-/* ── building ───────────────────────────────────────────────────────────────────────────────────── */
+/* ── building ───────────────────────────────────────────────────────────────────────────────── */
 
 static void raise_file_limit(struct server *server)
 {
@@ -499,7 +504,8 @@ static int server_open(struct server *server)
     return 0;
 }
 
-/* What is not at rest is left to the next start's recovery: threads may be at work, and what they have
+/* What is not at rest is left to the next start's recovery: threads may be at work, and what they
+ * have
  * posted must not run. */
 static void leave_if_restless(struct server *server, int code)
 {
@@ -561,7 +567,8 @@ static bool uses_tls_upstream(const struct config *config)
     return false;
 }
 
-/* What was live at a crash has been ended, durably: nobody is told that it still runs. Callers have queued in the
+/* What was live at a crash has been ended, durably: nobody is told that it still runs. Callers
+ * have queued in the
  * kernel meanwhile. When nothing can be made durable we serve what can be read. */
 static void server_recovered_durably(struct hub_barrier *barrier, enum err err)
 {

@@ -1,4 +1,5 @@
-/* api — the HTTP surface: who may call (gate), what goes where (the table of routes), one file per family of calls.
+/* api — the HTTP surface: who may call (gate), what goes where (the table of routes), one file per
+ * family of calls.
  *
  *   admit   at the head: Host and Origin, CORS, the key and its project       403, 401
  *   handle  with the body: the route's handler                                404, 405
@@ -28,17 +29,19 @@ struct api {
 void api_admit(void *api, struct exchange *exchange);  /* gate.c */
 void api_handle(void *api, struct exchange *exchange); /* routes.c */
 
-/* Handlers: each answers the exchange, now or later. `id` is the path's stream ID, raw; empty where the route has none. */
+/* Handlers: each answers the exchange, now or later. `id` is the path's stream ID, raw; empty
+ * where the route has none. */
 typedef void api_handler(struct api *api, struct exchange *exchange, struct slice id);
 api_handler inference_post; /* inference.c */
 api_handler streams_list, stream_show, stream_events, stream_request, stream_stop_post,
-    stream_remove;                              /* streams.c */
+    stream_remove;                                               /* streams.c */
 api_handler audit_head_get, audit_consistency_get, stream_proof; /* audit.c */
-api_handler health_get, ready_get, metrics_get; /* operator.c */
+api_handler health_get, ready_get, metrics_get;                  /* operator.c */
 
 api_handler hold_put, hold_delete; /* hold.c */
 
-/* api_answer_stream — 200 and what may be shown of it. api_answer_lookup_error — why it was not found,
+/* api_answer_stream — 200 and what may be shown of it. api_answer_lookup_error — why it was not
+ * found,
  * or could not be read. */
 void api_answer_stream(struct exchange *exchange, struct stream *stream);
 void api_answer_lookup_error(struct exchange *exchange, enum err err);

@@ -1,13 +1,15 @@
 /* inference — POST /v1/chat/completions and its kin: ask once, record, answer from the recording.
  *
  *   no key   create ─▶ dispatch ─▶ replay from 0
- *   key      claim ─▶ free                                   create ─▶ durable ─▶ dispatch ─▶ replay
+ *   key      claim ─▶ free                                   create ─▶ durable ─▶ dispatch ─▶
+ *   replay
  *                 ├─▶ another request's body                 422
  *                 ├─▶ nothing of it was delivered            the next attempt of the key: create…
  *                 ├─▶ interrupted, failed, stopped, and the caller says restart      likewise
  *                 └─▶ else                                   replay from 0, and follow
  *
- * source  draft-ietf-httpapi-idempotency-key-header-07; where it asks for 409 while the first request is running, we attach instead:
+ * source  draft-ietf-httpapi-idempotency-key-header-07; where it asks for 409 while the first
+ * request is running, we attach instead:
  *         that is what a recording is for. `Tokenlog-Attach: never` gives its 409. */
 #include <stdlib.h>
 
@@ -48,7 +50,8 @@ static struct call *call_free(struct call *call)
     return NULL;
 }
 
-/* ── reading the request ────────────────────────────────────────────────────────────────────────── */
+/* ── reading the request
+ * ────────────────────────────────────────────────────────────────────────── */
 
 /* 1–255 visible ASCII characters, bare or as the quoted string of the draft. */
 static enum err read_key(struct slice value, struct slice *key)
@@ -139,7 +142,7 @@ static bool read_request(struct call *call)
     return true;
 }
 
-/* ── a new generation ───────────────────────────────────────────────────────────────────────────── */
+/* ── a new generation ───────────────────────────────────────────────────────────────────────── */
 
 static void refuse(struct exchange *exchange, enum err err)
 {
@@ -245,9 +248,11 @@ static void start(struct call *call, const struct attempt *attempt)
         exchange, stream, &(struct replay_request){.format = REPLAY_PROVIDER, .follow = true});
 }
 
-/* ── a key that is known ────────────────────────────────────────────────────────────────────────── */
+/* ── a key that is known
+ * ────────────────────────────────────────────────────────────────────────── */
 
-/* Nothing of it was delivered, so nothing is pinned: the provider could not be reached, or answered with an error. */
+/* Nothing of it was delivered, so nothing is pinned: the provider could not be reached, or
+ * answered with an error. */
 static bool was_nothing_delivered(const struct row *row)
 {
     return row->state == STREAM_FAILED && (row->status == 0 || row->status >= 400);
@@ -334,7 +339,7 @@ static void claimed(struct hub_lookup *lookup, enum err err, struct stream *stre
     call_free(call);
 }
 
-/* ── the handler ────────────────────────────────────────────────────────────────────────────────── */
+/* ── the handler ────────────────────────────────────────────────────────────────────────────── */
 
 void inference_post(struct api *api, struct exchange *exchange, struct slice id)
 {

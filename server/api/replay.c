@@ -57,7 +57,7 @@ static void replay_free(struct replay *replay)
     free(replay);
 }
 
-/* ── the head ───────────────────────────────────────────────────────────────────────────────────── */
+/* ── the head ───────────────────────────────────────────────────────────────────────────────── */
 
 static enum err add_stream_headers(struct replay *replay)
 {
@@ -78,7 +78,8 @@ static enum err add_stream_headers(struct replay *replay)
     return exchange_add_header(replay->exchange, SLICE("Idempotent-Replayed"), SLICE("true"));
 }
 
-/* An error that stands for a stream names it, as every answer does: where it does not fit, it goes without. */
+/* An error that stands for a stream names it, as every answer does: where it does not fit, it goes
+ * without. */
 static void name_stream(struct replay *replay)
 {
     if (add_stream_headers(replay))
@@ -169,14 +170,15 @@ static enum err begin(struct replay *replay)
     return exchange_begin(replay->exchange, 200, type, -1, SLICE_NONE);
 }
 
-/* ── the body ───────────────────────────────────────────────────────────────────────────────────── */
+/* ── the body ───────────────────────────────────────────────────────────────────────────────── */
 
 static void release_block(void *block)
 {
     block_unref(block);
 }
 
-/* Frames that lie next to each other go as one piece: a provider's bytes need nothing in between. */
+/* Frames that lie next to each other go as one piece: a provider's bytes need nothing in
+ * between. */
 static enum err push_raw(struct replay *replay, const struct reader_view *view, size_t room)
 {
     struct block *block = view->block;
@@ -208,7 +210,8 @@ static bool is_continued(const struct reader_view *view)
     return view->block->frames[view->index].flags & FRAME_MORE;
 }
 
-/* One SSE block, its id line in front. A recorded one that lacks its blank line (a terminator at the end of
+/* One SSE block, its id line in front. A recorded one that lacks its blank line (a terminator at
+ * the end of
  * a transfer) gets it; a BOM would hide the first field behind the id line. */
 static enum err push_sse(struct replay *replay, const struct reader_view *view, size_t room)
 {
@@ -240,7 +243,8 @@ static enum err push_sse(struct replay *replay, const struct reader_view *view, 
     return ERR_OK;
 }
 
-/* A fragment of an opaque body as an event: base64, whole fragments only, so that ids count what was received. */
+/* A fragment of an opaque body as an event: base64, whole fragments only, so that ids count what
+ * was received. */
 static enum err push_opaque(struct replay *replay, const struct reader_view *view)
 {
     struct slice frame = block_frame(view->block, view->index);
@@ -315,7 +319,8 @@ static bool is_one_a_send(const struct replay *replay)
     return replay->format == REPLAY_SSE && replay->text.size > 0;
 }
 
-/* ── lines: as many as make a send ──────────────────────────────────────────────────────────────── */
+/* ── lines: as many as make a send
+ * ──────────────────────────────────────────────────────────────── */
 
 static enum err append_row(struct replay *replay)
 {
@@ -375,7 +380,7 @@ static void fill_lines(struct replay *replay)
         exchange_finish(replay->exchange, !err);
 }
 
-/* ── one send ───────────────────────────────────────────────────────────────────────────────────── */
+/* ── one send ───────────────────────────────────────────────────────────────────────────────── */
 
 static void replay_fill(void *context, struct exchange *exchange)
 {
@@ -405,7 +410,8 @@ static void replay_fill(void *context, struct exchange *exchange)
     }
 }
 
-/* ── waiting, and the rest ──────────────────────────────────────────────────────────────────────── */
+/* ── waiting, and the rest
+ * ──────────────────────────────────────────────────────────────────────── */
 
 /* Whether something was answered: now is the time for the head, or for an error in its place. */
 static void try_begin(struct replay *replay)

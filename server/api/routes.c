@@ -1,4 +1,5 @@
-/* routes — the table of what is served. A pattern's segments match literally; `*` is a stream's ID. Inference calls come from the dialects'
+/* routes — the table of what is served. A pattern's segments match literally; `*` is a stream's
+ * ID. Inference calls come from the dialects'
  * allow-list (dialect_for_path), so that each path is written once. */
 #include "server/api/api.h"
 

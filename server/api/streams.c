@@ -1,6 +1,7 @@
 /* streams — the recordings: list, look, read, stop, delete.
  *
- * Each call by ID is a *lookup* that the exchange waits for: the stream comes from memory, or from the store by way of a reader thread. */
+ * Each call by ID is a *lookup* that the exchange waits for: the stream comes from memory, or from
+ * the store by way of a reader thread. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,8 @@
 #include "server/api/replay.h"
 #include "server/api/request.h"
 
-/* ── one stream by its ID ───────────────────────────────────────────────────────────────────────── */
+/* ── one stream by its ID
+ * ───────────────────────────────────────────────────────────────────────── */
 
 struct visit {
     struct api *api;
@@ -112,7 +114,7 @@ static void visit_start(struct api *api, struct exchange *exchange, struct slice
     hub_open(api->hub, exchange_project(exchange), &id, &visit->lookup);
 }
 
-/* ── show ───────────────────────────────────────────────────────────────────────────────────────── */
+/* ── show ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* What may be shown of a stream now: of a live one, what is durable. */
 static enum err write_stream(struct stream *stream, struct buf *out)
@@ -148,7 +150,7 @@ void stream_show(struct api *api, struct exchange *exchange, struct slice id)
     visit_start(api, exchange, id, show_found, NULL);
 }
 
-/* ── events ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── events ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void events_found(struct visit *visit, struct stream *stream)
 {
@@ -159,7 +161,8 @@ static void events_found(struct visit *visit, struct stream *stream)
     free(visit);
 }
 
-/* The offset: Last-Event-ID before ?from=, since a browser that reconnects repeats its first URL. */
+/* The offset: Last-Event-ID before ?from=, since a browser that reconnects repeats its first
+ * URL. */
 static enum err read_offset(struct exchange *exchange, uint64_t *from)
 {
     const struct headers *headers = &exchange_request(exchange)->headers;
@@ -223,7 +226,7 @@ void stream_events(struct api *api, struct exchange *exchange, struct slice id)
     }
 }
 
-/* ── the request ────────────────────────────────────────────────────────────────────────────────── */
+/* ── the request ────────────────────────────────────────────────────────────────────────────── */
 
 static void request_found(struct visit *visit, struct stream *stream)
 {
@@ -239,7 +242,8 @@ void stream_request(struct api *api, struct exchange *exchange, struct slice id)
         visit_start(api, exchange, id, request_found, NULL);
 }
 
-/* ── stop: answered once the end is visible ─────────────────────────────────────────────────────── */
+/* ── stop: answered once the end is visible
+ * ─────────────────────────────────────────────────────── */
 
 static void visit_free(struct visit *visit)
 {
@@ -295,7 +299,8 @@ void stream_stop_post(struct api *api, struct exchange *exchange, struct slice i
     visit_start(api, exchange, id, stop_found, NULL);
 }
 
-/* ── delete: answered once nothing brings it back ───────────────────────────────────────────────── */
+/* ── delete: answered once nothing brings it back
+ * ───────────────────────────────────────────────── */
 
 enum {
     REMOVED_CHECK_MS = 5,      /* between two looks at whether the store has the tombstone */
@@ -387,7 +392,7 @@ void stream_remove(struct api *api, struct exchange *exchange, struct slice id)
     visit_start(api, exchange, id, remove_found, NULL);
 }
 
-/* ── list ───────────────────────────────────────────────────────────────────────────────────────── */
+/* ── list ───────────────────────────────────────────────────────────────────────────────────── */
 
 enum {
     LIST_DEFAULT = 20,
@@ -400,7 +405,8 @@ struct item {
     struct buf json;
 };
 
-/* A page being put together: what is in memory first, since the store may not know its newest state; then the store's. */
+/* A page being put together: what is in memory first, since the store may not know its newest
+ * state; then the store's. */
 struct listing {
     struct exchange *exchange;
     struct storage_query query;
@@ -464,7 +470,8 @@ static enum err remember(struct listing *listing, const struct id *id)
     return ERR_OK;
 }
 
-/* The newest `limit` of those in memory are kept: the page is a heap of one array, sorted when it overflows. */
+/* The newest `limit` of those in memory are kept: the page is a heap of one array, sorted when it
+ * overflows. */
 static void take_from_memory(void *context, struct stream *stream)
 {
     struct listing *listing = context;

@@ -1,7 +1,9 @@
 /* exchange — see exchange.h.
  *
- * One struct a connection, reused by its requests. `out` is the head, or a whole reply: it is written before the first push and not
- * touched until the connection has sent it (writable() comes only when nothing is queued). One timer serves all waits: it is set to what
+ * One struct a connection, reused by its requests. `out` is the head, or a whole reply: it is
+ * written before the first push and not
+ * touched until the connection has sent it (writable() comes only when nothing is queued). One
+ * timer serves all waits: it is set to what
  * the state asks for, and looks again when it fires. */
 #include "server/http/exchange.h"
 
@@ -63,7 +65,7 @@ struct exchange {
 
 static void exchange_pull(struct exchange *exchange, struct slice *input);
 
-/* ── time ───────────────────────────────────────────────────────────────────────────────────────── */
+/* ── time ───────────────────────────────────────────────────────────────────────────────────── */
 
 static void timer_in_ms(struct exchange *exchange, int64_t ms)
 {
@@ -149,7 +151,7 @@ static const char *date_now(struct exchanges *exchanges)
     return exchanges->date;
 }
 
-/* ── the request ────────────────────────────────────────────────────────────────────────────────── */
+/* ── the request ────────────────────────────────────────────────────────────────────────────── */
 
 const struct http1_request *exchange_request(const struct exchange *exchange)
 {
@@ -285,7 +287,7 @@ static void conn_received(void *context, struct slice bytes, size_t *consumed)
     *consumed = bytes.size - input.size;
 }
 
-/* ── the response ───────────────────────────────────────────────────────────────────────────────── */
+/* ── the response ───────────────────────────────────────────────────────────────────────────── */
 
 enum err exchange_add_header(struct exchange *exchange, struct slice name, struct slice value)
 {
@@ -535,7 +537,8 @@ static void conn_writable(void *context)
     watch_sending(exchange);
 }
 
-/* ── the connection's end ───────────────────────────────────────────────────────────────────────── */
+/* ── the connection's end
+ * ───────────────────────────────────────────────────────────────────────── */
 
 static void conn_ended(void *context, bool is_broken)
 {
@@ -582,7 +585,7 @@ static void conn_closed(void *context)
 
 static const struct conn_owner conn_owner = {conn_received, conn_writable, conn_ended, conn_closed};
 
-/* ── all of them ────────────────────────────────────────────────────────────────────────────────── */
+/* ── all of them ────────────────────────────────────────────────────────────────────────────── */
 
 enum err exchanges_new(const struct exchange_config *config, struct exchanges **out)
 {

@@ -4,11 +4,14 @@
  *     │        │          │             └─ unclean end, Connection: close ─▶ the connection closes
  *     └────────┴─ refused ┴─ reply
  *
- * The body is received whole (bounded, accounted) before the handler is called. A handler answers at once by exchange_reply or exchange_error,
- * or takes the exchange over with exchange_hold and answers later, or streams: exchange_begin, and then `fill` is called whenever
+ * The body is received whole (bounded, accounted) before the handler is called. A handler answers
+ * at once by exchange_reply or exchange_error,
+ * or takes the exchange over with exchange_hold and answers later, or streams: exchange_begin, and
+ * then `fill` is called whenever
  * the connection can take more.
  *
- *   thread  loop                                                                                                    */
+ *   thread
+ *   loop */
 #ifndef TOKENLOG_SERVER_HTTP_EXCHANGE_H
 #define TOKENLOG_SERVER_HTTP_EXCHANGE_H
 
@@ -74,7 +77,8 @@ void exchange_error(struct exchange *exchange, int status, const char *code, con
 void exchange_retry_after(struct exchange *exchange, int seconds);
 
 /* One who answers later. `closed` comes once, when the caller is gone or the response has been
- * sent: never from inside a call of the holder's, and not after a release, a reply or an error, which
+ * sent: never from inside a call of the holder's, and not after a release, a reply or an error,
+ * which
  * end the hold from the holder's side. */
 struct responder {
     void (*fill)(void *context, struct exchange *exchange);
@@ -87,7 +91,8 @@ void exchange_release(
 /* Streaming. length < 0: chunked (HTTP/1.0: until the connection closes). `head` is further fields,
  * "name: value\r\n" each, trusted.
  * exchange_room — bytes of body that may be pushed now (0: wait for the next fill).
- * exchange_push — from within `fill`: `prefix` (≤ EXCHANGE_PREFIX_BYTES_MAX, copied) and then `bytes`
+ * exchange_push — from within `fill`: `prefix` (≤ EXCHANGE_PREFIX_BYTES_MAX, copied) and then
+ * `bytes`
  *   (borrowed until release, which is called in any case, maybe at once), as one chunk.
  * exchange_finish — from within `fill`: the body is over. Clean: by the framing. Unclean: what was
  *   pushed is sent, then the connection ends so that nobody takes it for a whole response: without

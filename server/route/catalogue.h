@@ -1,4 +1,5 @@
-/* catalogue — model name → provider. `provider/model` goes to that provider under `model`; a name without a known prefix goes unchanged to the
+/* catalogue — model name → provider. `provider/model` goes to that provider under `model`; a name
+ * without a known prefix goes unchanged to the
  * provider that was configured first.
  *   thread  read-only after start */
 #ifndef TOKENLOG_SERVER_ROUTE_CATALOGUE_H

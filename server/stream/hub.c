@@ -2,7 +2,8 @@
  *
  *   by_id   (project, id)  ─▶ stream     every stream in memory
  *   by_key  (project, key) ─▶ stream     the newest attempt, while its tail is in memory
- *   claims  (project, key) ─▶ claim      look-ups of keys under way, with those who wait (lookup.c) */
+ *   claims  (project, key) ─▶ claim      look-ups of keys under way, with those who wait
+ *   (lookup.c) */
 #include "server/stream/hub_state.h"
 
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 
 #include "protocol/base/own.h"
 
-/* ── finding ────────────────────────────────────────────────────────────────────────────────────── */
+/* ── finding ────────────────────────────────────────────────────────────────────────────────── */
 
 uint64_t hub_hash(uint32_t project, struct slice name)
 {
@@ -47,7 +48,7 @@ struct stream *hub_find_key(struct hub *hub, uint32_t project, struct slice key)
     return NULL;
 }
 
-/* ── the hub ────────────────────────────────────────────────────────────────────────────────────── */
+/* ── the hub ────────────────────────────────────────────────────────────────────────────────── */
 
 enum err hub_new(const struct hub_config *config, struct hub **out)
 {
@@ -158,7 +159,8 @@ enum err hub_create(struct hub *hub, struct project *project, struct row *row, s
     return ERR_OK;
 }
 
-/* ── what storage says ──────────────────────────────────────────────────────────────────────────── */
+/* ── what storage says
+ * ──────────────────────────────────────────────────────────────────────────── */
 
 static void stream_wake(struct stream *stream)
 {
@@ -233,7 +235,8 @@ void hub_gone(void *context, struct tail *tail)
     stream_unref(stream);
 }
 
-/* What was under way when we died: received is a part of what is recorded, and what the provider did after is unknown. */
+/* What was under way when we died: received is a part of what is recorded, and what the provider
+ * did after is unknown. */
 static enum err end_interrupted(
     struct hub *hub, struct tail *tail, const char *reason, const char *detail)
 {
@@ -314,7 +317,8 @@ void hub_interrupt_all(struct hub *hub, const char *reason)
     }
 }
 
-/* ── all of them, and what is durable ───────────────────────────────────────────────────────────── */
+/* ── all of them, and what is durable
+ * ───────────────────────────────────────────────────────────── */
 
 void hub_walk(struct hub *hub, const struct project *project,
     void (*visit)(void *context, struct stream *stream), void *context)

@@ -1,15 +1,22 @@
-/* hub — the streams that somebody here has to do with: those being written, those not yet wholly archived, and
- * finished ones that have a reader. Finds them by ID and by the caller's key, elects the one producer of a key, and
+/* hub — the streams that somebody here has to do with: those being written, those not yet wholly
+ * archived, and
+ * finished ones that have a reader. Finds them by ID and by the caller's key, elects the one
+ * producer of a key, and
  * wakes readers when the watermark rises.
  *
  *   storage ── changed(tail) ─▶ stream ── wake ─▶ readers, producer
- *           ── gone(tail) ────▶ the stream goes on from its stored row, for as long as it is referenced
+ *           ── gone(tail) ────▶ the stream goes on from its stored row, for as long as it is
+ *           referenced
  *
- * Election: a (project, key) has at most one *claim* under way. The first request with a key asks the store; those that come
- * meanwhile wait in line; then each in turn is told what it finds: FREE (it may create the stream, which the next in line then finds),
- * or the stream. The map is asked before the store, and a stream leaves the map only once the store has it: so nothing falls between.
+ * Election: a (project, key) has at most one *claim* under way. The first request with a key asks
+ * the store; those that come
+ * meanwhile wait in line; then each in turn is told what it finds: FREE (it may create the stream,
+ * which the next in line then finds),
+ * or the stream. The map is asked before the store, and a stream leaves the map only once the
+ * store has it: so nothing falls between.
  *
- *   thread  loop                                                                                                     */
+ *   thread
+ *   loop */
 #ifndef TOKENLOG_SERVER_STREAM_HUB_H
 #define TOKENLOG_SERVER_STREAM_HUB_H
 
@@ -35,11 +42,13 @@ struct hub_config {
 
 enum err hub_new(const struct hub_config *config, struct hub **out) NODISCARD;
 struct hub *hub_free(struct hub *hub);
-/* hub_set_storage — once it is open: its callbacks need the hub. NULL: it is closed, and the hub does
+/* hub_set_storage — once it is open: its callbacks need the hub. NULL: it is closed, and the hub
+ * does
  * nothing more by itself, so that the loop can go before it. */
 void hub_set_storage(struct hub *hub, struct storage *storage);
 
-/* storage's callbacks. hub_recovered takes up what is not archived yet, and ends what was live as interrupted. */
+/* storage's callbacks. hub_recovered takes up what is not archived yet, and ends what was live as
+ * interrupted. */
 void hub_changed(void *hub, struct tail *tail);
 void hub_gone(void *hub, struct tail *tail);
 void hub_recovered(void *hub, struct tail *tail);
@@ -48,19 +57,23 @@ void hub_paused(void *hub, bool is_paused);
  * waits for more of a stream is told so, now and from now on. */
 void hub_stuck(struct hub *hub);
 
-/* hub_admits — whether a new stream may begin: ERR_LIMIT streams_max are live (429) · ERR_AGAIN storage
+/* hub_admits — whether a new stream may begin: ERR_LIMIT streams_max are live (429) · ERR_AGAIN
+ * storage
  * is behind (503, in a moment) · ERR_FULL storage has no room (503). */
 enum err hub_admits(const struct hub *hub) NODISCARD;
 uint64_t hub_live_count(const struct hub *hub);
 /* hub_interrupt_all — end every live stream (shutdown): interrupted, with this reason. */
 void hub_interrupt_all(struct hub *hub, const char *reason);
 
-/* hub_create — a new stream, accepted and being made durable; one reference for the caller. Answers and faults are storage_create's. */
+/* hub_create — a new stream, accepted and being made durable; one reference for the caller.
+ * Answers and faults are storage_create's. */
 enum err hub_create(struct hub *hub, struct project *project, struct row *row, struct slice body,
     struct stream **out) NODISCARD;
 
-/* hub_open — a stream by ID, from memory or the store. `done` may run before the call returns; `stream` is a reference that the callee owns.
- *   answers (to done)  ERR_NOTFOUND unknown, or another project's · ERR_LIMIT too many queries wait · ERR_CANCELED
+/* hub_open — a stream by ID, from memory or the store. `done` may run before the call returns;
+ * `stream` is a reference that the callee owns.
+ *   answers (to done)  ERR_NOTFOUND unknown, or another project's · ERR_LIMIT too many queries
+ *   wait · ERR_CANCELED
  *   The owner keeps the lookup until `done`, which always comes. */
 struct hub_lookup {
     struct hub *hub;
@@ -72,7 +85,8 @@ struct hub_lookup {
 };
 void hub_open(
     struct hub *hub, struct project *project, const struct id *id, struct hub_lookup *lookup);
-/* hub_claim — the stream of a key: ERR_OK and the newest attempt, or ERR_NOTFOUND: the key is free, and if `done` creates the stream before it
+/* hub_claim — the stream of a key: ERR_OK and the newest attempt, or ERR_NOTFOUND: the key is
+ * free, and if `done` creates the stream before it
  * returns, all who wait in line find that one. Lookups are answered one at a time. */
 void hub_claim(
     struct hub *hub, struct project *project, struct slice key, struct hub_lookup *lookup);
@@ -87,7 +101,8 @@ const struct row *stream_visible_row(const struct stream *stream);
 struct tail *stream_tail(const struct stream *stream); /* NULL: wholly archived */
 struct project *stream_project(const struct stream *stream);
 struct hub *stream_hub(const struct stream *stream);
-/* stream_has_ended — its final row is visible. stream_head_is_visible — the response head may be shown: it and the first event, or the end, are durable. */
+/* stream_has_ended — its final row is visible. stream_head_is_visible — the response head may be
+ * shown: it and the first event, or the end, are durable. */
 bool stream_has_ended(const struct stream *stream);
 bool stream_head_is_visible(const struct stream *stream);
 bool stream_row_is_durable(const struct stream *stream);
@@ -113,7 +128,8 @@ enum err stream_set_held(struct stream *stream, bool is_held, struct stream_hold
 bool stream_is_held(const struct stream *stream);
 void stream_touch(struct stream *stream);
 
-/* For producer.c: the stream's one writer. `changed` when the row or the watermark moved, `stop` when it is to end now, `paused` when storage's pressure changed. */
+/* For producer.c: the stream's one writer. `changed` when the row or the watermark moved, `stop`
+ * when it is to end now, `paused` when storage's pressure changed. */
 struct stream_writer {
     void (*changed)(struct producer *producer);
     void (*stop)(
@@ -125,7 +141,8 @@ void stream_set_producer(
 bool hub_is_paused(const struct hub *hub);
 bool hub_is_stuck(const struct hub *hub);
 
-/* For reader.c: the list of those who follow. stream_watch counts a watcher (an attached caller): on_disconnect starts when the last one goes. */
+/* For reader.c: the list of those who follow. stream_watch counts a watcher (an attached caller):
+ * on_disconnect starts when the last one goes. */
 struct stream_watcher {
     struct list node;
     void (*wake)(struct stream_watcher *watcher);
@@ -137,7 +154,8 @@ void stream_unwatch(struct stream *stream, struct stream_watcher *watcher);
 void hub_walk(struct hub *hub, const struct project *project,
     void (*visit)(void *context, struct stream *stream), void *context);
 
-/* A barrier: `done` once all that was appended before is durable (or ERR_FULL: it never will be). The owner keeps it until then. */
+/* A barrier: `done` once all that was appended before is durable (or ERR_FULL: it never will be).
+ * The owner keeps it until then. */
 struct hub_barrier {
     struct list node;
     uint64_t lsn;

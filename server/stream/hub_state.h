@@ -1,10 +1,12 @@
-/* hub_state — what hub.c, stream.c and lookup.c share, and nobody else includes: the structs, and the steps in a stream's life.
+/* hub_state — what hub.c, stream.c and lookup.c share, and nobody else includes: the structs, and
+ * the steps in a stream's life.
  *
  *   hub.c     the maps, what storage says, what is durable
  *   stream.c  one stream: its references, its row, its writer, its watchers
  *   lookup.c  streams by ID and by key: the store asked, the one producer elected
  *
- * A stream is in memory while it has a tail or a reference. `tail` is NULL once storage has said `gone`; the row is then the
+ * A stream is in memory while it has a tail or a reference. `tail` is NULL once storage has said
+ * `gone`; the row is then the
  * stream's own copy. */
 #ifndef TOKENLOG_SERVER_STREAM_HUB_STATE_H
 #define TOKENLOG_SERVER_STREAM_HUB_STATE_H
@@ -50,8 +52,10 @@ uint64_t hub_hash_id(uint32_t project, const struct id *id);
 struct stream *hub_find(struct hub *hub, uint32_t project, const struct id *id);
 struct stream *hub_find_key(struct hub *hub, uint32_t project, struct slice key);
 
-/* stream_new — one reference for the caller, not yet of any tail. stream_from_row — the same, of what the store has.
- * stream_take_tail — the tail holds a reference from here on. stream_index_key — the newest attempt of a key is found by it.
+/* stream_new — one reference for the caller, not yet of any tail. stream_from_row — the same, of
+ * what the store has.
+ * stream_take_tail — the tail holds a reference from here on. stream_index_key — the newest
+ * attempt of a key is found by it.
  * stream_count_live — keeps the hub's count. */
 enum err stream_new(struct hub *hub, struct project *project, uint32_t project_number,
     const struct id *id, struct stream **out) NODISCARD;

@@ -1,6 +1,7 @@
 /* lookup — streams by their ID and by their caller's key; see hub.h on election.
  *
- *   claim   one key that is being looked up in the store, and all who wait for the answer, in line */
+ *   claim   one key that is being looked up in the store, and all who wait for the answer, in
+ *   line */
 #include "server/stream/hub_state.h"
 
 #include <stdlib.h>
@@ -96,7 +97,8 @@ static void claim_free(struct claim *claim)
     free(claim);
 }
 
-/* One in line: the map first, since the one before may have created the stream; then what the store knew. */
+/* One in line: the map first, since the one before may have created the stream; then what the
+ * store knew. */
 static void claim_answer(struct claim *claim, struct hub_lookup *lookup, enum err err)
 {
     struct stream *stream =

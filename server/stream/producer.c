@@ -4,8 +4,10 @@
  * something of the stream has become durable, and every PRODUCER_RETRY_MS in any case:
  *
  *   the head     is_blocked, is_head_owed
- *   events       is_blocked; they wait in `pending`, which else holds bytes of an event whose end has
- *                not come. The transfer is paused (data answers ERR_AGAIN and libcurl brings the same
+ *   events       is_blocked; they wait in `pending`, which else holds bytes of an event whose end
+ *   has
+ *                not come. The transfer is paused (data answers ERR_AGAIN and libcurl brings the
+ *                same
  *                bytes again: is_throttled)
  *   the end      end.is_owed: after the events, unless it is a stop, which does not wait for them
  *
@@ -76,9 +78,10 @@ static void producer_free(struct producer *producer)
     free(producer);
 }
 
-/* ── the end ────────────────────────────────────────────────────────────────────────────────────── */
+/* ── the end ────────────────────────────────────────────────────────────────────────────────── */
 
-/* The stream is through with us; the transfer may still be there, and then frees us when it ends. */
+/* The stream is through with us; the transfer may still be there, and then frees us when it
+ * ends. */
 static void producer_detach(struct producer *producer)
 {
     producer->has_ended = true;
@@ -193,7 +196,7 @@ static void writer_stop(
         upstream_cancel(producer->upstream);
 }
 
-/* ── events ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── events ─────────────────────────────────────────────────────────────────────────────────── */
 
 static enum err append_event(struct producer *producer, struct slice event)
 {
@@ -238,7 +241,8 @@ static void producer_fail(struct producer *producer, const char *reason, const c
         upstream_cancel(producer->upstream);
 }
 
-/* Bytes that could not be appended wait in `pending`, to be split anew from the start of their first event. */
+/* Bytes that could not be appended wait in `pending`, to be split anew from the start of their
+ * first event. */
 static void producer_block(struct producer *producer, struct slice rest)
 {
     producer->is_blocked = true;
@@ -364,7 +368,7 @@ static void retry_fired(struct timer *timer)
         retry_later(producer);
 }
 
-/* ── the transfer ───────────────────────────────────────────────────────────────────────────────── */
+/* ── the transfer ───────────────────────────────────────────────────────────────────────────── */
 
 /* Header fields to replay: those that may cross, in the provider's order. */
 static void keep_head(struct slice head, struct headers *all, struct buf *kept)
@@ -552,7 +556,7 @@ static void writer_changed(struct producer *producer)
 
 static const struct stream_writer writer = {writer_changed, writer_stop, writer_resumed};
 
-/* ── the start ──────────────────────────────────────────────────────────────────────────────────── */
+/* ── the start ──────────────────────────────────────────────────────────────────────────────── */
 
 static enum err add_header(
     struct producer *producer, size_t *count, struct slice name, struct slice value)

@@ -1,13 +1,19 @@
-/* producer — upstream → journal, one per live generation. Owned by nobody's connection: the caller may go, the generation lives on.
+/* producer — upstream → journal, one per live generation. Owned by nobody's connection: the caller
+ * may go, the generation lives on.
  *
- *   WAITING ──(request record durable; unkeyed: at once)──▶ DISPATCHED ──head──▶ STREAMING ──terminator, end, stop──▶ ENDED
- *      └──────────────────────────── stop ──────────────────────┴────────────────────┘     │ lets the transfer finish (connection reuse)
+ *   WAITING ──(request record durable; unkeyed: at once)──▶ DISPATCHED ──head──▶ STREAMING
+ *   ──terminator, end, stop──▶ ENDED
+ *      └──────────────────────────── stop ──────────────────────┴────────────────────┘     │ lets
+ *      the transfer finish (connection reuse)
  *                                                                                          ▼ freed
  *
- * Bytes from the provider are split into events (SSE blocks, or fragments of an opaque body), each is read by the dialect and
- * appended to the stream's tail; the terminator goes in one batch with the final row. When storage has no room the transfer is paused.
+ * Bytes from the provider are split into events (SSE blocks, or fragments of an opaque body), each
+ * is read by the dialect and
+ * appended to the stream's tail; the terminator goes in one batch with the final row. When storage
+ * has no room the transfer is paused.
  *
- *   thread  loop                                                                                                    */
+ *   thread
+ *   loop */
 #ifndef TOKENLOG_SERVER_STREAM_PRODUCER_H
 #define TOKENLOG_SERVER_STREAM_PRODUCER_H
 
@@ -34,7 +40,8 @@ struct producer_request {
     bool is_keyed; /* dispatch only once the request record is durable */
 };
 
-/* producer_start — takes a reference of the stream. From here the stream always comes to an end, whatever happens.
+/* producer_start — takes a reference of the stream. From here the stream always comes to an end,
+ * whatever happens.
  *   faults  ERR_NOMEM; the stream has been ended as failed if possible */
 enum err producer_start(const struct producer_config *config, struct stream *stream,
     const struct producer_request *request) NODISCARD;

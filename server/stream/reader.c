@@ -110,7 +110,8 @@ static void query_done(struct storage_query *query, enum err err)
     reader->wake(reader->context);
 }
 
-/* The store's blocks begin where it suits the store: of an event cut there, the part that was sent already is in an earlier one. */
+/* The store's blocks begin where it suits the store: of an event cut there, the part that was sent
+ * already is in an earlier one. */
 static enum err reader_query(struct reader *reader)
 {
     const struct row *row = stream_row(reader->stream);

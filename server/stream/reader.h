@@ -1,16 +1,20 @@
-/* reader — one attached client's place in a stream: pulls the frames that may be shown, from memory or from the store alike.
+/* reader — one attached client's place in a stream: pulls the frames that may be shown, from
+ * memory or from the store alike.
  *
  *   reader_peek ─▶ ERR_OK       frames [index, end) of a block: send what you can, then reader_take
- *               ─▶ ERR_AGAIN    nothing visible yet, or the store is being read: `wake` will come, once
+ *               ─▶ ERR_AGAIN    nothing visible yet, or the store is being read: `wake` will come,
+ *               once
  *               ─▶ ERR_CLOSED   everything visible of an ended stream was taken (not following: all
  *                               that was visible when the reader was made)
  *               ─▶ ERR_FULL     what comes next can never be made durable: hub_stuck
  *                  others       the store could not be read: ERR_LIMIT, ERR_NOTFOUND, faults
  *
- * The loop is the same for live and replay: it differs only in where the next block lies. A reader that lags costs a block reference and
+ * The loop is the same for live and replay: it differs only in where the next block lies. A reader
+ * that lags costs a block reference and
  * nothing more; it never holds a read transaction, and the producer does not know it is there.
  *
- *   thread  loop                                                                                                  */
+ *   thread
+ *   loop */
 #ifndef TOKENLOG_SERVER_STREAM_READER_H
 #define TOKENLOG_SERVER_STREAM_READER_H
 
@@ -18,7 +22,8 @@
 
 struct reader;
 
-/* reader_new — takes over the reference `stream`. `from` is the first seq wanted; ERR_LIMIT when it is past what is visible by
+/* reader_new — takes over the reference `stream`. `from` is the first seq wanted; ERR_LIMIT when
+ * it is past what is visible by
  * more than nothing (from > watermark: an offset nobody can have been given).
  *   follow  go on with a live stream until its end; else stop at what is visible now
  *   wake    something changed after ERR_AGAIN; called from the loop, never from inside a call */

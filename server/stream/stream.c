@@ -1,4 +1,5 @@
-/* stream — one stream: who holds it, what is known of it, who writes it, who watches it. See hub.h. */
+/* stream — one stream: who holds it, what is known of it, who writes it, who watches it. See
+ * hub.h. */
 #include "server/stream/hub_state.h"
 
 #include <stdlib.h>
@@ -171,7 +172,7 @@ bool stream_row_is_durable(const struct stream *stream)
     return !stream->tail || tail_is_row_durable(stream->tail);
 }
 
-/* ── ending ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── ending ─────────────────────────────────────────────────────────────────────────────────── */
 
 bool stream_stop(struct stream *stream, const char *reason, const char *detail)
 {
@@ -192,7 +193,7 @@ enum err stream_delete(struct stream *stream, const char *reason)
     return ERR_OK;
 }
 
-/* ── held, and read ─────────────────────────────────────────────────────────────────────────────── */
+/* ── held, and read ─────────────────────────────────────────────────────────────────────────── */
 
 /* A tail has learnt it from storage; the row of a stream without one is ours. */
 static void hold_done(void *owner, enum err err)
@@ -250,7 +251,8 @@ void stream_touch(struct stream *stream)
         stream->touched_ns = now_ns;
 }
 
-/* ── who writes, who watches ────────────────────────────────────────────────────────────────────── */
+/* ── who writes, who watches
+ * ────────────────────────────────────────────────────────────────────── */
 
 void stream_set_producer(
     struct stream *stream, struct producer *producer, const struct stream_writer *writer)
