@@ -40,6 +40,9 @@ struct exporting {
     struct manifest_entry entry;   /* of the stream under way */
     struct sha256 *sha;
     struct buf text;
+    struct buf
+        request; /* its next piece: cut by us, so that a server and a directory give the same */
+    uint64_t request_offset;
     struct id last;      /* the last one that was looked at */
     bool is_skipped;     /* the stream under way is live */
     bool is_out_damaged; /* FILE cannot be written */
@@ -69,10 +72,37 @@ static enum err write_record(struct exporting *exporting, const struct transcrip
     return ERR_OK;
 }
 
+static enum err write_request(struct exporting *exporting)
+{
+    const struct transcript_record record = {.kind = TRANSCRIPT_REQUEST,
+        .seq = exporting->request_offset,
+        .bytes = buf_slice(&exporting->request)};
+    if (record.bytes.size == 0)
+        return ERR_OK;
+    TRY(write_record(exporting, &record));
+    exporting->request_offset += record.bytes.size;
+    buf_clear(&exporting->request);
+    return ERR_OK;
+}
+
+static enum err take_request(struct exporting *exporting, struct slice bytes)
+{
+    while (bytes.size) {
+        struct slice piece =
+            slice_sub(bytes, 0, TRANSCRIPT_PIECE_BYTES_MAX - exporting->request.size);
+        TRY(buf_append(&exporting->request, piece));
+        bytes = slice_sub(bytes, piece.size, bytes.size);
+        if (exporting->request.size == TRANSCRIPT_PIECE_BYTES_MAX)
+            TRY(write_request(exporting));
+    }
+    return ERR_OK;
+}
+
 static enum err write_end(struct exporting *exporting, const struct transcript_record *given)
 {
     struct manifest_entry *entry = &exporting->entry;
     struct transcript_record record = *given;
+    TRY(write_request(exporting));
     sha256_end(exporting->sha, entry->sha256);
     if (!id_equal(&record.id, &entry->id) || record.event_count != entry->events)
         return fault(ERR_CORRUPT, "the stream's end does not fit its events");
@@ -98,7 +128,7 @@ static enum err take(void *context, const struct transcript_record *record)
         exporting->entry.bytes += record->bytes.size;
         exporting->entry.events += !record->is_more;
         break;
-    case TRANSCRIPT_REQUEST: break;
+    case TRANSCRIPT_REQUEST: return take_request(exporting, record->bytes);
     case TRANSCRIPT_END: return write_end(exporting, record);
     }
     return write_record(exporting, record);
@@ -132,6 +162,8 @@ static int export_one(struct exporting *exporting, const struct id *id)
         .id = *id, .has_request = true, .visit = take, .context = exporting};
     exporting->entry = (struct manifest_entry){.id = *id, .offset = exporting->totals.size};
     exporting->is_skipped = false;
+    exporting->request_offset = 0;
+    buf_clear(&exporting->request);
     sha256_begin(exporting->sha);
     int code = fetch_run(&exporting->fetch, &call);
     enum err err = code == CLI_OK ? note_entry(exporting) : cut_off(exporting);
@@ -354,12 +386,14 @@ static int open_and_run(struct exporting *exporting, bool is_resumed)
     (void)snprintf(exporting->manifest_path, PATH_BYTES_MAX, "%s.manifest.json", exporting->path);
     exporting->has_progress = !exporting->cli->is_json && isatty(fileno(exporting->cli->err)) == 1;
     buf_init(&exporting->text, TRANSCRIPT_RECORD_BYTES_MAX);
+    buf_init(&exporting->request, TRANSCRIPT_PIECE_BYTES_MAX);
     int code = run(exporting, is_resumed);
     if (exporting->out && fclose(exporting->out) != 0 && code == CLI_OK)
         code = fail_file(exporting, exporting->path);
     if (exporting->part)
         (void)fclose(exporting->part); /* synced, or not whole */
     buf_deinit(&exporting->text);
+    buf_deinit(&exporting->request);
     exporting->sha = sha256_free(exporting->sha);
     fetch_close(&exporting->fetch);
     return code;

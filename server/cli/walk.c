@@ -26,6 +26,7 @@ enum err walk_open(const char *path, enum transcript_format format, struct walk 
         return errno == ENOENT ? ERR_NOTFOUND : fault(ERR_IO, "%s: %s", path, strerror(errno));
     buf_init(&walk.window, WINDOW_BYTES);
     buf_init(&walk.scratch, TRANSCRIPT_RECORD_BYTES_MAX);
+    buf_init(&walk.row, ROW_BYTES_MAX);
     enum err err = sha256_new(&walk.sha);
     if (err != ERR_OK) {
         walk_close(&walk);
@@ -42,6 +43,7 @@ void walk_close(struct walk *walk)
     walk->file = NULL;
     buf_deinit(&walk->window);
     buf_deinit(&walk->scratch);
+    buf_deinit(&walk->row);
     walk->sha = sha256_free(walk->sha);
 }
 
@@ -106,11 +108,14 @@ static enum err corrupt(const char *what)
     return fault(ERR_CORRUPT, "%s", what);
 }
 
-static enum err count_row(struct counting *counting, const struct transcript_record *record)
+static enum err count_row(
+    struct walk *walk, struct counting *counting, const struct transcript_record *record)
 {
     struct row row;
     if (counting->has_row)
         return corrupt("it has no end");
+    buf_clear(&walk->row);
+    TRY(buf_append(&walk->row, record->bytes));
     TRY(row_decode(record->bytes, &row));
     counting->id = row.id;
     counting->row_events = row.events;
@@ -128,8 +133,25 @@ static enum err count_event(struct counting *counting, const struct transcript_r
     return ERR_OK;
 }
 
-static enum err check_end(
-    struct walk *walk, const struct counting *counting, const struct transcript_record *record)
+/* Nothing digests the end itself: it must be what we would write. */
+static enum err check_bytes(
+    struct walk *walk, const struct transcript_record *given, struct slice raw)
+{
+    struct row row;
+    CLEANUP(buf_deinit) struct buf wanted;
+    struct transcript_record record = *given;
+    buf_init(&wanted, TRANSCRIPT_RECORD_BYTES_MAX);
+    TRY(row_decode(buf_slice(&walk->row), &row));
+    record.state = slice_text(stream_state_name(row.state));
+    record.reason = row.reason;
+    TRY(transcript_write(walk->format, &record, &wanted));
+    return slice_equal(buf_slice(&wanted), raw)
+               ? ERR_OK
+               : corrupt("its end says another thing than its row");
+}
+
+static enum err check_end(struct walk *walk, const struct counting *counting,
+    const struct transcript_record *record, struct slice raw)
 {
     uint8_t sha256[SHA256_BYTES];
     sha256_end(walk->sha, sha256);
@@ -140,19 +162,19 @@ static enum err check_end(
         return corrupt("its end counts other events than there are");
     if (!record->has_sha256 || memcmp(record->sha256, sha256, SHA256_BYTES) != 0)
         return corrupt("its digest is another");
-    return ERR_OK;
+    return check_bytes(walk, record, raw);
 }
 
-static enum err count(
-    struct walk *walk, struct counting *counting, const struct transcript_record *record)
+static enum err count(struct walk *walk, struct counting *counting,
+    const struct transcript_record *record, struct slice raw)
 {
     counting->records++;
     if (!counting->has_row && record->kind != TRANSCRIPT_STREAM)
         return corrupt("it begins in the middle");
     switch (record->kind) {
-    case TRANSCRIPT_STREAM: return count_row(counting, record);
+    case TRANSCRIPT_STREAM: return count_row(walk, counting, record);
     case TRANSCRIPT_EVENT: return count_event(counting, record);
-    case TRANSCRIPT_END: return check_end(walk, counting, record);
+    case TRANSCRIPT_END: return check_end(walk, counting, record, raw);
     case TRANSCRIPT_REQUEST: break;
     }
     if (record->seq != counting->request_bytes)
@@ -177,7 +199,7 @@ enum err walk_stream(struct walk *walk,
         TRY(err);
         if (record.kind != TRANSCRIPT_END)
             sha256_add(walk->sha, raw);
-        TRY(count(walk, &counting, &record));
+        TRY(count(walk, &counting, &record, raw));
         if (visit)
             TRY(visit(context, &record));
         pass(walk, raw);

@@ -1,5 +1,5 @@
 /* walk — through the file of an export, stream by stream, each checked: that its records are whole
- * and in order, and that its end says what was counted and digested.
+ * and in order, and that its end is, to the byte, what follows from them.
  *
  * A few records of the file are in memory at a time, however long it is.
  *
@@ -16,6 +16,7 @@ struct walk {
     uint64_t offset; /* in the file, of window.data + at */
     size_t at;       /* what is before it in the window was read */
     struct buf window, scratch;
+    struct buf row; /* of the stream under way, encoded */
     struct sha256 *sha;
     bool is_at_end;
 };

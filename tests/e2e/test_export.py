@@ -305,3 +305,42 @@ def test_live_streams_are_left_out(serve, model, tmp_path):
         assert (said["streams"], said["live"]) == (1, 1)
         assert [row["id"] for row in manifest_of(tmp_path / "all")["streams"]] == [id_of(done)]
         server.call("POST", f"/v1/streams/{id_of(one.reader)}/stop")
+
+
+def test_what_a_kill_leaves_in_the_journal(serve, canned, tmp_path):
+    """Nothing is archived yet: events, long ones, bodies and a stream that was live."""
+    event = b"data: " + b"\xc3\xa9" * 100000 + b"\n\n"
+    provider = canned(programs.canned_sse(event + b"data: [DONE]\n\n"))
+    server = serve("--archive-after-ms", "60000", provider=provider.url)
+    reply = server.post("mock", padding="x" * 100000)
+    server.kill()
+    assert export(tmp_path / "all", "--data", server.data)["streams"] == 1
+    ok("export", "--verify", tmp_path / "all")
+    refused = run("import", tmp_path / "all", "--data", server.data)
+    assert refused.returncode == 1 and b"stop it once" in refused.stderr
+    ok("import", tmp_path / "all", "--data", tmp_path / "data")
+    ok("verify", "--data", tmp_path / "data")
+    replayed = ok("replay", id_of(reply), "--now", "--data", tmp_path / "data").stdout
+    assert replayed == bytes(reply.body)
+    lines = [json.loads(line) for line in (tmp_path / "all").read_text().splitlines()]
+    request = "".join(line["data"] for line in lines if "request" in line)
+    assert json.loads(request)["padding"] == "x" * 100000
+    server.start()
+    export(tmp_path / "later", "--server", server.url)
+    assert (tmp_path / "later").read_bytes() == (tmp_path / "all").read_bytes()
+
+
+def test_a_stream_that_a_kill_interrupted(serve, model, tmp_path):
+    server = serve("--archive-after-ms", "60000")
+    with server.open(model("events=200", "rate=100")) as one:
+        stream = id_of(one.reader)
+        programs.eventually(lambda: server.row(stream)["events"] > 20)
+        server.kill()
+    assert export(tmp_path / "all", "--data", server.data, "--state", "interrupted")["streams"] == 1
+    ok("import", tmp_path / "all", "--data", tmp_path / "data")
+    ok("verify", "--data", tmp_path / "data")
+    here = run("replay", stream, "--now", "--data", server.data)
+    there = run("replay", stream, "--now", "--data", tmp_path / "data")
+    assert here.returncode == there.returncode == 1
+    assert here.stdout == there.stdout and len(wire.tokens(here.stdout)[1]) > 15
+    server.start()
