@@ -17,6 +17,7 @@ static const struct cli_command commands[] = {
     {"stop", "ID", "end a generation that is under way", command_stop},
     {"rm", "ID", "delete a recording", command_rm},
     {"verify", "", "check everything in the data directory", command_verify},
+    {"audit", "head", "signed heads and proofs of what was recorded", command_audit},
     {"backup", "DIR", "copy the data directory, while its server runs or without one",
         command_backup},
     {"restore", "BACKUP", "make a data directory from a backup", command_restore},

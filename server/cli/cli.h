@@ -102,6 +102,7 @@ int command_replay(struct cli *cli, int argc, char **argv);
 int command_stop(struct cli *cli, int argc, char **argv);
 int command_rm(struct cli *cli, int argc, char **argv);
 int command_verify(struct cli *cli, int argc, char **argv);
+int command_audit(struct cli *cli, int argc, char **argv);
 int command_backup(struct cli *cli, int argc, char **argv);
 int command_restore(struct cli *cli, int argc, char **argv);
 int command_compact(struct cli *cli, int argc, char **argv);

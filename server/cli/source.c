@@ -249,6 +249,12 @@ int source_change(struct source *source, const char *method, const struct id *id
     return ask(source, method, path, json);
 }
 
+int source_get(struct source *source, const char *path, struct buf *json)
+{
+    ASSERT(source->client);
+    return ask(source, "GET", path, json);
+}
+
 /* ——— one row ——— */
 
 int source_row(struct source *source, const struct id *id, struct buf *json)

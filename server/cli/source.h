@@ -39,6 +39,9 @@ int source_fail(const struct source *source, enum err err, const struct client_a
 /* source_row — the stream's JSON object, appended. */
 int source_row(struct source *source, const struct id *id, struct buf *json) NODISCARD;
 
+/* source_get — the answer to a GET of `path`, appended. A server's only. */
+int source_get(struct source *source, const char *path, struct buf *json) NODISCARD;
+
 struct source_list {
     uint64_t limit;
     const char *before, *state, *model; /* NULL: not asked for */
