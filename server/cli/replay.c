@@ -20,7 +20,7 @@ enum {
     EVENT_BYTES_MAX = 256 * 1024 * 1024, /* of one event that has to be whole: --text, --sse */
 };
 
-enum shape { SHAPE_BYTES, SHAPE_TEXT, SHAPE_SSE };
+enum shape { SHAPE_BYTES, SHAPE_TEXT, SHAPE_SSE, SHAPE_LINES };
 
 struct replaying {
     const struct cli *cli;
@@ -86,12 +86,22 @@ static enum err wait_for(struct replaying *replaying, int64_t time_ns)
     return ERR_CANCELED;
 }
 
+/* As GET …/events?format=jsonl shows it. */
+static enum err print_line(struct replaying *replaying, const struct transcript_record *record)
+{
+    buf_clear(&replaying->line);
+    TRY(transcript_write(TRANSCRIPT_JSONL, record, &replaying->line));
+    return print(replaying, buf_slice(&replaying->line));
+}
+
 /* Bytes go out part by part; what is made of a whole event waits for its last part. */
 static enum err take_event(struct replaying *replaying, const struct transcript_record *record)
 {
     TRY(wait_for(replaying, record->time_ns));
     if (replaying->shape == SHAPE_BYTES)
         return print(replaying, record->bytes);
+    if (replaying->shape == SHAPE_LINES)
+        return print_line(replaying, record);
     TRY(buf_append(&replaying->event, record->bytes));
     if (record->is_more)
         return ERR_OK;
@@ -109,6 +119,8 @@ static enum err take_end(struct replaying *replaying, const struct transcript_re
         record->event_count);
     if (stream_state_parse(record->state, &replaying->state) != ERR_OK)
         return fault(ERR_CORRUPT, "an unknown state");
+    if (replaying->shape == SHAPE_LINES)
+        return print_line(replaying, record);
     if (replaying->shape == SHAPE_TEXT && replaying->has_open_line)
         return print(replaying, SLICE("\n"));
     if (replaying->shape != SHAPE_SSE)
@@ -141,7 +153,7 @@ static enum err take(void *context, const struct transcript_record *record)
     case TRANSCRIPT_STREAM:
         TRY(row_decode(record->bytes, &row));
         replaying->is_sse = row.is_sse;
-        return ERR_OK;
+        return replaying->shape == SHAPE_LINES ? print_line(replaying, record) : ERR_OK;
     case TRANSCRIPT_EVENT: return take_event(replaying, record);
     case TRANSCRIPT_REQUEST: return ERR_OK;
     case TRANSCRIPT_END: return take_end(replaying, record);
@@ -198,7 +210,8 @@ int command_replay(struct cli *cli, int argc, char **argv)
     const struct cli_usage usage = {
         .synopsis = "replay ID [flags]",
         .description = "Print a recording as it came: the provider's bytes, at the pace at which "
-                       "they were received.\nExits with 0 if the stream completed, with 1 if it "
+                       "they were received.\nWith --json a line for each event, with its time. "
+                       "Exits with 0 if the stream completed, with 1 if it "
                        "ended otherwise.\n",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
@@ -212,12 +225,15 @@ int command_replay(struct cli *cli, int argc, char **argv)
         code = cli_read_id(cli, positionals[0], &id);
     if (code != CLI_GO_ON)
         return code;
-    if (is_text && is_sse)
-        return cli_fail(cli, CLI_USAGE, "--text and --sse exclude one another");
+    if (is_text + is_sse + cli->is_json > 1)
+        return cli_fail(cli, CLI_USAGE, "--text, --sse and --json exclude one another");
     if (is_now && speed)
         return cli_fail(cli, CLI_USAGE, "--now and --speed exclude one another");
     if (pace_init(&pace, slice_text(is_now ? "0" : speed ? speed : "1")) != ERR_OK)
         return cli_fail(cli, CLI_USAGE, "--speed: `%s` is no factor like 1, 0.5 or 10", speed);
-    enum shape shape = is_text ? SHAPE_TEXT : is_sse ? SHAPE_SSE : SHAPE_BYTES;
+    enum shape shape = is_text        ? SHAPE_TEXT
+                       : is_sse       ? SHAPE_SSE
+                       : cli->is_json ? SHAPE_LINES
+                                      : SHAPE_BYTES;
     return open_and_run(cli, &id, shape, pace);
 }

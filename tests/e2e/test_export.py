@@ -344,3 +344,11 @@ def test_a_stream_that_a_kill_interrupted(serve, model, tmp_path):
     assert here.returncode == there.returncode == 1
     assert here.stdout == there.stdout and len(wire.tokens(here.stdout)[1]) > 15
     server.start()
+
+
+def test_replay_as_lines(recorded, place):
+    """With --json: what the server's lines say."""
+    lines = [json.loads(line) for line in
+             ok("replay", id_of(recorded[1][0]), "--json", "--now", *place).stdout.splitlines()]
+    assert "stream" in lines[0] and lines[-1]["end"]["state"] == "completed"
+    assert "".join(line["data"] for line in lines[1:-1]).encode() == bytes(recorded[1][0].body)

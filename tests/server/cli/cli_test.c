@@ -81,6 +81,15 @@ static void arguments_that_will_not_do_are_usage_errors(void **state)
     refused("tail x --raw --text", CLI_USAGE, "is no stream ID");
     refused("tail 019b0000-0000-7000-8000-000000000000 --raw --text", CLI_USAGE, "exclude");
     refused("tail 019b0000-0000-7000-8000-000000000000 --from -1", CLI_USAGE, "no whole number");
+    refused("replay", CLI_USAGE, "something is missing");
+    refused("replay 019b0000-0000-7000-8000-000000000000 --speed x", CLI_USAGE, "no factor");
+    refused("replay 019b0000-0000-7000-8000-000000000000 --text --sse", CLI_USAGE, "exclude");
+    refused("export", CLI_USAGE, "--out FILE is missing");
+    refused("export --out /tmp/x --format csv", CLI_USAGE, "neither jsonl nor msgpack");
+    refused("export --out /tmp/x --metadata team", CLI_USAGE, "NAME=VALUE");
+    refused("export --out /tmp/x --from yesterday", CLI_USAGE, "--from takes a time");
+    refused("import", CLI_USAGE, "something is missing");
+    refused("import x --server http://x", CLI_USAGE, "unknown flag --server");
     refused("stop", CLI_USAGE, "something is missing");
     refused("rm", CLI_USAGE, "something is missing");
     refused("verify --server http://x", CLI_USAGE, "unknown flag --server");
@@ -101,6 +110,8 @@ static void what_cannot_be_reached_is_told(void **state)
     refused("verify --data /no/such/folder", CLI_UNREACHABLE, "is no data directory");
     refused("backup /tmp/x --data /no/such/folder", CLI_UNREACHABLE, "is no data directory");
     refused("compact --data /no/such/folder", CLI_UNREACHABLE, "is no data directory");
+    refused("import /no/such/export --data /no/such/folder", CLI_FAILED, "has no manifest");
+    refused("export --verify /no/such/export", CLI_FAILED, "has no manifest");
     refused("restore /no/such/backup --data /no/such/folder", CLI_FAILED, "is no backup");
     refused("ls --server http://127.0.0.1:1", CLI_UNREACHABLE, "http://127.0.0.1:1: ");
     refused("rm 019b0000-0000-7000-8000-000000000000 --server http://127.0.0.1:1/", CLI_UNREACHABLE,
@@ -129,8 +140,8 @@ static const char *golden(const char *name)
 static void each_help_is_its_golden_text(void **state)
 {
     (void)state;
-    static const char *const names[] = {
-        "ls", "show", "tail", "stop", "rm", "verify", "backup", "restore", "compact", "key"};
+    static const char *const names[] = {"ls", "show", "tail", "replay", "export", "import", "stop",
+        "rm", "verify", "backup", "restore", "compact", "key"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char line[64];
         (void)snprintf(line, sizeof line, "%s --help", names[i]);
