@@ -210,9 +210,8 @@ int command_replay(struct cli *cli, int argc, char **argv)
     const struct cli_usage usage = {
         .synopsis = "replay ID [flags]",
         .description = "Print a recording as it came: the provider's bytes, at the pace at which "
-                       "they were received.\nWith --json a line for each event, with its time. "
-                       "Exits with 0 if the stream completed, with 1 if it "
-                       "ended otherwise.\n",
+                       "they were received.\nWith --json a line for each event, with its time.\n"
+                       "Exits with 0 if the stream completed, with 1 if it ended otherwise.\n",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
         .positional_count = 1,
