@@ -20,7 +20,7 @@ struct sending {
     struct timer timer;
     uint64_t offset; /* sent and being sent */
     unsigned retries;
-    bool has_begun, is_asking, has_piece;
+    bool has_begun, is_asking, has_piece, has_failed;
 };
 
 static void sending_free(struct sending *sending)
@@ -36,7 +36,8 @@ static void give_up(struct sending *sending, int status, const char *code, enum 
 {
     struct exchange *exchange = sending->exchange;
     if (sending->has_begun) {
-        exchange_finish(exchange, false);
+        sending->has_failed = true;
+        exchange_wake(exchange); /* `fill` ends it */
         return;
     }
     if (status == 503)
@@ -111,6 +112,10 @@ static void fill(void *context, struct exchange *exchange)
 {
     struct sending *sending = context;
     uint64_t total = stream_row(sending->stream)->request_bytes;
+    if (sending->has_failed) {
+        exchange_finish(exchange, false);
+        return;
+    }
     if (exchange_room(exchange) == 0 || sending->is_asking)
         return;
     if (!sending->has_piece) { /* the last piece was sent */
