@@ -19,8 +19,9 @@
  *   table   every frame's size (varint), then every frame's time less the one before it (zigzag
  *           varint), then every frame's flags (varint): like beside like compresses best
  *
- * Encoding gathers frames up to 64 KiB and compresses them; when the outcome is too large it
- * gathers less, by the ratio it has seen. A single frame always fits raw, so that this ends. */
+ * Encoding gathers frames, up to STORED_RAW_BYTES_MAX, and compresses them; when the outcome is too
+ * large it gathers less, by the ratio it has seen, and begins the next block with no more than twice
+ * as much. A single frame always fits raw, so that this ends. */
 #include "storage/block.h"
 
 #include <stdlib.h>
@@ -36,8 +37,8 @@ enum {
     VARINT_U32_BYTES = 5,
     VARINT_U64_BYTES = 10,
     FRAME_ENTRY_BYTES_MAX = 2 * VARINT_U32_BYTES + VARINT_U64_BYTES,
-    TABLE_BYTES_MAX = BLOCK_FRAMES_MAX * FRAME_ENTRY_BYTES_MAX,
-    RAW_BYTES_MAX = TABLE_BYTES_MAX + BLOCK_BYTES_MAX,
+    TABLE_BYTES_MAX = STORED_FRAMES_MAX * FRAME_ENTRY_BYTES_MAX,
+    RAW_BYTES_MAX = TABLE_BYTES_MAX + STORED_RAW_BYTES_MAX,
     STORED_IS_ZSTD = 1,
 };
 static_assert(SCHEMA_VALUE_VERSION == 1 && SCHEMA_SEAL_BYTES == 5, "a block is a sealed value");
@@ -240,7 +241,8 @@ struct block_codec {
     ZSTD_DCtx *decompressor;
     size_t packed_capacity;
     uint8_t *packed;
-    struct frame frames[BLOCK_FRAMES_MAX];
+    uint32_t raw_hint; /* bytes to begin with */
+    struct frame frames[STORED_FRAMES_MAX];
     uint8_t table[TABLE_BYTES_MAX];
     uint8_t raw[RAW_BYTES_MAX];
 };
@@ -250,6 +252,7 @@ enum err block_codec_new(int zstd_level, struct block_codec **out)
     struct block_codec *codec = calloc(1, sizeof *codec);
     if (!codec)
         return fault(ERR_NOMEM, "a block codec");
+    codec->raw_hint = STORED_RAW_BYTES_MAX;
     codec->packed_capacity = ZSTD_compressBound(RAW_BYTES_MAX);
     codec->packed = malloc(codec->packed_capacity);
     codec->compressor = ZSTD_createCCtx();
@@ -316,7 +319,7 @@ static enum err gather(struct block_codec *codec, const struct block_run *run,
         gather_frame(codec, &gathered, &cursor);
         cursor_advance(&cursor);
     }
-    ASSERT(gathered.frame_count > 0 && gathered.size <= BLOCK_BYTES_MAX);
+    ASSERT(gathered.frame_count > 0 && gathered.size <= STORED_RAW_BYTES_MAX);
     *out = gathered;
     return ERR_OK;
 }
@@ -417,19 +420,33 @@ static enum err pack_gathered(struct block_codec *codec, struct gathered *gather
     return ERR_AGAIN;
 }
 
+/* What does not compress is not compressed again and again in pieces that are far too large. */
+static void learn(struct block_codec *codec, uint32_t taken, bool was_shrunk)
+{
+    uint32_t from = was_shrunk ? taken : codec->raw_hint;
+    uint32_t twice = from < STORED_RAW_BYTES_MAX / 2 ? 2 * from : STORED_RAW_BYTES_MAX;
+    codec->raw_hint = twice > BLOCK_BYTES_MAX ? twice : BLOCK_BYTES_MAX;
+}
+
+void block_codec_expect_much(struct block_codec *codec)
+{
+    codec->raw_hint = STORED_RAW_BYTES_MAX;
+}
+
 enum err block_encode(struct block_codec *codec, const struct block_run *run,
     struct block_position *at, struct buf *out)
 {
-    struct gather_limits limits = {BLOCK_BYTES_MAX, BLOCK_FRAMES_MAX};
+    struct gather_limits limits = {codec->raw_hint, STORED_FRAMES_MAX};
     struct gathered gathered;
     enum err err;
     do {
         TRY(gather(codec, run, *at, &limits, &gathered));
         err = pack_gathered(codec, &gathered, &limits, out);
     } while (err == ERR_AGAIN);
-    if (err == ERR_OK)
-        *at = gathered.next;
-    return err;
+    TRY(err);
+    learn(codec, gathered.size, limits.frames < STORED_FRAMES_MAX);
+    *at = gathered.next;
+    return ERR_OK;
 }
 static_assert(PAYLOAD_BYTES_MAX >= FRAME_ENTRY_BYTES_MAX + FRAME_BYTES_MAX, "a frame fits raw");
 
@@ -488,8 +505,8 @@ static enum err read_header(struct slice stored, struct header *out)
     out->is_zstd = at[5] == STORED_IS_ZSTD;
     out->payload = slice_sub(stored, HEADER_BYTES, stored.size);
     uint32_t frames = summary->frame_count, next_part = unpack_u32(at + 38);
-    if (at[5] > STORED_IS_ZSTD || frames == 0 || frames > BLOCK_FRAMES_MAX ||
-        summary->bytes > BLOCK_BYTES_MAX || out->table_size > TABLE_BYTES_MAX ||
+    if (at[5] > STORED_IS_ZSTD || frames == 0 || frames > STORED_FRAMES_MAX ||
+        summary->bytes > STORED_RAW_BYTES_MAX || out->table_size > TABLE_BYTES_MAX ||
         summary->first.seq > UINT64_MAX - frames ||
         summary->first_offset > UINT64_MAX - summary->bytes || summary->first.part == UINT32_MAX)
         return corrupt("header");

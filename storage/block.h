@@ -86,6 +86,7 @@ uint64_t block_run_events(const struct block_run *run);
  *                   frames from `at` on, as many as fit; `at` moves past what was taken
  *                   answers ERR_CLOSED nothing of the run is at or after `at` · ERR_LIMIT of `out`
  *                   faults  ERR_CORRUPT the run has later frames but not this: a gap · ERR_NOMEM
+ *   block_codec_expect_much  what comes next is known to compress well: try all of it at once
  *   block_encode_bytes  the same of plain bytes (a request body, an aside), as one frame at `at`,
  *                   with FRAME_MORE if they do not all fit; *taken says how many did
  *   block_decode    a fresh block of one reference. faults ERR_CORRUPT, ERR_NOMEM
@@ -94,6 +95,7 @@ uint64_t block_run_events(const struct block_run *run);
 struct block_codec;
 enum err block_codec_new(int zstd_level, struct block_codec **out) NODISCARD;
 struct block_codec *block_codec_free(struct block_codec *codec);
+void block_codec_expect_much(struct block_codec *codec);
 enum err block_encode(struct block_codec *codec, const struct block_run *run,
     struct block_position *at, struct buf *out) NODISCARD;
 enum err block_encode_bytes(struct block_codec *codec, struct block_position at, uint64_t offset,

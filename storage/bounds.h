@@ -44,6 +44,11 @@ enum {
 
     /* Events of one block before compression. */
     BLOCK_BYTES_MAX = 64 * 1024,
+    /* Events of one stored block before compression, and their number: several blocks of a stream
+     * become one when it is merged, so that pages are full and few reads bring all of it. A reader
+     * has one such block in memory. */
+    STORED_RAW_BYTES_MAX = 256 * 1024,
+    STORED_FRAMES_MAX = 4096,
     /* An LMDB value: 4 pages less the header, no waste (k * 4096 - 16). */
     BLOCK_STORED_BYTES_MAX = 16368,
     /* First in-memory block of a stream; doubles up to BLOCK_BYTES_MAX. */
@@ -155,6 +160,9 @@ static_assert(JOURNAL_BACKLOG_PAUSE_BYTES < BATCH_BUFFER_COUNT * BATCH_BYTES,
     "pausing comes before refusing");
 static_assert(RECOVER_WINDOW_BYTES >= BATCH_BYTES, "any batch is checked in one piece");
 static_assert(BLOCK_FRAMES_MAX == BLOCK_BYTES_MAX / BLOCK_FRAME_BYTES_MEAN, "by definition");
+static_assert((int)STORED_RAW_BYTES_MAX >= (int)BLOCK_BYTES_MAX &&
+                  (int)STORED_FRAMES_MAX >= (int)BLOCK_FRAMES_MAX,
+    "any block can be stored as one");
 static_assert(BLOCK_FRAMES_MIN <= BLOCK_CAPACITY_MIN / BLOCK_FRAME_BYTES_MEAN, "by definition");
 static_assert(FRAME_BYTES_MAX + 256 <= BLOCK_STORED_BYTES_MAX, "a frame and its header fit");
 static_assert((int)FRAME_BYTES_MAX <= (int)FRAGMENT_BYTES_MAX, "a frame is one journal record");

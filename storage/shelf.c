@@ -86,8 +86,8 @@ static bool group_admits(
     const struct block *last = group->blocks[group->count - 1];
     struct block_position end = block_next(last, last->frame_count - 1);
     return group->count < MERGE_GROUP_BLOCKS && end.part == 0 && end.seq == next->first.seq &&
-           group->bytes + next->bytes <= BLOCK_BYTES_MAX &&
-           group->frames + next->frame_count <= BLOCK_FRAMES_MAX &&
+           group->bytes + next->bytes <= STORED_RAW_BYTES_MAX &&
+           group->frames + next->frame_count <= STORED_FRAMES_MAX &&
            group->stored + stored_size <= BLOCK_STORED_BYTES_MAX;
 }
 
@@ -127,6 +127,7 @@ static enum err group_replace(const struct shelf *shelf, const struct group *gro
         TRY(view_remove(shelf->view, TABLE_BLOCKS, value_key(shelf, at)));
     }
     struct block_run run = {.blocks = group->blocks, .count = group->count};
+    block_codec_expect_much(shelf->codec); /* its parts fit one value, and so will it */
     struct block_position first = {group->blocks[0]->first_seq, group->blocks[0]->part};
     return put_from(shelf, &run, first);
 }
