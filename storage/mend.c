@@ -76,7 +76,7 @@ static void cut_to_stored(struct tail *tail, const struct row *stored)
     tail->last_event_ns = stored->last_event_ns;
 }
 
-/* Pieces of a request body that do not follow on each other, or on what is stored, are of no use. */
+/* Pieces of a request body that do not follow on each other, or on what is stored, are useless. */
 static enum err mend_body(struct mend *mend, struct block_codec *codec, struct tail *tail)
 {
     if (list_is_empty(&tail->body))

@@ -1,5 +1,5 @@
-/* mend — what a damaged journal leaves of streams: those that lost events end as failed, with what of
- * them can be read, and nobody else is touched.
+/* mend — what a damaged journal leaves of streams: those that lost events end as failed, with what
+ * of them can be read, and nobody else is touched.
  *
  *     store   0 ─────────── S            the events that are stored, and a row that says so
  *     tail            F ─────────── E    what the journal still has, in one piece

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "protocol/base/own.h"
 #include "storage/tail_block.h"
 
 static enum err find_or_add(struct tails *tails, uint64_t number, struct tail **out)
@@ -191,6 +192,33 @@ enum err replay_record(struct replay *replay, const struct record *record, uint6
 
 /* Deletions. */
 
+static bool is_tombstone(struct slice encoded_row)
+{
+    struct row row;
+    return row_decode(encoded_row, &row) == ERR_OK && row.state == STREAM_DELETED;
+}
+
+/* What expired, or was deleted, and is still in the journal: the store's tombstone counts. */
+static enum err drop_deleted(struct replay *replay, struct store *store)
+{
+    struct map *map = &replay->tails->by_number;
+    struct map_node *next;
+    for (struct map_node *node = map_walk(map, NULL); node; node = next) {
+        next = map_walk(map, node);
+        struct tail *tail = CONTAINER_OF(node, struct tail, by_number);
+        if (!tail->durable || stream_state_is_live(tail->durable->row.state))
+            continue;
+        CLEANUP(buf_deinit) struct buf bytes;
+        buf_init(&bytes, ROW_BYTES_MAX);
+        enum err err = store_get_row(store, tail->project, &tail->id, &bytes);
+        if (err != ERR_NOTFOUND)
+            TRY(err);
+        if (err == ERR_OK && is_tombstone(buf_slice(&bytes)))
+            tail_free(tail);
+    }
+    return ERR_OK;
+}
+
 /* A tail that is deleted gives its row to the store, to become the tombstone, and is not needed. */
 static enum err bury(struct replay *replay, struct store_txn *txn, const struct deletion *deletion,
     const struct store_deletion *how, size_t *values_left)
@@ -227,6 +255,7 @@ static enum err bury_all(struct replay *replay, struct store_txn *txn, int64_t t
 enum err replay_deletions(struct replay *replay, struct store *store, int64_t tombstone_ttl_s)
 {
     struct store_txn *txn;
+    TRY(drop_deleted(replay, store));
     if (list_is_empty(&replay->shipper->deletions))
         return ERR_OK;
     TRY(store_begin(store, &txn));

@@ -26,8 +26,8 @@ struct replay {
 /* replay_record — for journal_open's callback.
  *   faults  ERR_UNSUPPORTED a record type of a later version · ERR_CORRUPT · ERR_NOMEM */
 enum err replay_record(struct replay *replay, const struct record *record, uint64_t lsn) NODISCARD;
-/* replay_deletions — what was deleted is so from the first query on: rows become tombstones in the
- *   store now, and tails go; the archiver, which is not running yet, removes what else there is.
+/* replay_deletions — what was deleted, or has expired, is so from the first query on: rows become
+ *   tombstones in the store now, and tails go; the archiver, which is not running yet, removes what else there is.
  *   answers ERR_FULL the store has no room: the archiver will see to it all · faults the store's */
 enum err replay_deletions(
     struct replay *replay, struct store *store, int64_t tombstone_ttl_s) NODISCARD;

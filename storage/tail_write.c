@@ -423,6 +423,29 @@ static enum err end_queued(
     return ERR_OK;
 }
 
+/* Every slot of the ring can be taken by the few records of lives that were short, so that nothing
+ * gets in before something gets out. An interruption needs no record: should a crash take it back,
+ * the stream is found live with the same events, and is interrupted again. */
+static bool may_end_in_place(const struct tail *tail, const struct row *row)
+{
+    return row->state == STREAM_INTERRUPTED && tail->durable &&
+           tail->durable == tail_newest(tail) && tail->durable_events == tail->events &&
+           !tail->forward_hold && !has_work(tail);
+}
+
+static void end_in_place(struct tail *tail, struct row_version *version)
+{
+    version->is_journalled = true;
+    version->hold = tail->durable->hold;
+    tail->durable->hold = 0;
+    list_append(&tail->versions, &version->node);
+    list_unlink(&tail->live);
+    tail_set_durable(tail, version);
+    tail_seal(tail);
+    tail_set_changed(tail);
+    tail_make_ready(tail);
+}
+
 enum err tail_end(
     struct tail *tail, struct slice last_event, int64_t time_ns, const struct row *row)
 {
@@ -434,6 +457,10 @@ enum err tail_end(
     bool is_now = last_event.size <= FRAME_BYTES_MAX && !tail_has_queue(tail);
     enum err err = is_now ? end_now(tail, last_event, time_ns, version)
                           : end_queued(tail, last_event, time_ns, version);
+    if (err == ERR_FULL && !has_event && may_end_in_place(tail, row)) {
+        end_in_place(tail, version);
+        return ERR_OK;
+    }
     if (err != ERR_OK)
         row_version_free(version);
     return err;
