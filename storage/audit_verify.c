@@ -252,7 +252,10 @@ static enum err check_rows(struct checking *checking)
     enum err err =
         store_list(checking->store, checking->project, NULL, SIZE_MAX, check_row, checking);
     checking->view = view_abort(checking->view);
-    return err;
+    if (err != ERR_CORRUPT)
+        return err;
+    report(checking, NULL, "audit: the rows can not be walked: %s", fault_origin());
+    return ERR_OK;
 }
 
 /* ---- Projects ---- */

@@ -83,6 +83,8 @@ static void check_value(const struct verifier *verifier, const struct row *row,
     if (block->first_seq != seq || block->part != part)
         report(verifier, &row->id, "%s: the value at %" PRIu64 ".%u is of %" PRIu64 ".%u", table,
             seq, part, block->first_seq, block->part);
+    if (walk->table != TABLE_BLOCKS && block->frames[0].time_ns != 0)
+        report(verifier, &row->id, "%s: the value at %" PRIu64 ".%u has a time", table, seq, part);
     if (extent->is_known)
         check_continues(verifier, row, table, extent, block);
     struct block_position next = block_next(block, block->frame_count - 1);

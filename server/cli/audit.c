@@ -50,9 +50,9 @@ static int read_json(const struct cli *cli, const char *path, struct json **out)
 {
     CLEANUP(buf_deinit) struct buf text;
     FILE *file = fopen(path, "rbe");
+    buf_init(&text, FILE_BYTES_MAX);
     if (!file)
         return cli_fail(cli, CLI_FAILED, "%s: %s", path, strerror(errno));
-    buf_init(&text, FILE_BYTES_MAX);
     enum err err = read_all(file, &text);
     (void)fclose(file);
     if (err == ERR_OK)
@@ -311,6 +311,7 @@ static int print_result(const struct cli *cli, const struct proof_result *result
     char id[ID_TEXT_BYTES];
     const struct proof *proof = &result->proof;
     id_format(&proof->finished.leaf.id, id);
+    buf_init(&json, CLI_TEXT_BYTES_MAX);
     if (!cli->is_json) {
         (void)fprintf(cli->out,
             "stream %s is leaf %" PRIu64 " of %" PRIu64 " in the log of project %.*s\n", id,
@@ -323,7 +324,6 @@ static int print_result(const struct cli *cli, const struct proof_result *result
             proof->has_deletion ? "; the stream was deleted" : "");
         return CLI_OK;
     }
-    buf_init(&json, CLI_TEXT_BYTES_MAX);
     json_writer_init(&writer, &json);
     json_open(&writer, '{');
     put_flag(&writer, "ok", true);
