@@ -61,19 +61,21 @@ def test_reading_extends_a_sliding_life(serve, model):
     server = serve(*FAST)
     sliding = {"Tokenlog_TTL": "3", "Tokenlog_TTL_Mode": "sliding"}
     by_id, reply = record(server, model, "events=5", **sliding)
-    by_key, _ = record(server, model, "events=5", Idempotency_Key="k", **sliding)
+    name = model("events=5")
+    asked = {"Idempotency-Key": "k", "Tokenlog-TTL": "3", "Tokenlog-TTL-Mode": "sliding"}
+    first = server.post(name, headers=asked)
+    by_key = first.header("tokenlog-stream-id")
     unread, _ = record(server, model, "events=5", **sliding)
-    name = server.row(by_key)["model"]
     end = time.monotonic() + 6
     while time.monotonic() < end:
         assert server.raw(by_id) == reply.body
-        again = server.post(name if name.startswith("mock") else f"mock/{name}",
-                            headers={"Idempotency-Key": "k"})
-        assert again.status in (200, 422), again.body
+        again = server.post(name, headers=asked)
+        assert again.status == 200 and again.body == first.body
+        assert again.header("tokenlog-stream-id") == by_key
         time.sleep(0.2)
-    assert status_of(server, by_id) == 200
+    assert status_of(server, by_id) == 200 and status_of(server, by_key) == 200
     assert status_of(server, unread) == 410
-    programs.eventually(lambda: status_of(server, by_id) == 410)
+    programs.eventually(lambda: status_of(server, by_id) == status_of(server, by_key) == 410)
 
 
 # ---- holds ----
