@@ -1,11 +1,11 @@
 /* audit — see audit.h.
  *
- *   chains     0 ‖ chain          while the stream lives: the place of the next frame, the last link
+ *   chains     0 ‖ chain          while the stream lives: the next frame's place, the last link
  *              1 ‖ statement      from its end to its deletion
  *
- * A repeat after a crash changes nothing: frames that are chained are skipped, a closed stream takes
- * nothing any more, and who has a leaf gets no other. The leaves of a tree are appended only; a node
- * is put when its last leaf is, in the same transaction.
+ * A repeat after a crash changes nothing: frames that are chained are skipped, a closed stream
+ * takes nothing any more, and who has a leaf gets no other. The leaves of a tree are appended
+ * only; a node is put when its last leaf is, in the same transaction.
  *
  * What of the log is damaged costs the log, and nothing else: neither events nor deletions wait. */
 #include "storage/audit.h"

@@ -1,8 +1,8 @@
-/* audit — the audit log of each project, in the store: chains over events while they are absorbed, the
- * statements that close them, the leaves, and the tree over these (RFC 9162 §2.1).
+/* audit — the audit log of each project, in the store: chains over events while they are
+ * absorbed, the statements that close them, the leaves, and the tree over these (RFC 9162 §2.1).
  *
  *   blocks absorbed ──▶ chains: how far, and the last link      in the transaction of the blocks
- *   all absorbed ─────▶ chains: the statement; leaf, tree       in the transaction that completes it
+ *   all absorbed ─────▶ chains: the statement; leaf, tree    in the one that completes the stream
  *   deleted ──────────▶ a leaf that says so; the statement goes, the leaves stay for ever
  *
  * What they say is drawn in chain.h, how they are stored in FORMAT.md. Appending a leaf and proving
@@ -26,9 +26,9 @@ struct audit {
 /* audit_absorb — chain the frames of a run: those that are chained already are skipped. */
 enum err audit_absorb(const struct audit *audit, uint32_t project, uint64_t number,
     const struct block_run *run) NODISCARD;
-/* audit_close — everything of an ended stream is stored: its statement and its leaf. Does nothing if
- * it has them, and says nothing of a live row. A log that is damaged is left as it is, so that the
- * rest of the store goes on: store_audit_verify tells. */
+/* audit_close — everything of an ended stream is stored: its statement and its leaf. Does nothing
+ * if it has them, and says nothing of a live row. A log that is damaged is left as it is, so that
+ * the rest of the store goes on: audit_verify tells. */
 enum err audit_close(const struct audit *audit, struct slice encoded_row) NODISCARD;
 /* audit_bury — a stream is deleted; once. The same of a damaged log. */
 enum err audit_bury(
@@ -39,8 +39,8 @@ enum err audit_bury(
  *   PROOF        of a stream, by ID, that it is in the tree of the head
  *   CONSISTENCY  that the tree of old_size leaves is the beginning of that of size
  *   size         of the tree meant; 0: the present one
- *   answers  ERR_NOTFOUND the stream is not in the log (of that size) · ERR_INVALID there is no tree
- *            of that size · ERR_DENIED no key to sign with · ERR_LIMIT of `out`                 */
+ *   answers  ERR_NOTFOUND the stream is not in the log (of that size) · ERR_INVALID there is no
+ *            tree of that size · ERR_DENIED no key to sign with · ERR_LIMIT of `out` */
 enum audit_kind { AUDIT_HEAD, AUDIT_PROOF, AUDIT_CONSISTENCY };
 struct audit_request {
     enum audit_kind kind;
@@ -54,11 +54,11 @@ struct audit_request {
 enum err audit_answer(struct store *store, struct block_codec *codec,
     const struct audit_request *request, struct buf *out) NODISCARD;
 
-/* audit_verify — recompute everything of every project: each stored stream against its statement, each
- * statement against its leaf, each inner node, and of the head's project its root.
+/* audit_verify — recompute everything of every project: each stored stream against its statement,
+ * each statement against its leaf, each inner node, and of the head's project its root.
  *   head        NULL: none was saved
- *   is_settled  the journal holds nothing that is not in the store: an ended stream without a leaf is
- *               a finding then, and else only counted
+ *   is_settled  the journal holds nothing that is not in the store: an ended stream without a
+ *               leaf is a finding then, and else only counted
  *   report      each finding; `id` may be NULL. ERR_OK also with findings                       */
 struct audit_summary {
     uint64_t leaves, finished, deleted, unlogged;

@@ -1,5 +1,5 @@
-/* audit_key — see audit_key.h. A new key is written beside its place, flushed, and renamed: the file is
- * there as a whole or not at all. */
+/* audit_key — see audit_key.h. A new key is written beside its place, flushed, and renamed: the
+ * file is there as a whole or not at all. */
 #include "storage/audit_key.h"
 
 #include <errno.h>

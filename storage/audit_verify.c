@@ -1,9 +1,10 @@
 /* audit_verify — see audit.h. What is stored is hashed anew from the bottom up:
  *
- *   blocks, asides, body, row ─▶ statement = the stored one? ─▶ leaf = the stored one? ─▶ root = the head's?
+ *   blocks, asides, body, row ─▶ statement ─▶ leaf ─▶ root
+ *                                = the stored one   = the head's
  *
- * A stream is gone only if the log says that it was deleted. Each leaf is looked at in a view of its
- * own; the log may grow meanwhile, and what comes later is not looked at. */
+ * A stream is gone only if the log says that it was deleted. Each leaf is looked at in a view of
+ * its own; the log may grow meanwhile, and what comes later is not looked at. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

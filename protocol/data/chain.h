@@ -1,5 +1,5 @@
-/* chain — what the audit log says of one stream, in bytes that never change: a chain over its events,
- * a statement that closes it, and the leaf that goes into its project's tree (merkle.h).
+/* chain — what the audit log says of one stream, in bytes that never change: a chain over its
+ * events, a statement that closes it, and the leaf that goes into its project's tree (merkle.h).
  *
  *   event 0 ──▶ link ──▶ link ──▶ … ──▶ link ─┐
  *   aside 0 ──▶ link ──▶ … ───────────────────┤
@@ -10,8 +10,9 @@
  *
  *   link       SHA-256(kind u8 ‖ link before 32 ‖ seq u64 ‖ part u32 ‖ goes on u8 ‖ time u64 ‖
  *              size u32 ‖ bytes); before the first, 32 zero bytes
- *   statement  version u8 ‖ flags u8 ‖ state u8 ‖ number ‖ events ‖ bytes ‖ request bytes ‖ asides ‖
- *              accepted_ns ‖ ended_ns (u64 each) ‖ record 32 ‖ body 32 ‖ events 32 ‖ asides 32
+ *   statement  version u8 ‖ flags u8 ‖ state u8 ‖ number ‖ events ‖ bytes ‖ request bytes ‖
+ *              asides ‖ accepted_ns ‖ ended_ns (u64 each) ‖ record 32 ‖ body 32 ‖ events 32 ‖
+ *              asides 32
  *   leaf       version u8 ‖ kind u8 ‖ id 16 ‖ time_ns u64 ‖ digest 32
  *
  *   thread  any; no state                                                                       */
@@ -62,8 +63,8 @@ struct statement {
 };
 void statement_encode(const struct statement *statement, uint8_t out[STATEMENT_BYTES]);
 enum err statement_decode(struct slice bytes, struct statement *out) NODISCARD; /* ERR_CORRUPT */
-/* statement_record — the row as the statement covers it, appended: all but what may change after the
- * end without the recording having changed: ttl_s, is_sliding, touched_ns, is_held, damage.
+/* statement_record — the row as the statement covers it, appended: all but what may change after
+ * the end without the recording having changed: ttl_s, is_sliding, touched_ns, is_held, damage.
  *   answers and faults  row_encode's */
 enum err statement_record(const struct row *row, struct buf *out) NODISCARD;
 /* statement_of_row — its fields that follow from the row, `record` included; the rest is zero. */

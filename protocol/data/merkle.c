@@ -1,8 +1,8 @@
 /* merkle — see merkle.h.
  *
  * The RFC defines roots and proofs by recursion: a tree of n > 1 leaves is split at k, the largest
- * power of two below n. Here the same is done in a loop over [first, first + count): the left part is
- * always a complete subtree, so that a part is either one `get` or the split of it, and
+ * power of two below n. Here the same is done in a loop over [first, first + count): the left
+ * part is always a complete subtree, so that a part is either one `get` or the split of it, and
  * `range_root` folds the complete subtrees of a range from its right end. */
 #include "protocol/data/merkle.h"
 
@@ -65,7 +65,8 @@ enum err merkle_append(const struct merkle_source *source,
     return ERR_OK;
 }
 
-/* The root over [first, first + count); first is a multiple of the power of two at or above count. */
+/* The root over [first, first + count); first is a multiple of the power of two at or above
+ * count. */
 static enum err range_root(
     const struct merkle_source *source, uint64_t first, uint64_t count, struct digest *out)
 {
@@ -130,8 +131,8 @@ enum err merkle_prove(
     return ERR_OK;
 }
 
-/* SUBPROOF: until the old tree is all of the range; its root is known to whoever checks if the range
- * is that tree from its beginning. */
+/* SUBPROOF: until the old tree is all of the range; its root is known to whoever checks if the
+ * range is that tree from its beginning. */
 enum err merkle_prove_prefix(
     const struct merkle_source *source, uint64_t old_size, uint64_t size, struct merkle_path *out)
 {

@@ -52,8 +52,8 @@ struct merkle_path {
     size_t count;
 };
 /* merkle_prove — PATH(index, D[size]) (§2.1.3.1); index < size.
- * merkle_prove_prefix — PROOF(old_size, D[size]) (§2.1.4.1); 0 < old_size ≤ size. Both: O(log² size)
- * gets at the worst, O(log size) of them distinct. */
+ * merkle_prove_prefix — PROOF(old_size, D[size]) (§2.1.4.1); 0 < old_size ≤ size. Both: O(log²
+ * size) gets at the worst, O(log size) of them distinct. */
 enum err merkle_prove(const struct merkle_source *source, uint64_t index, uint64_t size,
     struct merkle_path *out) NODISCARD;
 enum err merkle_prove_prefix(const struct merkle_source *source, uint64_t old_size, uint64_t size,
@@ -61,8 +61,8 @@ enum err merkle_prove_prefix(const struct merkle_source *source, uint64_t old_si
 
 /* merkle_check — whether the path leads from the leaf to the root (§2.1.3.2).
  * merkle_check_prefix — whether it shows the old root's tree to be the beginning of the new root's
- * (§2.1.4.2). Of two trees of one size: that they are the same, and the path empty. An empty tree is
- * the beginning of every other. */
+ * (§2.1.4.2). Of two trees of one size: that they are the same, and the path empty. An empty tree
+ * is the beginning of every other. */
 bool merkle_check(const struct digest *leaf, uint64_t index, uint64_t size,
     const struct merkle_path *path, const struct digest *root);
 bool merkle_check_prefix(uint64_t old_size, const struct digest *old_root, uint64_t size,
@@ -73,8 +73,8 @@ struct merkle_walk {
     struct digest peaks[MERKLE_LEVELS_MAX]; /* of a complete subtree where `size` has a bit */
     uint64_t size;
 };
-/* merkle_walk_add — answers how many levels it completed above the leaf's own; `peaks[level]` of each
- * level that it passed is no longer there. */
+/* merkle_walk_add — answers how many levels it completed above the leaf's own; `peaks[level]` of
+ * each level that it passed is no longer there. */
 unsigned merkle_walk_add(struct merkle_walk *walk, const struct digest *leaf);
 struct digest merkle_walk_root(const struct merkle_walk *walk);
 

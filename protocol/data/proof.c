@@ -1,5 +1,5 @@
-/* proof — see proof.h. Reading collects the first thing that is wrong as a sentence: whoever checks a
- * proof wants to know which part of it does not hold. */
+/* proof — see proof.h. Reading collects the first thing that is wrong as a sentence: whoever
+ * checks a proof wants to know which part of it does not hold. */
 #include "protocol/data/proof.h"
 
 #include <endian.h>
@@ -107,7 +107,8 @@ static bool get_ns(const struct json *json, const char *name, int64_t *out)
     return true;
 }
 
-/* Hexadecimal of any size, appended to `scratch`; `out` is borrowed from it while it does not grow. */
+/* Hexadecimal of any size, appended to `scratch`; `out` is borrowed from it while it does not
+ * grow. */
 static enum err get_bytes(const struct json *value, struct buf *scratch, struct slice *out)
 {
     struct slice text = json_text(value);

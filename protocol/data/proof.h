@@ -4,9 +4,9 @@
  *   head         {"object":"audit.head","store":…,"project":…,"size":…,"root":…,"time_ns":"…",
  *                 "key":…,"signature":…}
  *   consistency  {"object":"audit.consistency","old_size":…,"size":…,"path":[…]}
- *   proof        {"object":"audit.proof","stream":ID,"index":…,"ended_ns":"…","digest":…,"path":[…],
- *                 "statement":…,"record":…, "deletion":null|{…}, "head":{…},
- *                 "events":[…],"asides":[…],"body":…}          the last line only if asked for
+ *   proof        {"object":"audit.proof","stream":ID,"index":…,"ended_ns":"…","digest":…,
+ *                 "path":[…],"statement":…,"record":…,"deletion":null|{…},"head":{…},
+ *                 "events":[…],"asides":[…],"body":…}         the last line only if asked for
  *
  * Bytes are hexadecimal; times are decimal strings, since they do not fit a double. An Ed25519
  * signature is over

@@ -1,11 +1,12 @@
-/* audit — what the audit log gives away: signed heads, proofs of streams, and that the log of one head
- * goes on that of another. A project sees its own log only.
+/* audit — what the audit log gives away: signed heads, proofs of streams, and that the log of one
+ * head goes on that of another. A project sees its own log only.
  *
  *   GET /v1/audit/head?size=N                       the present head, or that of the first N leaves
  *   GET /v1/audit/consistency?from=M&to=N           that the first M leaves begin the first N
  *   GET /v1/streams/{id}/proof?size=N&contents=true of a finished stream
  *
- * Each is answered by a reader thread, from the store: a stream is in the log once it is archived. */
+ * Each is answered by a reader thread, from the store: a stream is in the log once it is
+ * archived. */
 #include <stdlib.h>
 
 #include "protocol/base/own.h"
