@@ -39,7 +39,7 @@ struct storage_config {
     uint64_t keep_bytes_max;    /* past it the oldest ended streams go; 0 = no limit */
     uint64_t scrub_bytes_per_s; /* of what is stored is read again and checked; 0 = nothing */
     int zstd_level;
-    bool is_memory; /* durability: memory — events count as visible once appended */
+    bool is_memory;      /* durability: memory — events count as visible once appended */
     bool has_no_threads; /* simulation: the archiver works in storage_step, queries in the call */
     /* The watermark, the durable row or the archived part of a tail has moved: once a tail and
      * tick. May call anything here but storage_tick and storage_close. */
@@ -182,7 +182,7 @@ struct storage_query {
     enum err (*visit)(void *context, const struct row *row);
     void *context;
     const struct audit_request *audit; /* AUDIT (audit.h), borrowed until done */
-    struct buf bytes;    /* out: ROW, KEY, BODY, AUDIT; the owner frees it, whatever the answer was */
+    struct buf bytes; /* out: ROW, KEY, BODY, AUDIT; the owner frees it, whatever the answer was */
     struct block *block; /* out: BLOCK, one reference; NULL unless ERR_OK */
     enum err err;
     void (*done)(struct storage_query *query, enum err err); /* loop thread */

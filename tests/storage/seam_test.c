@@ -177,20 +177,9 @@ static enum err life_open(struct life *life)
     return storage_open(&world->config, world_recovered, &world->report, &holder, &world->storage);
 }
 
-/* Thousands of stores are made: where there is a file system in memory they take no flushes. */
-static void use_memory(struct world *world)
-{
-    char path[sizeof world->path] = "/dev/shm/tokenlog-test-XXXXXX";
-    if (!mkdtemp(path))
-        return;
-    assert_int_equal(rmdir(world->path), 0);
-    memcpy(world->path, path, sizeof path);
-}
-
 static struct life life_new(uint64_t seed)
 {
     struct life life = {.world = world_new(seed), .writes_max = UINT64_MAX};
-    use_memory(life.world);
     life.world->config.has_no_threads = true;
     life.world->config.archive_after_ns = 4000000;
     sim_ops = life.world->disk->ops;
