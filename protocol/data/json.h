@@ -53,7 +53,7 @@ struct json *json_free(struct json *root);
 void json_cleanup(struct json **root); /* for CLEANUP */
 const struct json *json_get(const struct json *object, const char *name);
 const struct json *json_at(const struct json *array, size_t index); /* O(index) */
-const struct json *json_next(const struct json *value);             /* the one after, in its array */
+const struct json *json_next(const struct json *value); /* the one after, in its array */
 size_t json_size(const struct json *array_or_object);
 enum json_type json_type(const struct json *value); /* JSON_NULL for NULL */
 struct slice json_text(const struct json *value);   /* SLICE_NONE if it is no string */
