@@ -77,8 +77,7 @@ static int complain(int code, const char *format, ...)
     return code;
 }
 
-/* ── what storage needs of us
- * ───────────────────────────────────────────────────────────────────── */
+/* ── what storage needs of us ────────────────────────────────────────────────────────────────── */
 
 static int64_t clock_ns(clockid_t clock)
 {

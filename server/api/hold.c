@@ -1,4 +1,5 @@
-/* hold — PUT and DELETE /v1/streams/{id}/hold: while a recording is held it neither expires nor can be
+/* hold — PUT and DELETE /v1/streams/{id}/hold: while a recording is held it neither expires nor
+ * can be
  * deleted. Both are answered with the stream once that is durable, and may be repeated. */
 #include <stdlib.h>
 

@@ -50,8 +50,7 @@ static struct call *call_free(struct call *call)
     return NULL;
 }
 
-/* ── reading the request
- * ────────────────────────────────────────────────────────────────────────── */
+/* ── reading the request ─────────────────────────────────────────────────────────────────────── */
 
 /* 1–255 visible ASCII characters, bare or as the quoted string of the draft. */
 static enum err read_key(struct slice value, struct slice *key)
@@ -248,8 +247,7 @@ static void start(struct call *call, const struct attempt *attempt)
         exchange, stream, &(struct replay_request){.format = REPLAY_PROVIDER, .follow = true});
 }
 
-/* ── a key that is known
- * ────────────────────────────────────────────────────────────────────────── */
+/* ── a key that is known ─────────────────────────────────────────────────────────────────────── */
 
 /* Nothing of it was delivered, so nothing is pinned: the provider could not be reached, or
  * answered with an error. */

@@ -319,8 +319,7 @@ static bool is_one_a_send(const struct replay *replay)
     return replay->format == REPLAY_SSE && replay->text.size > 0;
 }
 
-/* ── lines: as many as make a send
- * ──────────────────────────────────────────────────────────────── */
+/* ── lines: as many as make a send ───────────────────────────────────────────────────────────── */
 
 static enum err append_row(struct replay *replay)
 {
@@ -410,8 +409,7 @@ static void replay_fill(void *context, struct exchange *exchange)
     }
 }
 
-/* ── waiting, and the rest
- * ──────────────────────────────────────────────────────────────────────── */
+/* ── waiting, and the rest ───────────────────────────────────────────────────────────────────── */
 
 /* Whether something was answered: now is the time for the head, or for an error in its place. */
 static void try_begin(struct replay *replay)

@@ -11,8 +11,7 @@
 #include "server/api/replay.h"
 #include "server/api/request.h"
 
-/* ── one stream by its ID
- * ───────────────────────────────────────────────────────────────────────── */
+/* ── one stream by its ID ────────────────────────────────────────────────────────────────────── */
 
 struct visit {
     struct api *api;
@@ -242,8 +241,7 @@ void stream_request(struct api *api, struct exchange *exchange, struct slice id)
         visit_start(api, exchange, id, request_found, NULL);
 }
 
-/* ── stop: answered once the end is visible
- * ─────────────────────────────────────────────────────── */
+/* ── stop: answered once the end is visible ──────────────────────────────────────────────────── */
 
 static void visit_free(struct visit *visit)
 {
@@ -299,8 +297,7 @@ void stream_stop_post(struct api *api, struct exchange *exchange, struct slice i
     visit_start(api, exchange, id, stop_found, NULL);
 }
 
-/* ── delete: answered once nothing brings it back
- * ───────────────────────────────────────────────── */
+/* ── delete: answered once nothing brings it back ────────────────────────────────────────────── */
 
 enum {
     REMOVED_CHECK_MS = 5,      /* between two looks at whether the store has the tombstone */

@@ -537,8 +537,7 @@ static void conn_writable(void *context)
     watch_sending(exchange);
 }
 
-/* ── the connection's end
- * ───────────────────────────────────────────────────────────────────────── */
+/* ── the connection's end ────────────────────────────────────────────────────────────────────── */
 
 static void conn_ended(void *context, bool is_broken)
 {

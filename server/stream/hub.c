@@ -159,8 +159,7 @@ enum err hub_create(struct hub *hub, struct project *project, struct row *row, s
     return ERR_OK;
 }
 
-/* ── what storage says
- * ──────────────────────────────────────────────────────────────────────────── */
+/* ── what storage says ───────────────────────────────────────────────────────────────────────── */
 
 static void stream_wake(struct stream *stream)
 {
@@ -317,8 +316,7 @@ void hub_interrupt_all(struct hub *hub, const char *reason)
     }
 }
 
-/* ── all of them, and what is durable
- * ───────────────────────────────────────────────────────────── */
+/* ── all of them, and what is durable ────────────────────────────────────────────────────────── */
 
 void hub_walk(struct hub *hub, const struct project *project,
     void (*visit)(void *context, struct stream *stream), void *context)

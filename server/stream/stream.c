@@ -251,8 +251,7 @@ void stream_touch(struct stream *stream)
         stream->touched_ns = now_ns;
 }
 
-/* ── who writes, who watches
- * ────────────────────────────────────────────────────────────────────── */
+/* ── who writes, who watches ─────────────────────────────────────────────────────────────────── */
 
 void stream_set_producer(
     struct stream *stream, struct producer *producer, const struct stream_writer *writer)

@@ -268,6 +268,22 @@ static void test_hold(void **state)
     wire_close(&wire);
 }
 
+static void count_stream(void *context, struct stream *stream)
+{
+    (void)stream;
+    ++*(size_t *)context;
+}
+
+/* Streams that somebody still has to do with, or that are not archived. */
+static size_t streams_in_memory(struct gateway *gateway)
+{
+    size_t count = 0;
+    struct project *project;
+    assert_int_equal(auth_check(gateway->auth, SLICE_NONE, &project), ERR_OK);
+    hub_walk(gateway->rig->hub, project, count_stream, &count);
+    return count;
+}
+
 /* The caller goes while its look-up, or its barrier, is under way. */
 static void test_gone_callers(void **state)
 {
@@ -290,6 +306,7 @@ static void test_gone_callers(void **state)
             wire_close(&wire);
             RIG_UNTIL(gateway->rig, exchanges_open_count(gateway->exchanges) == 0);
         }
+    RIG_UNTIL(gateway->rig, streams_in_memory(gateway) == 0);
 }
 
 int main(void)
