@@ -657,5 +657,9 @@ void storage_status(const struct storage *storage, struct storage_status *out)
         .is_paused = storage->is_paused};
     journal_status(storage->journal, &out->journal);
     archive_status(storage->archiver, &out->archive);
-    store_size(storage->store, &out->store);
+}
+
+void storage_size(const struct storage *storage, struct store_size *out)
+{
+    store_size(storage->store, out);
 }

@@ -224,15 +224,17 @@ struct storage_amendment {
 enum err storage_amend(
     struct storage *storage, const struct storage_amendment *amendment) NODISCARD;
 
+/* storage_status — counters in memory: cheap enough for each request.
+ * storage_size — what the store takes; asks LMDB, in a read transaction: for the metrics. */
 struct storage_status {
     struct journal_status journal;
     struct archive_status archive;
-    struct store_size store;
     uint64_t tails, tail_bytes; /* memory of their blocks */
     uint64_t queued_bytes; /* of large events and bodies, waiting for their share of the journal */
     uint64_t queries_waiting;
     bool is_paused;
 };
 void storage_status(const struct storage *storage, struct storage_status *out);
+void storage_size(const struct storage *storage, struct store_size *out);
 
 #endif

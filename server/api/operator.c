@@ -27,13 +27,15 @@ void ready_get(struct api *api, struct exchange *exchange, struct slice id)
 static void take_gauges(struct api *api)
 {
     struct storage_status status;
+    struct store_size store;
     storage_status(hub_storage(api->hub), &status);
+    storage_size(hub_storage(api->hub), &store);
     metrics_set(api->metrics, METRIC_journal_used_percent, status.journal.used_percent);
     metrics_set(api->metrics, METRIC_journal_backlog_bytes, status.journal.backlog_bytes);
     metrics_set(api->metrics, METRIC_tail_bytes, status.tail_bytes);
-    metrics_set(api->metrics, METRIC_store_file_bytes, status.store.file_bytes);
-    metrics_set(api->metrics, METRIC_store_used_bytes, status.store.used_bytes);
-    metrics_set(api->metrics, METRIC_store_rows, status.store.rows);
+    metrics_set(api->metrics, METRIC_store_file_bytes, store.file_bytes);
+    metrics_set(api->metrics, METRIC_store_used_bytes, store.used_bytes);
+    metrics_set(api->metrics, METRIC_store_rows, store.rows);
     metrics_set(api->metrics, METRIC_archive_backlog_bytes, status.archive.backlog_bytes);
     metrics_set(api->metrics, METRIC_streams_expired_total, status.archive.expired);
     metrics_set(api->metrics, METRIC_streams_evicted_total, status.archive.evicted);
