@@ -39,6 +39,8 @@ enum {
     UPSTREAM_CONNECTIONS_KEPT = 1024,      /* idle ones, for the next request */
     UPSTREAM_HANDLES_KEPT = 256,           /* libcurl easy handles, ~6 KiB each */
     UPSTREAM_BUFFER_BYTES = 16 * 1024,     /* most that one data() delivers */
+    UPSTREAM_ACKS_MS_MIN = 1000,           /* between two requests for delayed acknowledgements */
+    UPSTREAM_ACKS_MS_MAX = 16 * 1000,      /* … where they do not suit the provider */
     UPSTREAM_HEADERS_MAX = 256,            /* of one request */
     UPSTREAM_HEADER_BYTES_MAX = 64 * 1024, /* one request header line */
 };

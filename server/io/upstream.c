@@ -18,9 +18,12 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const char system_ca_file[] = "/etc/ssl/certs/ca-certificates.crt";
@@ -51,6 +54,8 @@ struct watch {
     struct op op;
     struct upstreams *upstreams; /* NULL once that is freed */
     struct list node;
+    int64_t acks_due_ns;  /* see ease_acks */
+    int64_t acks_wait_ns; /* 0: not asked yet */
     curl_socket_t socket;
     short wanted; /* poll events; 0: none */
     short armed;  /* those of the poll in flight */
@@ -195,6 +200,30 @@ static int events_of(int32_t result)
     return events;
 }
 
+/* Has the kernel delay its acknowledgements: else each receive of a small pushed segment sends one,
+ * which costs more than the receive. The kernel gives that up by itself when an acknowledgement had
+ * to wait 40 ms for the next segment: a slow provider, or one with Nagle's algorithm, which held its
+ * next bytes back for it. So it is asked again after a second, and after twice as long each time
+ * that it had given up: what such a provider loses is 40 ms a handful of times a minute.
+ *   source  tcp(7) TCP_QUICKACK; Linux's tcp_cleanup_rbuf, tcp_delack_timer_handler */
+static void ease_acks(struct watch *watch)
+{
+    int64_t now_ns = loop_now_ns(watch->upstreams->loop);
+    if (now_ns < watch->acks_due_ns)
+        return;
+    int is_quick = 1;
+    socklen_t size = sizeof is_quick;
+    if (watch->acks_wait_ns != 0)
+        (void)getsockopt(watch->socket, IPPROTO_TCP, TCP_QUICKACK, &is_quick, &size);
+    if (!is_quick || watch->acks_wait_ns == 0)
+        watch->acks_wait_ns = (int64_t)UPSTREAM_ACKS_MS_MIN * ns_per_ms;
+    else if (watch->acks_wait_ns < (int64_t)UPSTREAM_ACKS_MS_MAX * ns_per_ms)
+        watch->acks_wait_ns *= 2;
+    watch->acks_due_ns = now_ns + watch->acks_wait_ns;
+    if (is_quick)
+        (void)setsockopt(watch->socket, IPPROTO_TCP, TCP_QUICKACK, &(int){0}, sizeof(int));
+}
+
 static void poll_done(struct op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
@@ -205,6 +234,8 @@ static void poll_done(struct op *op, int32_t result, uint32_t flags)
     }
     if (result != -ECANCELED) {
         watch->is_dispatching = true;
+        if (result > 0 && result & POLLIN)
+            ease_acks(watch);
         drive(watch->upstreams, watch->socket, events_of(result));
         watch->is_dispatching = false;
     }
