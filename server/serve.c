@@ -399,6 +399,7 @@ static int open_storage(struct server *server)
         .tombstone_ttl_s = config->tombstone_days * 86400,
         .keep_bytes_max = (uint64_t)config->keep_bytes_max,
         .scrub_bytes_per_s = (uint64_t)config->scrub_bytes_per_s,
+        .cache_bytes_max = (uint64_t)config->cache_bytes_max,
         .zstd_level = (int)config->zstd_level,
         .is_memory = strcmp(config->durability, "memory") == 0,
         .changed = server_changed,
@@ -544,7 +545,7 @@ static void announce(struct server *server)
     struct config *config = server->config;
     struct loop_status status;
     loop_status(server->loop, &status);
-    int64_t memory = config->bodies_bytes_max + config->tails_bytes_max +
+    int64_t memory = config->bodies_bytes_max + config->tails_bytes_max + config->cache_bytes_max +
                      config->connections_max * CONN_SEND_BYTES_MAX / 16 +
                      (int64_t)RECV_BUFFER_BYTES * RECV_BUFFER_COUNT +
                      (int64_t)BATCH_BYTES * BATCH_BUFFER_COUNT + ARCHIVE_TXN_BYTES_MAX;

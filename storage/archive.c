@@ -24,6 +24,7 @@
 #include "storage/bounds.h"
 #include "storage/retain.h"
 #include "storage/scrub.h"
+#include "storage/suspect.h"
 
 enum { LOG_ERROR, LOG_WARNING, LOG_INFO };
 
@@ -53,6 +54,7 @@ struct archiver {
     struct retain retain;
     struct ballast ballast;
     struct scrub *scrub; /* NULL: none */
+    struct suspects suspects;
     int64_t retry_ns;    /* when full: not before */
     enum err failure;
     /* Shown to any thread. */
@@ -189,6 +191,12 @@ void archive_wake(struct archiver *archiver)
     (void)pthread_mutex_unlock(&archiver->mutex);
 }
 
+void archive_suspect(struct archiver *archiver, uint32_t project, uint64_t number)
+{
+    if (suspects_add(&archiver->suspects, &(struct suspect){project, number}))
+        archive_wake(archiver);
+}
+
 /* ---- Damage ---- */
 
 static void log_damage(struct archiver *archiver, const struct id *id, const char *what)
@@ -200,17 +208,17 @@ static void log_damage(struct archiver *archiver, const struct id *id, const cha
     archiver->config.host->log(archiver->config.host->context, LOG_ERROR, message);
 }
 
-/* A failure to put something of a stream: if a value of it has rotted it is the stream's alone. */
+/* Something of a stream could not be put, or read: if a value of it has rotted it is the stream's
+ * alone. ERR_CORRUPT: none has. */
 static enum err blame_stream(
-    struct archiver *archiver, struct store_txn *txn, const struct archive_item *item)
+    struct archiver *archiver, struct store_txn *txn, uint32_t project, uint64_t number)
 {
     char what[DAMAGE_TEXT_BYTES];
     struct id id;
     bool is_news;
-    if (store_damage_of(txn, item->project, item->number, what) != ERR_OK)
+    if (store_damage_of(txn, project, number, what) != ERR_OK)
         return ERR_CORRUPT;
-    enum err err =
-        store_mark_damage(txn, item->project, item->number, slice_text(what), &id, &is_news);
+    enum err err = store_mark_damage(txn, project, number, slice_text(what), &id, &is_news);
     if (err == ERR_NOTFOUND)
         return ERR_OK;
     TRY(err);
@@ -295,7 +303,8 @@ static enum err put_bundle(
             return ERR_AGAIN;
         enum err err = put_item(archiver, batch, bundle, item_of(node));
         if (err == ERR_CORRUPT)
-            err = blame_stream(archiver, batch->txn, item_of(node));
+            err = blame_stream(
+                archiver, batch->txn, item_of(node)->project, item_of(node)->number);
         TRY(err);
         progress->merged = (struct block_position){0};
     }
@@ -426,6 +435,28 @@ static void relieve(struct archiver *archiver)
         log_line(archiver, LOG_WARNING, "making room", err); /* tried again in a second */
 }
 
+static enum err inspect(struct archiver *archiver, const struct suspect *suspect)
+{
+    struct store_txn *txn;
+    TRY(store_begin(archiver->config.store, &txn));
+    enum err err = blame_stream(archiver, txn, suspect->project, suspect->number);
+    if (err == ERR_OK)
+        return store_commit(txn, 0);
+    store_abort(txn);
+    return err == ERR_CORRUPT ? ERR_OK : err; /* it was no stored value of the stream's own */
+}
+
+/* Tried once: what cannot be marked now is marked by the scrubber. */
+static void inspect_suspects(struct archiver *archiver)
+{
+    struct suspect suspect;
+    while (suspects_take(&archiver->suspects, &suspect)) {
+        enum err err = inspect(archiver, &suspect);
+        if (err != ERR_OK)
+            log_line(archiver, LOG_WARNING, "marking what could not be read", err);
+    }
+}
+
 static void scrub_found(void *context, const struct id *id, const char *what, bool is_news)
 {
     struct archiver *archiver = context;
@@ -498,6 +529,7 @@ bool archive_step(struct archiver *archiver)
         hand_all_back(archiver, archiver->failure);
         return false;
     }
+    inspect_suspects(archiver);
     bool did_work = store_or_wait(archiver);
     if (archiver->is_closing)
         return did_work;
@@ -583,6 +615,7 @@ static void archiver_free(struct archiver *archiver)
 {
     ballast_deinit(&archiver->ballast);
     scrub_free(archiver->scrub);
+    suspects_deinit(&archiver->suspects);
     (void)pthread_mutex_destroy(&archiver->mutex);
     (void)pthread_cond_destroy(&archiver->submitted);
     free(archiver);
@@ -597,6 +630,7 @@ enum err archiver_start(const struct archive_config *config, struct archiver **o
     archiver->config = *config;
     list_init(&archiver->incoming);
     list_init(&archiver->bundles);
+    suspects_init(&archiver->suspects);
     retain_init(
         &archiver->retain, config->store, config->retention_step_ns, config->tombstone_ttl_s);
     retain_limit(&archiver->retain, config->keep_bytes_max);

@@ -111,6 +111,9 @@ struct archiver *archiver_abandon(struct archiver *archiver);
 void archive_submit(struct archiver *archiver, struct archive_bundle *bundle);
 /* archive_wake — the journal may have a slot to prepare: look at once. Any thread. */
 void archive_wake(struct archiver *archiver);
+/* archive_suspect — a stream could not be read: the archiver looks, soon, what of it has rotted, and
+ * marks its row. Any thread. */
+void archive_suspect(struct archiver *archiver, uint32_t project, uint64_t number);
 /* archive_step — without the thread: one transaction's worth. False: nothing to do at this time. */
 bool archive_step(struct archiver *archiver);
 

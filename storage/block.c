@@ -146,6 +146,12 @@ uint64_t block_seq(const struct block *block, uint32_t index)
     return block->first_seq + index;
 }
 
+bool block_holds(const struct block *block, struct block_position at)
+{
+    uint32_t index;
+    return block_find(block, at.seq, &index) == ERR_OK && frame_part(block, index) == at.part;
+}
+
 struct block_position block_next(const struct block *block, uint32_t index)
 {
     if ((block->frames[index].flags & FRAME_MORE) == 0)

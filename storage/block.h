@@ -64,6 +64,8 @@ struct slice block_frame(const struct block *block, uint32_t index); /* borrowed
 /* block_find — the index of event `seq`'s frame in this block; ERR_NOTFOUND if it is not in here.*/
 enum err block_find(const struct block *block, uint64_t seq, uint32_t *index) NODISCARD;
 uint64_t block_seq(const struct block *block, uint32_t index); /* the event of a frame */
+/* block_holds — whether a frame of this block lies at `at`. */
+bool block_holds(const struct block *block, struct block_position at);
 /* block_next — the place just past the frame at `index`: where a reader who has sent it goes on. */
 struct block_position block_next(const struct block *block, uint32_t index);
 

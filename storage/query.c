@@ -21,15 +21,13 @@ struct reader {
 };
 
 struct query_readers {
-    struct store *store;
-    const struct storage_host *host;
+    struct query_config config;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t wanted;
     struct storage_query *first, **last;
     size_t waiting;
     bool is_stopping;
-    bool is_inline; /* no threads: threads[0] lends its codec */
-    struct reader threads[READER_THREAD_COUNT];
+    struct reader threads[READER_THREAD_COUNT]; /* inline: the first lends its codec */
 };
 
 /* On a reader thread. */
@@ -40,13 +38,21 @@ static enum err read_key(struct store *store, struct storage_query *query)
     return store_get_row(store, query->project, &query->id, &query->bytes);
 }
 
-static enum err read_store(
-    struct store *store, struct block_codec *codec, struct storage_query *query)
+static enum err read_block(struct reader *reader, struct storage_query *query)
 {
+    const struct query_config *config = &reader->readers->config;
+    TRY(store_get_block(config->store, reader->codec, query->project, query->number, query->seq,
+        query->part, &query->block));
+    block_cache_put(config->cache, query->number, query->block);
+    return ERR_OK;
+}
+
+static enum err read_store(struct reader *reader, struct storage_query *query)
+{
+    struct store *store = reader->readers->config.store;
+    struct block_codec *codec = reader->codec;
     switch (query->kind) {
-    case STORAGE_BLOCK:
-        return store_get_block(
-            store, codec, query->project, query->number, query->seq, query->part, &query->block);
+    case STORAGE_BLOCK: return read_block(reader, query);
     case STORAGE_ROW: return store_get_row(store, query->project, &query->id, &query->bytes);
     case STORAGE_KEY: return read_key(store, query);
     case STORAGE_BODY:
@@ -71,7 +77,7 @@ static void post(struct query_readers *readers, struct storage_query *query, enu
 {
     query->err = err;
     query->task.run = run_done;
-    readers->host->post(readers->host->context, &query->task);
+    readers->config.host->post(readers->config.host->context, &query->task);
 }
 
 static struct storage_query *pop(struct query_readers *readers)
@@ -98,11 +104,18 @@ static struct storage_query *await(struct query_readers *readers)
     return query;
 }
 
-/* A fault is logged here: its origin is this thread's. */
-static void note_fault(struct query_readers *readers, enum err err)
+/* A fault is logged here: its origin is this thread's. What has rotted is looked at, and marked, by
+ * the archiver. */
+static void note_fault(
+    struct query_readers *readers, const struct storage_query *query, enum err err)
 {
-    if (err_is_fault(err))
-        readers->host->log(readers->host->context, 0, fault_origin());
+    const struct query_config *config = &readers->config;
+    if (!err_is_fault(err))
+        return;
+    config->host->log(config->host->context, 0, fault_origin());
+    if (err == ERR_CORRUPT && config->archiver &&
+        (query->kind == STORAGE_BLOCK || query->kind == STORAGE_BODY))
+        archive_suspect(config->archiver, query->project, query->number);
 }
 
 static void answer(struct reader *reader, struct storage_query *query)
@@ -110,8 +123,8 @@ static void answer(struct reader *reader, struct storage_query *query)
     struct query_readers *readers = reader->readers;
     enum err err = ERR_CANCELED;
     if (!atomic_load(&query->is_canceled))
-        err = read_store(readers->store, reader->codec, query);
-    note_fault(readers, err);
+        err = read_store(reader, query);
+    note_fault(readers, query, err);
     post(readers, query, err);
 }
 
@@ -140,32 +153,29 @@ static enum err start_thread(struct reader *reader)
     return ERR_OK;
 }
 
-static enum err start_threads(struct query_readers *readers, int zstd_level)
+static enum err start_threads(struct query_readers *readers)
 {
     for (size_t i = 0; i < READER_THREAD_COUNT; i++) {
         struct reader *reader = &readers->threads[i];
         reader->readers = readers;
-        TRY(block_codec_new(zstd_level, &reader->codec));
-        if (readers->is_inline)
+        TRY(block_codec_new(readers->config.zstd_level, &reader->codec));
+        if (readers->config.is_inline)
             return ERR_OK;
         TRY(start_thread(reader));
     }
     return ERR_OK;
 }
 
-enum err query_readers_start(struct store *store, const struct storage_host *host, int zstd_level,
-    bool is_inline, struct query_readers **out)
+enum err query_readers_start(const struct query_config *config, struct query_readers **out)
 {
     struct query_readers *readers = calloc(1, sizeof *readers);
     if (!readers)
         return fault(ERR_NOMEM, "reader threads");
-    readers->store = store;
-    readers->host = host;
-    readers->is_inline = is_inline;
+    readers->config = *config;
     readers->last = &readers->first;
     (void)pthread_mutex_init(&readers->lock, NULL);
     (void)pthread_cond_init(&readers->wanted, NULL);
-    enum err err = start_threads(readers, zstd_level);
+    enum err err = start_threads(readers);
     if (err != ERR_OK) {
         query_readers_stop(readers);
         return err;
@@ -209,7 +219,7 @@ enum err query_submit(struct query_readers *readers, struct storage_query *query
     query->block = NULL;
     query->next = NULL;
     atomic_store(&query->is_canceled, false);
-    if (readers->is_inline) {
+    if (readers->config.is_inline) {
         answer(&readers->threads[0], query);
         return ERR_OK;
     }

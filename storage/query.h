@@ -13,9 +13,17 @@
 
 struct query_readers;
 
-/* query_readers_start — is_inline: without threads, query_submit reads and posts the answer. */
-enum err query_readers_start(struct store *store, const struct storage_host *host, int zstd_level,
-    bool is_inline, struct query_readers **out) NODISCARD;
+struct query_config {
+    struct store *store;
+    const struct storage_host *host;
+    struct archiver *archiver; /* told of streams that could not be read; NULL: nobody is */
+    struct block_cache *cache; /* gets the blocks that were read; NULL: none */
+    int zstd_level;
+    bool is_inline; /* without threads: query_submit reads and posts the answer */
+};
+/* query_readers_start — all that `config` names is borrowed until the stop. */
+enum err query_readers_start(
+    const struct query_config *config, struct query_readers **out) NODISCARD;
 /* query_readers_stop — what waits is answered ERR_CANCELED, what runs is awaited; NULL is taken.
  * Their tasks touch nothing but the queries, and may run later. */
 struct query_readers *query_readers_stop(struct query_readers *readers);

@@ -290,14 +290,6 @@ static enum err get_upto(
     return block_decode(shelf->codec, walk.value, out);
 }
 
-static bool block_holds(const struct block *block, struct block_position at)
-{
-    uint32_t index;
-    if (block_find(block, at.seq, &index) != ERR_OK)
-        return false;
-    return (index == 0 ? block->part : 0) == at.part;
-}
-
 enum err shelf_get(
     const struct shelf *shelf, enum table table, struct block_position at, struct block **out)
 {

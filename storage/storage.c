@@ -37,6 +37,7 @@ struct storage {
     struct journal *journal;
     struct archiver *archiver;
     struct query_readers *readers;
+    struct block_cache *cache;
     struct tails tails;
     struct shipper shipper;
     struct amendments amendments;
@@ -252,6 +253,8 @@ static enum err open_store(struct storage *storage)
     const struct storage_config *config = &storage->config;
     uint32_t epoch;
     TRY(store_open(config->path, false, config->zstd_level, &storage->store));
+    TRY(block_cache_new(config->cache_bytes_max, &storage->cache));
+    store_set_cache(storage->store, storage->cache);
     tell_small_map(storage);
     TRY(store_project_walk(storage->store, know_project, storage));
     TRY(store_next_epoch(storage->store, &epoch));
@@ -304,8 +307,13 @@ static enum err start_threads(struct storage *storage)
     TRY(archiver_start(&archive, &storage->archiver));
     shipper_start(&storage->shipper, storage->archiver, storage->journal);
     amendments_start(&storage->amendments, storage->archiver);
-    return query_readers_start(storage->store, config->host, config->zstd_level,
-        config->has_no_threads, &storage->readers);
+    struct query_config query = {.store = storage->store,
+        .host = config->host,
+        .archiver = storage->archiver,
+        .cache = storage->cache,
+        .zstd_level = config->zstd_level,
+        .is_inline = config->has_no_threads};
+    return query_readers_start(&query, &storage->readers);
 }
 
 /* Batches are missing that had been written: what was in them is looked for in the store. */
@@ -455,6 +463,7 @@ struct storage *storage_abandon(struct storage *storage)
     tails_deinit(&storage->tails);
     free_projects(storage);
     store_close(storage->store);
+    block_cache_free(storage->cache);
     if (storage->lock_fd >= 0)
         (void)close(storage->lock_fd);
     free(storage);
@@ -648,6 +657,12 @@ enum err storage_query(struct storage *storage, struct storage_query *query)
     return query_submit(storage->readers, query);
 }
 
+struct block *storage_cached(
+    struct storage *storage, uint64_t number, struct block_position at)
+{
+    return block_cache_find(storage->cache, number, at);
+}
+
 void storage_status(const struct storage *storage, struct storage_status *out)
 {
     *out = (struct storage_status){.tails = storage->tails.by_number.count,
@@ -657,6 +672,7 @@ void storage_status(const struct storage *storage, struct storage_status *out)
         .is_paused = storage->is_paused};
     journal_status(storage->journal, &out->journal);
     archive_status(storage->archiver, &out->archive);
+    block_cache_status(storage->cache, &out->cache);
 }
 
 void storage_size(const struct storage *storage, struct store_size *out)

@@ -38,6 +38,7 @@ struct storage_config {
     int64_t tombstone_ttl_s;
     uint64_t keep_bytes_max;    /* past it the oldest ended streams go; 0 = no limit */
     uint64_t scrub_bytes_per_s; /* of what is stored is read again and checked; 0 = nothing */
+    uint64_t cache_bytes_max;   /* of decoded blocks, for the next reader; 0 = none */
     int zstd_level;
     bool is_memory;      /* durability: memory — events count as visible once appended */
     bool has_no_threads; /* simulation: the archiver works in storage_step, queries in the call */
@@ -196,6 +197,9 @@ struct storage_query {
  *   never not at all. */
 enum err storage_query(struct storage *storage, struct storage_query *query) NODISCARD;
 void storage_cancel(struct storage_query *query);
+/* storage_cached — STORAGE_BLOCK without waiting, a new reference; NULL: it is not in memory. */
+struct block *storage_cached(
+    struct storage *storage, uint64_t number, struct block_position at) NODISCARD;
 
 /* storage_delete — journal a delete of an ended stream; the recording goes from the store soon
  * after, and from then on queries answer with its tombstone. Its tail, if it still has one, is
@@ -232,6 +236,7 @@ struct storage_status {
     uint64_t tails, tail_bytes; /* memory of their blocks */
     uint64_t queued_bytes; /* of large events and bodies, waiting for their share of the journal */
     uint64_t queries_waiting;
+    struct block_cache_status cache;
     bool is_paused;
 };
 void storage_status(const struct storage *storage, struct storage_status *out);

@@ -28,6 +28,7 @@ enum {
 struct store {
     struct tables *tables;
     struct block_codec *codec; /* the writer's */
+    struct block_cache *cache; /* borrowed; or NULL */
     uint8_t uuid[UUID_BYTES];
     uint8_t audit_key[ED25519_BYTES];
     bool has_audit_key;
@@ -201,6 +202,11 @@ struct store *store_close(struct store *store)
     block_codec_free(store->codec);
     free(store);
     return NULL;
+}
+
+void store_set_cache(struct store *store, struct block_cache *cache)
+{
+    store->cache = cache;
 }
 
 void store_uuid(const struct store *store, uint8_t out[16])
@@ -407,6 +413,7 @@ enum err store_delete(
     uint64_t number;
     struct audit audit = audit_of(txn);
     TRY(roll_bury(&roll, deletion, &number));
+    block_cache_forget(txn->store->cache, number);
     TRY(audit_bury(&audit, number, deletion));
     struct shelf shelf = shelf_of(txn, deletion->project, number);
     TRY(shelf_clear(&shelf, values_left));

@@ -15,7 +15,7 @@
 #define TOKENLOG_STORAGE_STORE_H
 
 #include "protocol/data/row.h"
-#include "storage/block.h"
+#include "storage/block_cache.h"
 
 struct store;
 
@@ -29,6 +29,8 @@ enum err store_open(const char *path, bool read_only, int zstd_level, struct sto
 enum err store_open_sized(const char *path, bool read_only, int zstd_level, uint64_t map_bytes,
     struct store **out) NODISCARD;
 struct store *store_close(struct store *store); /* NULL is taken */
+/* store_set_cache — what is deleted is forgotten there too; borrowed, NULL: none. Before any write. */
+void store_set_cache(struct store *store, struct block_cache *cache);
 void store_uuid(const struct store *store, uint8_t out[16]);
 uint64_t store_absorbed_lsn(const struct store *store); /* of the last commit; any thread */
 /* store_next_epoch — raise and persist the boot epoch (blocking commit; start-up only). Stream

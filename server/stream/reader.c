@@ -88,19 +88,25 @@ struct reader *reader_close(struct reader *reader)
     return NULL;
 }
 
+/* From a block of the store, which is the reader's from here on. */
+static enum err reader_begin(struct reader *reader, struct block *block)
+{
+    enum err err = block_find(block, reader->at.seq, &reader->index);
+    if (err) {
+        block_unref(block);
+        return err;
+    }
+    reader->block = block;
+    reader->end = block->frame_count;
+    return ERR_OK;
+}
+
 static void query_done(struct storage_query *query, enum err err)
 {
     struct reader *reader = query->owner;
     reader->is_querying = false;
-    if (!err) {
-        err = block_find(query->block, reader->at.seq, &reader->index);
-        if (err)
-            block_unref(query->block);
-    }
-    if (!err) {
-        reader->block = query->block;
-        reader->end = query->block->frame_count;
-    }
+    if (!err)
+        err = reader_begin(reader, query->block);
     if (reader->is_closed) {
         reader_free(reader);
         return;
@@ -115,6 +121,10 @@ static void query_done(struct storage_query *query, enum err err)
 static enum err reader_query(struct reader *reader)
 {
     const struct row *row = stream_row(reader->stream);
+    struct storage *storage = hub_storage(stream_hub(reader->stream));
+    struct block *cached = storage_cached(storage, row->number, reader->at);
+    if (cached)
+        return reader_begin(reader, cached);
     reader->query = (struct storage_query){.kind = STORAGE_BLOCK,
         .project = row->project,
         .number = row->number,
@@ -122,7 +132,7 @@ static enum err reader_query(struct reader *reader)
         .part = reader->at.part,
         .done = query_done,
         .owner = reader};
-    TRY(storage_query(hub_storage(stream_hub(reader->stream)), &reader->query));
+    TRY(storage_query(storage, &reader->query));
     reader->is_querying = true;
     return ERR_AGAIN;
 }

@@ -2,6 +2,7 @@
 #include "tests/storage/world.h"
 
 #include "protocol/base/own.h"
+#include "storage/table.h"
 
 static struct row end_stream(struct world *world, uint32_t tag, struct slice key)
 {
@@ -186,6 +187,93 @@ static void test_bound(void **state)
     world_free(world);
 }
 
+static bool is_cached(struct world *world, uint64_t number)
+{
+    struct block *block = storage_cached(world->storage, number, (struct block_position){.seq = 0});
+    if (!block)
+        return false;
+    assert_int_equal(block->first_seq, 0);
+    block_unref(block);
+    return true;
+}
+
+static void test_what_was_read_is_kept_until_it_is_deleted(void **state)
+{
+    (void)state;
+    struct world *world = world_new(6);
+    world->config.cache_bytes_max = 1 << 20;
+    world_open(world);
+    struct row row = end_stream(world, 1, SLICE_NONE);
+    assert_false(is_cached(world, row.number));
+    struct storage_query query = {.kind = STORAGE_BLOCK, .project = 1, .number = row.number};
+    assert_int_equal(world_query(world, &query), ERR_OK);
+    block_unref(query.block);
+    assert_true(is_cached(world, row.number));
+    struct storage_status status;
+    storage_status(world->storage, &status);
+    assert_int_equal(status.cache.blocks, 1);
+    assert_int_equal(
+        storage_delete(world->storage, 1, &row.id, row.number, SLICE("deleted")), ERR_OK);
+    WORLD_UNTIL(world, !is_cached(world, row.number));
+    world_free(world);
+}
+
+/* A bit of the first block of a stream, while nobody has the store open. */
+static void rot(struct world *world, uint64_t number)
+{
+    char path[100];
+    struct tables *tables;
+    struct view *view;
+    struct slice value;
+    uint8_t copy[BLOCK_STORED_BYTES_MAX];
+    struct schema_key key = schema_block(1, number, 0, 0);
+    (void)snprintf(path, sizeof path, "%s/store.lmdb", world->path);
+    struct tables_options options = {.map_bytes = STORE_MAP_BYTES};
+    assert_int_equal(tables_open(path, &options, &tables), ERR_OK);
+    assert_int_equal(view_begin(tables, true, &view), ERR_OK);
+    assert_int_equal(view_get(view, TABLE_BLOCKS, key, &value), ERR_OK);
+    memcpy(copy, value.data, value.size);
+    copy[value.size / 2] ^= 1;
+    assert_int_equal(view_put(view, TABLE_BLOCKS, key, slice_of(copy, value.size)), ERR_OK);
+    assert_int_equal(view_commit(view), ERR_OK);
+    tables_close(tables);
+}
+
+static bool is_marked(struct world *world, const struct row *row)
+{
+    struct buf bytes;
+    struct row stored;
+    assert_int_equal(world_stored_row(world, 1, &row->id, &bytes, &stored), ERR_OK);
+    bool is_marked = slice_equal(stored.damage, SLICE("blocks from 0.0 on"));
+    assert_true(is_marked || stored.damage.size == 0);
+    buf_deinit(&bytes);
+    return is_marked;
+}
+
+static void test_a_reader_that_meets_damage_has_it_marked(void **state)
+{
+    (void)state;
+    struct world *world = world_new(7);
+    world->config.cache_bytes_max = 1 << 20;
+    world_open(world);
+    struct row row = end_stream(world, 1, SLICE_NONE), whole = end_stream(world, 2, SLICE_NONE);
+    world_close(world);
+    rot(world, row.number);
+    world_open(world);
+    assert_false(is_marked(world, &row));
+    for (int i = 0; i < 3; i++) {
+        struct storage_query query = {.kind = STORAGE_BLOCK, .project = 1, .number = row.number};
+        assert_int_equal(world_query(world, &query), ERR_CORRUPT);
+    }
+    WORLD_UNTIL(world, is_marked(world, &row));
+    assert_false(is_marked(world, &whole));
+    struct storage_status status;
+    storage_status(world->storage, &status);
+    assert_int_equal(status.archive.damaged, 1);
+    assert_int_equal(status.cache.blocks, 0);
+    world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +282,8 @@ int main(void)
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_close_answers_what_waits),
         cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_what_was_read_is_kept_until_it_is_deleted),
+        cmocka_unit_test(test_a_reader_that_meets_damage_has_it_marked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
