@@ -61,17 +61,20 @@ static bool watch_for(struct client *client, int operation, uint32_t events)
     return epoll_ctl(client->owner->epoll, operation, client->fd, &event) == 0;
 }
 
+/* No quick acknowledgements: one for each small segment costs more than reading it, and a browser's
+ * or an SDK's socket does not send them either once it has settled. */
 static void connect_socket(struct client *client)
 {
     const struct load_options *options = client->owner->options;
     struct sockaddr_in to = {.sin_family = AF_INET,
         .sin_port = htons(options->port),
         .sin_addr.s_addr = options->address};
-    int yes = 1;
+    int yes = 1, no = 0;
     client->state = CLIENT_CONNECTING;
     client->is_reused = false;
     client->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (client->fd < 0 || setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) != 0 ||
+        setsockopt(client->fd, IPPROTO_TCP, TCP_QUICKACK, &no, sizeof no) != 0 ||
         (connect(client->fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS) ||
         !watch_for(client, EPOLL_CTL_ADD, EPOLLOUT))
         end(client, CLIENT_UNREACHED);
@@ -115,7 +118,7 @@ static void connected(struct client *client)
     int error = 0;
     socklen_t size = sizeof error;
     if (getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0 ||
-        !watch_for(client, EPOLL_CTL_MOD, EPOLLIN)) {
+        !watch_for(client, EPOLL_CTL_MOD, EPOLLIN | EPOLLET)) {
         end(client, CLIENT_UNREACHED);
         return;
     }
@@ -147,17 +150,20 @@ static void received(struct client *client, struct slice bytes)
         end(client, CLIENT_HUNG_UP);
 }
 
-static void read_some(struct client *client)
+/* read_some — true: there may be more. A short read has taken all there was: what comes after it
+ * wakes us again. */
+static bool read_some(struct client *client)
 {
     ssize_t size = recv(client->fd, client->owner->read_bytes, CLIENT_READ_BYTES, 0);
     if (size > 0 && client->state == CLIENT_READING)
         received(client, slice_of(client->owner->read_bytes, (size_t)size));
     else if (size < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return errno == EINTR;
     else if (client->state == CLIENT_READING)
         connection_ended(client);
     else
         close_socket(client); /* a kept connection that nobody uses any more */
+    return size == CLIENT_READ_BYTES && client->state == CLIENT_READING && client->fd >= 0;
 }
 
 void client_ready(struct client *client, uint32_t events)
@@ -168,7 +174,8 @@ void client_ready(struct client *client, uint32_t events)
     if (client->state == CLIENT_CONNECTING)
         connected(client);
     else
-        read_some(client);
+        while (read_some(client))
+            ;
 }
 
 void client_hang_up(struct client *client)

@@ -40,6 +40,8 @@ struct client {
     uint32_t stream;     /* replay: which of the recorded ones */
     bool is_reader;      /* a GET; else a POST */
     bool has_token;      /* in this response */
+    uint64_t pace_token; /* the first of this response, and when it came */
+    int64_t pace_ns;
     int64_t schedule_ns; /* when the generation was asked for */
     uint64_t hang_up_at; /* resume: after so many events */
     int64_t start_ns;    /* when it may begin */

@@ -154,6 +154,8 @@ static enum err put_post(struct crowd *crowd, struct buf *out)
         options->host, strlen("{\"model\":\"") + strlen(options->model) + strlen(tail)));
     if (options->bearer)
         TRY(buf_printf(out, "Authorization: Bearer %s\r\n", options->bearer));
+    for (size_t i = 0; i < options->header_count; i++)
+        TRY(buf_printf(out, "%s\r\n", options->headers[i]));
     return buf_printf(out, "\r\n{\"model\":\"%s%s", options->model, tail);
 }
 
@@ -196,6 +198,22 @@ static void count_lateness(struct crowd *crowd, const struct client *client, uin
         histogram_add(&crowd->results->lateness, crowd->now_ns - due_ns, 1);
 }
 
+static void count_pace(struct crowd *crowd, struct client *client, uint64_t index, bool is_first)
+{
+    const struct load_options *options = crowd->options;
+    if (options->rate <= 0 || client->is_reader)
+        return;
+    if (is_first) {
+        client->pace_token = index;
+        client->pace_ns = crowd->now_ns;
+    }
+    uint64_t steps = index / options->burst - client->pace_token / options->burst;
+    int64_t due_ns =
+        client->pace_ns + (int64_t)((double)(steps * options->burst) * 1e9 / options->rate);
+    if (crowd->phase == PHASE_WINDOW)
+        histogram_add(&crowd->results->pace, crowd->now_ns - due_ns, 1);
+}
+
 static void on_token(void *context, struct client *client, uint64_t index)
 {
     struct crowd *crowd = context;
@@ -203,6 +221,7 @@ static void on_token(void *context, struct client *client, uint64_t index)
     client->has_token = true;
     if (client->hang_up_at && client->tokens.next_event >= client->hang_up_at)
         client_hang_up(client);
+    count_pace(crowd, client, index, is_first);
     if (crowd->phase != PHASE_WINDOW)
         return;
     crowd->results->tokens++;
@@ -253,6 +272,20 @@ static void note_failure(struct crowd *crowd, struct client *client, enum failur
         enqueue(crowd, client, crowd->now_ns + (int64_t)PAUSE_MS * 1000000);
 }
 
+static bool is_refused(const struct crowd *crowd, const struct client *client)
+{
+    int status = reply_status(client->reply);
+    return crowd->options->may_refuse && (status == 429 || status == 503);
+}
+
+/* It is asked again a little later, as a caller with some patience would. */
+static void note_refusal(struct crowd *crowd, struct client *client)
+{
+    if (crowd->phase == PHASE_WINDOW)
+        histogram_add(&crowd->results->refused, crowd->now_ns - client->sent_ns, 1);
+    enqueue(crowd, client, crowd->now_ns + (int64_t)PAUSE_MS * 1000000);
+}
+
 static void note_recorded(struct crowd *crowd, struct client *client)
 {
     memcpy(crowd->urls[crowd->recorded++], client->url, sizeof client->url);
@@ -268,7 +301,9 @@ static void on_ended(void *context, struct client *client, enum client_end end)
     enum failure failure = judge(crowd, client, end);
     crowd->body_bytes += client->body_bytes;
     client->body_bytes = 0;
-    if (failure != FAILURE_COUNT) {
+    if (failure == FAILURE_STATUS && is_refused(crowd, client)) {
+        note_refusal(crowd, client);
+    } else if (failure != FAILURE_COUNT) {
         note_failure(crowd, client, failure);
     } else if (crowd->phase == PHASE_RECORDING) {
         note_recorded(crowd, client);

@@ -27,6 +27,8 @@ struct crowd_results {
     struct histogram first_token;    /* of a POST: sent → first token */
     struct histogram first_replayed; /* of a reader's GET: sent → first token */
     struct histogram lateness, stream;
+    struct histogram pace;    /* of a POST's tokens: against a schedule that its first one began */
+    struct histogram refused; /* sent → 429 or 503 */
     uint64_t tokens, body_bytes, responses, hang_ups;
     uint64_t failures[FAILURE_COUNT]; /* in the whole run */
     const char *first_problem;        /* or NULL */

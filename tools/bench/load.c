@@ -19,7 +19,9 @@ static void print_times(const struct crowd_results *results, bool with_buckets)
         {"first_token_us", &results->first_token},
         {"first_replayed_us", &results->first_replayed},
         {"lateness_us", &results->lateness},
+        {"pace_us", &results->pace},
         {"stream_us", &results->stream},
+        {"refused_us", &results->refused},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         printf(",\n \"%s\": ", rows[i].name);
@@ -47,11 +49,13 @@ static void print_results(const struct load_options *options, const struct crowd
     double seconds = (double)results->window_ns / 1e9;
     printf("{\"model\": \"%s\", \"clients\": %u, \"seconds\": %.3f, \"attached\": %u,\n"
            " \"events\": %llu, \"events_per_s\": %.1f, \"body_bytes\": %llu, \"mb_per_s\": %.2f,\n"
-           " \"responses\": %llu, \"hang_ups\": %llu, \"load_cpu_us_per_event\": %.3f",
+           " \"responses\": %llu, \"hang_ups\": %llu, \"refused\": %llu, "
+           "\"load_cpu_us_per_event\": %.3f",
         options->model, options->clients, seconds, results->attached,
         (unsigned long long)results->tokens, per((double)results->tokens, 1) / seconds,
         (unsigned long long)results->body_bytes, (double)results->body_bytes / 1e6 / seconds,
         (unsigned long long)results->responses, (unsigned long long)results->hang_ups,
+        (unsigned long long)results->refused.count,
         per((double)results->own_cpu_us, results->tokens));
     if (options->watch.pid_count > 0 || options->watch.group)
         printf(",\n \"server_cpu_us_per_event\": %.3f, \"server_cpu_share\": %.3f,"

@@ -36,6 +36,10 @@ static const char HELP[] =
     "  --keyed             an Idempotency-Key with each POST\n"
     "  --once              stream: one POST a client\n"
     "  --bearer KEY        an API key\n"
+    "  --header 'N: V'     with each POST (repeatable)\n"
+    "  --may-refuse        stream: 429 and 503 are counted as refusals; the client asks again "
+    "after "
+    "100 ms\n"
     "  --watch PID         CPU and memory of this process too (repeatable)\n"
     "  --watch-group PATH  CPU of this control group instead\n"
     "  --seed N            of the random choices, default 1\n"
@@ -57,6 +61,8 @@ enum {
     OPTION_KEYED,
     OPTION_ONCE,
     OPTION_BEARER,
+    OPTION_HEADER,
+    OPTION_MAY_REFUSE,
     OPTION_WATCH,
     OPTION_WATCH_GROUP,
     OPTION_SEED,
@@ -80,6 +86,8 @@ static const struct option OPTIONS[] = {
     {"keyed", no_argument, NULL, OPTION_KEYED},
     {"once", no_argument, NULL, OPTION_ONCE},
     {"bearer", required_argument, NULL, OPTION_BEARER},
+    {"header", required_argument, NULL, OPTION_HEADER},
+    {"may-refuse", no_argument, NULL, OPTION_MAY_REFUSE},
     {"watch", required_argument, NULL, OPTION_WATCH},
     {"watch-group", required_argument, NULL, OPTION_WATCH_GROUP},
     {"seed", required_argument, NULL, OPTION_SEED},
@@ -165,6 +173,13 @@ static void add_watched(const char *text, struct watch *watch)
     watch->pids[watch->pid_count++] = (int)read_count(text, 1, INT32_MAX);
 }
 
+static void add_header(const char *text, struct load_options *out)
+{
+    if (out->header_count == HEADERS_MAX || strlen(text) > HEADER_BYTES_MAX)
+        refuse("too many headers, or too long", text);
+    out->headers[out->header_count++] = text;
+}
+
 static void read_option(int option, const char *value, struct load_options *out)
 {
     switch (option) {
@@ -183,6 +198,8 @@ static void read_option(int option, const char *value, struct load_options *out)
     case OPTION_KEYED: out->is_keyed = true; break;
     case OPTION_ONCE: out->is_once = true; break;
     case OPTION_BEARER: out->bearer = value; break;
+    case OPTION_HEADER: add_header(value, out); break;
+    case OPTION_MAY_REFUSE: out->may_refuse = true; break;
     case OPTION_WATCH: add_watched(value, &out->watch); break;
     case OPTION_WATCH_GROUP: out->watch.group = value; break;
     case OPTION_SEED: out->seed = read_count(value, 0, UINT64_MAX); break;

@@ -12,6 +12,8 @@ enum mode { MODE_STREAM, MODE_FOLLOW, MODE_REPLAY, MODE_RESUME, MODE_IDLE };
 enum {
     CLIENTS_MAX = 60000, /* ports of one address: about 28,000 of them can be had at once */
     STREAMS_MAX = 100000,
+    HEADER_BYTES_MAX = 256,
+    HEADERS_MAX = 8, /* a gateway may want to be told whom to ask */
 };
 
 /* Strings are argv's. Durations in ns. */
@@ -24,12 +26,15 @@ struct load_options {
     bool is_path_given;
     const char *model;
     const char *bearer; /* API key, or NULL */
+    const char *headers[HEADERS_MAX];
+    size_t header_count;
     uint32_t clients;
     uint32_t streams; /* replay: how many are recorded first */
     int64_t tick_ns;  /* least time between two looks at the sockets; 0: woken by each arrival */
     int64_t ramp_ns, warmup_ns, duration_ns, settle_ns;
     bool is_keyed;       /* an Idempotency-Key with each POST */
     bool is_once;        /* a client posts once, then waits */
+    bool may_refuse;     /* 429 and 503 are no failures, but counted as refusals */
     bool is_raw;         /* readers ask for format=raw */
     bool is_from_random; /* replay begins anywhere, not at 0 */
     bool with_buckets;   /* histograms in whole */
