@@ -23,8 +23,8 @@ enum {
     APPEND_EVENTS_MAX = 512,  /* of one pwritev: IOV_MAX is 1024 */
     APPEND_HEADER_BYTES = 24, /* what a simple log would need per event */
     PREPARE_PAUSE_NS = 2000000,
-    /* Unpaced: slots so small that the ring has been round before the run begins. */
-    UNPACED_SEGMENT_BYTES = 16 * BATCH_BYTES,
+    /* Filled before each run. */
+    BENCH_SEGMENT_BYTES = 16 * BATCH_BYTES,
     LONE_BYTES = 4096,
     LONE_PAUSE_NS = 3000000,
 };
@@ -36,8 +36,7 @@ struct rig {
     struct journal *journal;
     struct loop *loop;
     struct timer pace, wake;
-    int64_t wake_ns;   /* plain: asked for by the journal; 0: not */
-    uint64_t base_lsn; /* of what came before the run */
+    int64_t wake_ns; /* plain: asked for by the journal; 0: not */
     pthread_t preparer;
     atomic_bool is_over;
     enum err failure;
@@ -78,7 +77,7 @@ static void feed(struct rig *rig)
 static void on_committed(void *context, uint64_t durable_lsn)
 {
     struct rig *rig = context;
-    run_durable(rig->run, durable_lsn - rig->base_lsn);
+    run_durable(rig->run, durable_lsn);
     journal_absorbed(rig->journal, durable_lsn);
 }
 
@@ -133,11 +132,10 @@ static enum err open_journal(struct rig *rig)
 {
     struct journal_recovery found;
     struct storage_run *run = rig->run;
-    bool is_paced = run->rate > 0;
     struct journal_config config = {.disk = rig->disk,
         .path = run->path,
-        .segment_bytes = is_paced ? (uint64_t)SEGMENT_BYTES_DEFAULT : UNPACED_SEGMENT_BYTES,
-        .segment_count = is_paced ? SEGMENT_COUNT_DEFAULT : SEGMENT_COUNT_MIN,
+        .segment_bytes = BENCH_SEGMENT_BYTES,
+        .segment_count = SEGMENT_COUNT_MIN,
         .commit_spacing_ns = run->spacing_ns,
         .committed = on_committed,
         .stuck = on_stuck,
@@ -145,10 +143,9 @@ static enum err open_journal(struct rig *rig)
         .now_ns = on_now,
         .context = rig};
     TRY(text_pool_new(run->payload_bytes, &rig->text));
+    TRY(run_fill_slots(run, config.segment_bytes, config.segment_count));
     TRY(journal_open(&config, 0, on_replay, &found, &rig->journal));
     journal_observe(rig->journal, on_observe, rig);
-    while (journal_prepare(rig->journal))
-        ;
     if (pthread_create(&rig->preparer, NULL, prepare_slots, rig) != 0)
         return fault(ERR_NOMEM, "no thread");
     return ERR_OK;
@@ -186,20 +183,9 @@ static void on_wake(struct timer *timer)
     (void)timer; /* the turn's end ticks the journal */
 }
 
-/* begin_anew — what came before does not count: until the ring has been round, its slots are being
- * made. */
-static void begin_anew(struct rig *rig)
-{
-    struct storage_run *run = rig->run;
-    rig->base_lsn += run->durable;
-    run->appended = run->durable = run->commits = run->bytes = 0;
-    run->commit = run->latency = (struct histogram){0};
-    run_begin(run);
-}
-
 static void loop_through(struct rig *rig)
 {
-    begin_anew(rig);
+    run_begin(rig->run);
     timer_set(rig->loop, &rig->pace, rig->run->start_ns);
     loop_on_turn_end(rig->loop, on_turn_end, rig);
     loop_run(rig->loop);
@@ -228,8 +214,6 @@ enum err journal_run_ring(struct storage_run *run)
 {
     struct rig rig = {.run = run};
     TRY(open_ring(&rig));
-    if (run->rate == 0)
-        loop_through(&rig);
     loop_through(&rig);
     close_ring(&rig);
     return rig.failure;
@@ -248,7 +232,7 @@ static void nap_until(int64_t until_ns)
 static void block_through(struct rig *rig)
 {
     struct storage_run *run = rig->run;
-    begin_anew(rig);
+    run_begin(run);
     while (rig->failure == ERR_OK &&
            (watch_now_ns() < run->end_ns || !journal_is_idle(rig->journal))) {
         uint64_t commits = run->commits;
@@ -268,8 +252,6 @@ enum err journal_run_plain(struct storage_run *run)
     if (!rig.disk)
         return fault(ERR_NOMEM, "no disk");
     TRY(open_journal(&rig));
-    if (run->rate == 0)
-        block_through(&rig);
     block_through(&rig);
     close_journal(&rig);
     rig.disk = disk_plain_free(rig.disk);
@@ -381,7 +363,7 @@ enum err journal_run_append(struct storage_run *run)
 
 enum err journal_run_over(struct storage_run *run)
 {
-    return run_file(run, (uint64_t)UNPACED_SEGMENT_BYTES * SEGMENT_COUNT_MIN);
+    return run_file(run, (uint64_t)BENCH_SEGMENT_BYTES * SEGMENT_COUNT_MIN);
 }
 
 /* One event at a time. */
@@ -400,14 +382,14 @@ static enum err open_bare(struct rig *rig, struct bare_file *bare)
     if (!bare->bytes)
         return fault(ERR_NOMEM, "a buffer");
     memset(bare->bytes, 'x', LONE_BYTES);
-    TRY(disk_plain_ops.open(rig->disk, name, UNPACED_SEGMENT_BYTES, &bare->file));
-    return disk_plain_ops.prefill(bare->file, UNPACED_SEGMENT_BYTES);
+    TRY(disk_plain_ops.open(rig->disk, name, BENCH_SEGMENT_BYTES, &bare->file));
+    return disk_plain_ops.prefill(bare->file, BENCH_SEGMENT_BYTES);
 }
 
 static enum err write_bare(struct bare_file *bare, struct histogram *out)
 {
     int64_t began_ns = watch_now_ns();
-    bare->offset = (bare->offset + LONE_BYTES) % UNPACED_SEGMENT_BYTES;
+    bare->offset = (bare->offset + LONE_BYTES) % BENCH_SEGMENT_BYTES;
     TRY(disk_plain_ops.write_now(bare->file, bare->offset, slice_of(bare->bytes, LONE_BYTES)));
     histogram_add(out, watch_now_ns() - began_ns, 1);
     return ERR_OK;

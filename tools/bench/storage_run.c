@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "protocol/base/own.h"
+#include "storage/disk.h"
 #include "tools/bench/watch.h"
 
 enum {
@@ -68,6 +69,26 @@ enum err run_folder(struct storage_run *run)
     return ERR_OK;
 }
 
+enum err run_fill_slots(
+    const struct storage_run *run, uint64_t segment_bytes, uint32_t segment_count)
+{
+    char name[RUN_PATH_BYTES + 16];
+    struct disk *disk = disk_plain_new();
+    if (!disk)
+        return fault(ERR_NOMEM, "a disk");
+    enum err err = ERR_OK;
+    for (uint32_t i = 0; i < segment_count && err == ERR_OK; i++) {
+        struct disk_file *file = NULL;
+        (void)snprintf(name, sizeof name, "%s/journal-%02u", run->path, i);
+        err = disk->ops->open(disk, name, segment_bytes, &file);
+        if (err == ERR_OK)
+            err = disk->ops->prefill(file, segment_bytes);
+        disk->ops->close(file);
+    }
+    disk_plain_free(disk);
+    return err;
+}
+
 /* Calls `visit` with the path of each file of a folder that holds no others. */
 static void each_file(const char *path, void (*visit)(const char *file))
 {
@@ -114,6 +135,7 @@ void run_begin(struct storage_run *run)
 {
     run_count(run->path, &run->before);
     run->cpu_us = watch_own_cpu_us();
+    run->loop_cpu_us = watch_thread_cpu_us();
     run->start_ns = watch_now_ns();
     run->end_ns = run->start_ns + run->duration_ns;
 }
@@ -122,6 +144,7 @@ void run_finish(struct storage_run *run)
 {
     run->end_ns = watch_now_ns();
     run->cpu_us = watch_own_cpu_us() - run->cpu_us;
+    run->loop_cpu_us = watch_thread_cpu_us() - run->loop_cpu_us;
     run_count(run->path, &run->after);
 }
 
@@ -152,13 +175,14 @@ void run_report(const struct storage_run *run)
     const struct run_counts *before = &run->before, *after = &run->after;
     printf("{\"backend\": \"%s\", \"streams\": %llu, \"payload_bytes\": %llu, \"rate\": %.0f,\n"
            " \"seconds\": %.3f, \"events\": %llu, \"events_per_s\": %.0f, \"commits\": %llu,\n"
-           " \"cpu_us_per_event\": %.3f, \"bytes_per_payload_byte\": %.3f,\n"
+           " \"cpu_us_per_event\": %.3f, \"loop_cpu_us_per_event\": %.3f, "
+           "\"bytes_per_payload_byte\": %.3f,\n"
            " \"own_bytes_per_payload_byte\": %.3f, \"device_bytes_per_payload_byte\": %.3f,\n"
            " \"device_flushes\": %llu,\n \"commit_us\": ",
         run->name, (unsigned long long)run->streams, (unsigned long long)run->payload_bytes,
         run->rate, seconds, (unsigned long long)run->durable, events / seconds,
         (unsigned long long)run->commits, (double)run->cpu_us / events,
-        (double)run->bytes / payload,
+        (double)run->loop_cpu_us / events, (double)run->bytes / payload,
         (double)(after->own_written_bytes - before->own_written_bytes) / payload,
         (double)(after->device_written_bytes - before->device_written_bytes) / payload,
         (unsigned long long)(after->device_flushes - before->device_flushes));

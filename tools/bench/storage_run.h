@@ -33,16 +33,22 @@ struct storage_run {
     uint64_t size_bytes; /* of what is to be built, where something is */
     int zstd_level;
 
-    char path[RUN_PATH_BYTES];        /* of this run, inside `data`; made by run_folder */
-    int64_t start_ns, end_ns, cpu_us; /* cpu_us: until run_finish the count at the start */
+    char path[RUN_PATH_BYTES]; /* of this run, inside `data`; made by run_folder */
+    int64_t start_ns, end_ns;
+    int64_t cpu_us,
+        loop_cpu_us; /* all threads, this one; until run_finish the counts at the start */
     struct run_counts before, after;
     uint64_t appended, durable, commits, bytes;
     struct histogram latency, commit;
 };
 
 /* run_folder — make an empty folder. run_remove_folder — with the files in it.
- *   faults ERR_IO */
+ * run_fill_slots — the journal's slots, as they are when the ring has been round: making them is not
+ * what is measured.
+ *   faults ERR_IO, ERR_NOMEM */
 enum err run_folder(struct storage_run *run) NODISCARD;
+enum err run_fill_slots(
+    const struct storage_run *run, uint64_t segment_bytes, uint32_t segment_count) NODISCARD;
 void run_remove_folder(const struct storage_run *run);
 /* run_begin, run_finish — the bounds of what is measured: opening and closing are not. */
 void run_begin(struct storage_run *run);

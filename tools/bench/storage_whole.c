@@ -253,6 +253,7 @@ static enum err open_whole(struct whole *whole)
         .stuck = on_stuck,
         .committed = on_committed,
         .context = whole};
+    TRY(run_fill_slots(run, config.segment_bytes, config.segment_count));
     return storage_open(&config, NULL, NULL, NULL, &whole->storage);
 }
 

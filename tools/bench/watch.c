@@ -95,6 +95,11 @@ int64_t watch_own_cpu_us(void)
     return clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1000;
 }
 
+int64_t watch_thread_cpu_us(void)
+{
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID) / 1000;
+}
+
 int64_t watch_now_ns(void)
 {
     return clock_ns(CLOCK_MONOTONIC);

@@ -23,6 +23,7 @@ struct watch {
 int64_t watch_cpu_us(const struct watch *watch);
 int64_t watch_resident_bytes(const struct watch *watch); /* of the processes */
 int64_t watch_own_cpu_us(void);                          /* this process */
+int64_t watch_thread_cpu_us(void);                       /* this thread */
 int64_t watch_now_ns(void);                              /* monotonic */
 
 #endif
