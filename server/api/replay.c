@@ -12,10 +12,10 @@
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
 #include "protocol/data/transcript.h"
-#include "protocol/http/sse.h"
+#include "server/api/render.h"
 
 enum {
-    PUSH_BYTES_MAX = 64 * 1024, /* of one event in one chunk */
+    SEND_ROOM_MIN = FRAME_BYTES_MAX + RENDER_FRAME_BYTES_MAX, /* an event's part always fits it */
     LINES_BYTES = 16 * 1024,    /* of one send, about; a line more may follow */
     END_EVENT_BYTES_MAX = 1024, /* of the closing event: two names, a number, a reason of ours */
 };
@@ -29,8 +29,6 @@ struct replay {
     bool has_begun;
     bool is_ending;   /* the closing event was pushed */
     bool has_row;     /* the row's line was pushed */
-    bool has_id;      /* the event at the reader's place has its id line */
-    bool ends_line;   /* what was pushed last ended in a line end */
     uint32_t sent;    /* bytes of the frame at the reader's place that were pushed */
     struct buf parts; /* of an opaque event whose rest is in the next block */
     struct buf text;  /* of the send under way: base64, the closing event */
@@ -210,37 +208,18 @@ static bool is_continued(const struct reader_view *view)
     return view->block->frames[view->index].flags & FRAME_MORE;
 }
 
-/* One SSE block, its id line in front. A recorded one that lacks its blank line (a terminator at
- * the end of
- * a transfer) gets it; a BOM would hide the first field behind the id line. */
+/* ERR_LIMIT: not one more fits. */
 static enum err push_sse(struct replay *replay, const struct reader_view *view, size_t room)
 {
-    struct slice frame = block_frame(view->block, view->index);
-    uint64_t seq = block_seq(view->block, view->index);
-    char id[EXCHANGE_PREFIX_BYTES_MAX];
-    int id_size = 0;
-    if (!replay->has_id) {
-        id_size = snprintf(id, sizeof id, "id: %llu\n", (unsigned long long)seq + 1);
-        replay->sent = seq == 0 ? (uint32_t)(frame.size - sse_without_bom(frame).size) : 0;
-        replay->has_id = true;
-    }
-    struct slice piece =
-        slice_sub(frame, replay->sent, room < PUSH_BYTES_MAX ? room : PUSH_BYTES_MAX);
-    TRY(exchange_push(replay->exchange, slice_of(id, (size_t)id_size), piece, release_block,
-        block_ref(view->block)));
-    if (piece.size)
-        replay->ends_line = strchr("\r\n", piece.data[piece.size - 1]) != NULL;
-    replay->sent += (uint32_t)piece.size;
-    if (replay->sent < frame.size)
+    struct rendering rendering;
+    TRY(render_sse(view, room, &rendering));
+    reader_take(replay->reader, rendering.end);
+    if (rendering.size == 0) {
+        free(rendering.bytes);
         return ERR_OK;
-    replay->sent = 0;
-    if (!is_continued(view)) {
-        replay->has_id = false;
-        if (!replay->ends_line)
-            TRY(exchange_push(replay->exchange, SLICE("\n\n"), SLICE_NONE, NULL, NULL));
     }
-    reader_take(replay->reader, view->index + 1);
-    return ERR_OK;
+    return exchange_push(replay->exchange, SLICE_NONE, slice_of(rendering.bytes, rendering.size),
+        free, rendering.bytes);
 }
 
 /* A fragment of an opaque body as an event: base64, whole fragments only, so that ids count what
@@ -400,8 +379,11 @@ static void replay_fill(void *context, struct exchange *exchange)
             finish(replay);
             return;
         }
-        if (!err)
+        if (!err) {
             err = push(replay, &view, room);
+            if (err == ERR_LIMIT && room < SEND_ROOM_MIN)
+                return; /* this send is full: `fill` comes again */
+        }
         if (err) { /* what is visible was sent; the rest cannot be read: never a clean end */
             exchange_finish(exchange, false);
             return;
@@ -494,7 +476,6 @@ void replay_start(
     replay->stream = stream;
     replay->format = request->format;
     replay->attached = request->attached;
-    replay->ends_line = true;
     buf_init(&replay->parts, FRAGMENT_BYTES_MAX);
     buf_init(&replay->text, (size_t)FRAGMENT_BYTES_MAX * 2);
     exchange_hold(exchange, &responder, replay);
