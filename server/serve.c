@@ -486,6 +486,7 @@ static int open_loop(struct server *server)
     if (loop_new(&server->loop))
         return complain(EXIT_FAILED, "%s", fault_origin());
     loop_on_turn_end(server->loop, turn_end, server);
+    loop_set_coalescing(server->loop, server->config->coalesce_us * 1000);
     return 0;
 }
 

@@ -7,6 +7,9 @@
 enum {
     LOOP_ENTRIES = 4096,              /* submission queue; completions get four times that */
     LOOP_COMPLETIONS_PER_TURN = 1024, /* copied out, then run: bounds one turn's work */
+    LOOP_PACE_NS = 8 * 1000 * 1000,   /* how much comes is looked at over so long */
+    LOOP_BUSY_GAP_NS = 250 * 1000,    /* a completion so often is load: some 1,300 events/s */
+    LOOP_COALESCED_MAX = 256,         /* completions that a turn under load waits for */
     LOOP_WORKERS_MAX = 2,             /* kernel threads for buffered file writes; each kind */
     LOOP_DEFER_PASSES_MAX = 4,        /* rounds of tasks that defer tasks; the rest: next turn */
     LOOP_TIMERS_MAX = 1024 * 1024,    /* 8 MiB of addresses, touched as used: setting can't fail */

@@ -77,6 +77,10 @@ struct loop {
     struct spare *blocks;
     size_t block_count;
     uint64_t turns, completion_count, submits, in_flight;
+    int64_t coalesce_ns; /* 0: never */
+    int64_t pace_from_ns;
+    uint64_t pace_count; /* completions since */
+    bool is_busy;
     size_t random_left;
     uint8_t random[RANDOM_POOL_BYTES];
     char features[FEATURES_BYTES];
@@ -306,17 +310,34 @@ static int64_t wait_ns(const struct loop *loop)
     return left_ns < 0 ? 0 : left_ns > WAIT_NS_MAX ? WAIT_NS_MAX : left_ns;
 }
 
+/* Under load a turn for each completion costs more than the completion itself: then the loop sleeps
+ * until many have come, or a short while has passed. How much came lately says whether that is so;
+ * what comes to a loop that was quiet is answered at once. */
+static void note_pace(struct loop *loop)
+{
+    int64_t passed_ns = loop->now_ns - loop->pace_from_ns;
+    if (passed_ns < LOOP_PACE_NS)
+        return;
+    loop->is_busy = (int64_t)loop->pace_count * LOOP_BUSY_GAP_NS >= passed_ns;
+    loop->pace_from_ns = loop->now_ns;
+    loop->pace_count = 0;
+}
+
 /* One system call: submits all, and waits. */
 static void loop_enter(struct loop *loop)
 {
     int64_t timeout_ns = wait_ns(loop);
+    bool is_patient = loop->is_busy && loop->coalesce_ns > 0;
+    if (is_patient && timeout_ns > loop->coalesce_ns)
+        timeout_ns = loop->coalesce_ns;
     int result;
     if (timeout_ns == 0) {
         result = io_uring_submit_and_get_events(&loop->ring);
     } else {
         struct __kernel_timespec timeout = {timeout_ns / ns_per_s, timeout_ns % ns_per_s};
         struct io_uring_cqe *first;
-        result = io_uring_submit_and_wait_timeout(&loop->ring, &first, 1, &timeout, NULL);
+        result = io_uring_submit_and_wait_timeout(
+            &loop->ring, &first, is_patient ? LOOP_COALESCED_MAX : 1, &timeout, NULL);
     }
     loop->submits++;
     ASSERT(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
@@ -348,6 +369,7 @@ static void run_completions(struct loop *loop)
     }
     io_uring_cq_advance(&loop->ring, count);
     loop->completion_count += count;
+    loop->pace_count += count;
     for (unsigned i = 0; i < count; i++)
         run_completion(loop, &loop->completions[i]);
 }
@@ -402,6 +424,7 @@ static void loop_turn(struct loop *loop)
     loop_enter(loop);
     read_clocks(loop);
     loop->turns++;
+    note_pace(loop);
     run_completions(loop);
     run_timers(loop);
     run_posted(loop);
@@ -426,6 +449,12 @@ void loop_on_turn_end(struct loop *loop, void (*turn_end)(void *context), void *
 {
     loop->turn_end = turn_end;
     loop->turn_end_context = context;
+}
+
+void loop_set_coalescing(struct loop *loop, int64_t delay_ns)
+{
+    ASSERT(delay_ns >= 0);
+    loop->coalesce_ns = delay_ns;
 }
 
 /* ---- time, chance, scratch ------------------------------------------------------------------- */

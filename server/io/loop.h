@@ -52,6 +52,11 @@ void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop); /* from the loop's thread: others post a task that calls it */
 void loop_on_turn_end(struct loop *loop, void (*turn_end)(void *context), void *context);
 
+/* loop_set_coalescing — under load (more than a completion per LOOP_BUSY_GAP_NS lately) a turn waits
+ * for LOOP_COALESCED_MAX completions, at most so long: few turns for many completions, each of
+ * which is delayed by that at most. 0, as at first: never. A timer is never late for it. */
+void loop_set_coalescing(struct loop *loop, int64_t delay_ns);
+
 int64_t loop_now_ns(const struct loop *loop);  /* monotonic, read once per turn */
 int64_t loop_wall_ns(const struct loop *loop); /* Unix epoch, read once per turn */
 /* loop_random — getrandom(2), pooled; cryptographic. */

@@ -193,6 +193,52 @@ static void test_deferred_run_in_the_same_turn(void **state)
     assert_null(loop_free(loop));
 }
 
+/* ---- under load ------------------------------------------------------------------------------ */
+
+struct ping {
+    struct op op;
+    struct loop *loop;
+    int fds[2];
+    int left;
+};
+
+static void ping_done(struct op *op, int32_t result, uint32_t flags)
+{
+    (void)flags;
+    struct ping *ping = CONTAINER_OF(op, struct ping, op);
+    assert_true(result & POLLIN);
+    if (--ping->left == 0)
+        loop_stop(ping->loop);
+    else
+        loop_poll(ping->loop, op, ping->fds[0], POLLIN);
+}
+
+/* One completion after the other, each of them alone: a loop that waits for many of them goes on
+ * all the same, and timers fire. */
+static void test_coalescing_waits_for_nothing_in_vain(void **state)
+{
+    (void)state;
+    struct loop *loop = open_loop();
+    struct ping ping = {.op.done = ping_done, .loop = loop, .left = 200};
+    int order[1], count = 0;
+    struct alarm alarm = {{.fire = alarm_fired}, loop, order, &count, 0, 2};
+    loop_set_coalescing(loop, 100 * 1000);
+    assert_int_equal(pipe2(ping.fds, O_CLOEXEC), 0);
+    assert_int_equal(write(ping.fds[1], "", 1), 1);
+    loop_poll(loop, &ping.op, ping.fds[0], POLLIN);
+    timer_set(loop, &alarm.timer, loop_now_ns(loop) + 10 * NS_PER_MS);
+    loop_run(loop);
+    assert_int_equal(ping.left, 0);
+    if (count == 0) {
+        alarm.stop_at = 1;
+        loop_run(loop);
+    }
+    assert_int_equal(count, 1);
+    (void)close(ping.fds[0]);
+    (void)close(ping.fds[1]);
+    assert_null(loop_free(loop));
+}
+
 /* ---- operations ------------------------------------------------------------------------------ */
 
 struct call {
@@ -368,6 +414,7 @@ int main(void)
         cmocka_unit_test(test_timers_in_order),
         cmocka_unit_test(test_timer_cannot_hold_the_turn),
         cmocka_unit_test(test_posts_from_threads),
+        cmocka_unit_test(test_coalescing_waits_for_nothing_in_vain),
         cmocka_unit_test(test_deferred_run_in_the_same_turn),
         cmocka_unit_test(test_poll_and_cancel),
         cmocka_unit_test(test_more_operations_than_entries),
