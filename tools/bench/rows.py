@@ -6,12 +6,15 @@ import statistics
 import subprocess
 import urllib.request
 
+from device import Device, is_void
+from servers import cores
+
 
 class Row:
     """One line of the report: {server: [figure of each round]}. `better` is "less" or "more"."""
 
-    def __init__(self, title, unit, better):
-        self.title, self.unit, self.better = title, unit, better
+    def __init__(self, title, unit, better, part):
+        self.title, self.unit, self.better, self.part = title, unit, better, part
         self.figures = {}
 
     def add(self, name, figure):
@@ -24,13 +27,14 @@ class Row:
     def as_json(self):
         servers = {name: {"median": statistics.median(all_), "min": min(all_), "max": max(all_), "rounds": all_}
                    for name, all_ in self.figures.items()}
-        return {"title": self.title, "unit": self.unit, "better": self.better, "servers": servers}
+        return {"part": self.part, "title": self.title, "unit": self.unit, "better": self.better, "servers": servers}
 
 
 class Size:
-    """How much is measured: the whole takes about four minutes, `--quick` one."""
+    """How much is measured: the whole takes a quarter of an hour at the most, `--quick` about three minutes."""
 
     def __init__(self, is_quick):
+        self.is_quick = is_quick
         self.rounds = 2 if is_quick else 3
         self.paced_clients = 200 if is_quick else 500
         self.paced_events = 50 if is_quick else 100  # a stream is as long as the warm-up
@@ -41,37 +45,82 @@ class Size:
         self.full_seconds = 0.8 if is_quick else 2
         self.replay_streams = 20 if is_quick else 100
         self.readers = 300 if is_quick else 1000
-        self.held = 1000 if is_quick else 2000
+        self.held = 1000 if is_quick else 10000
+        self.readers_attached = 1000 if is_quick else 2000
+        self.peer_rounds = 1 if is_quick else 2
+        self.peer_clients = 50
+        self.peer_seconds = 1 if is_quick else 2
         self.journal_rounds = 1 if is_quick else 2
 
 
 class Bench:
     def __init__(self, house, size, note):
         self.house, self.size, self.note = house, size, note
-        self.rows, self.raw, self.errors = [], [], []
+        self.rows, self.raw, self.errors, self.void = [], [], [], []
+        self.device, self.part = Device(house.folder), ""
+
+    def began(self, part):
+        """What follows belongs to this part of the run."""
+        self.part = part
 
     def row(self, title, unit, better):
-        row = Row(title, unit, better)
+        row = Row(title, unit, better, self.part)
         self.rows.append(row)
         return row
 
     def load(self, server, mode, **options):
         """One run of the load generator; its JSON, or None if it could not be done."""
-        command = [os.path.join(self.house.build, "tools/bench/tokenlog_load"), mode, "--url", server.url,
-                   *server.watch_arguments()]
+        command = [os.path.join(self.house.build, "tools/bench/tokenlog_load"), mode, *server.load_arguments()]
         for name, value in options.items():
             flag = "--" + name.replace("_", "-")
             command += [flag] if value is True else [flag, str(value)]
+        before = self.durability(server)
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, text=True,
                               preexec_fn=lambda: os.sched_setaffinity(0, {self.house.other_core}))
         if done.returncode != 0:
             self.errors.append(f"{server.name}: {mode}: {done.stderr.strip()}")
             return None
         result = json.loads(done.stdout)
+        result["durability"] = {name: now - before[name] for name, now in self.durability(server).items()}
         self.raw.append({"server": server.name, "mode": mode, "options": options, "result": result})
         if result["errors"]["all"]:
             self.errors.append(f'{server.name}: {mode}: {result["errors"]} ({result.get("first_problem")})')
-        return result
+        return None if self.was_void(server, mode, result["durability"]) else result
+
+    def durability(self, server):
+        """Counters: what the server calls durable, and what its device has flushed."""
+        counts = {"commits": server.metrics().get("tokenlog_journal_commits_total", 0)} if server.is_durable else {}
+        return counts if self.device.silent else {**counts, "flushes": self.device.flushes()}
+
+    def was_void(self, server, mode, counts):
+        if "commits" not in counts or "flushes" not in counts or not is_void(counts["commits"], counts["flushes"]):
+            return False
+        self.void.append(f'{server.name}: {mode}: {counts["commits"]:.0f} commits, but {self.device.name} was flushed '
+                         f'{counts["flushes"]} times')
+        return True
+
+    def peers(self, servers):
+        """So few streams that stacks in JavaScript can show what an event costs them; what they cannot keep up with, the
+        share that was delivered in time says."""
+        size = self.size
+        rate = f"{size.peer_clients} streams × 50 events/s"
+        cpu = self.row(f"CPU per delivered event, {rate}", "µs", "less")
+        share = self.row("… delivered of what was due", "%", "more")
+        late = self.row("… lateness p99", "ms", "less")
+        first = self.row("… time to first token p50", "ms", "less")
+        memory = self.row("… memory of the whole", "MiB", "less")
+        for _ in range(size.peer_rounds):
+            for server in servers:
+                self.note(f"{rate}: {server.name}")
+                result = self.load(server, "stream", clients=size.peer_clients, tick_us=1000,
+                                   model=f"mock,events={size.paced_events},rate=50", warmup=1,
+                                   duration=size.peer_seconds)
+                if result and result["events"]:
+                    cpu.add(server.name, result["server_cpu_us_per_event"])
+                    share.add(server.name, min(100, 100 * result["events_per_s"] / (size.peer_clients * 50)))
+                    late.add(server.name, result["lateness_us"]["p99"] / 1000)
+                    first.add(server.name, result["first_token_us"]["p50"] / 1000)
+                    memory.add(server.name, result["resident_after_bytes"] / 1024 / 1024)
 
     def paced(self, servers):
         size = self.size
@@ -161,41 +210,53 @@ class Bench:
             file.write(stream)
 
     def follow(self, tokenlog):
-        row = self.row(f"CPU per delivered event, 1 stream × 50 events/s, {self.size.readers} readers", "µs", "less")
+        """At a rate that a core can also pass on from as many streams of their own."""
+        readers = self.size.readers
+        row = self.row(f"CPU per delivered event, {readers} readers × 10 events/s", "µs", "less")
         for _ in range(self.size.rounds):
-            self.note(f"followers: {tokenlog.name}")
-            result = self.load(tokenlog, "follow", clients=self.size.readers + 1, model="mock,events=1000,rate=50",
-                               tick_us=1000, warmup=1, duration=self.size.full_seconds)
-            if result:
-                row.add(tokenlog.name, result["server_cpu_us_per_event"])
+            for name, mode, clients, events in (("1 stream", "follow", readers + 1, 1000),
+                                                (f"{readers} streams", "stream", readers, 20)):
+                self.note(f"followers: {name}")
+                result = self.load(tokenlog, mode, clients=clients, model=f"mock,events={events},rate=10", tick_us=1000,
+                                   warmup=2, duration=self.size.full_seconds)
+                if result:
+                    row.add(name, result["server_cpu_us_per_event"])
 
     def memory(self, start):
         """On fresh servers: memory that was freed by an earlier row would hide what is taken."""
-        streams = self.row(f"memory per open stream, {self.size.held} open", "KiB", "less")
-        readers = self.row(f"memory per idle attached reader, {self.size.held} attached", "KiB", "less")
-        for mode, row in (("stream", streams), ("idle", readers)):
+        held, attached = self.size.held, self.size.readers_attached
+        streams = self.row(f"memory per open stream, {held} open", "KiB", "less")
+        readers = self.row(f"memory per idle attached reader, {attached} attached", "KiB", "less")
+        for mode, row, clients in (("stream", streams, held), ("idle", readers, attached)):
             for make in start:
                 server = make()
                 self.note(f"memory: {server.name}")
                 if mode == "stream" or server.name.startswith("tokenlog"):
                     self.load(server, "stream", clients=4, model="mock,events=5", warmup=0.1, duration=0.2)
-                    result = self.load(server, mode, clients=self.size.held, model="mock,events=20,rate=0.2",
-                                       ramp=1.5, warmup=3, duration=0.5)
-                    if result and result["attached"] < self.size.held:
-                        self.errors.append(f'{server.name}: only {result["attached"]} of {self.size.held} were held')
+                    result = self.load(server, mode, clients=clients, model="mock,events=20,rate=0.1",
+                                       ramp=clients / 1000, warmup=clients / 1000 + 2, duration=0.5)
+                    if result and result["attached"] < clients:
+                        self.errors.append(f'{server.name}: only {result["attached"]} of {clients} were held')
                     elif result:
                         grown = result["resident_after_bytes"] - result["resident_before_bytes"]
-                        row.add(server.name, grown / self.size.held / 1024)
+                        row.add(server.name, grown / clients / 1024)
                 self.house.end(server)
 
-    def start(self, make):
+    def start(self, mock):
+        """The first start makes the journal's segments; the binary is measured without its symbols."""
         start = self.row("start to listening", "ms", "less")
         idle = self.row("memory when idle", "MiB", "less")
-        for _ in range(self.size.rounds):
-            server = make()
-            start.add(server.name, server.start_ms)
-            idle.add(server.name, server.resident_bytes() / 1024 / 1024)
-            self.house.end(server)
+        binary = self.row("binary, stripped", "KiB", "less")
+        for number in range(self.size.rounds):
+            for kind in ("new folder", "existing folder"):
+                server = self.house.tokenlog("tokenlog", mock, data=f"start-{number}")
+                start.add(kind, server.start_ms)
+                if kind == "existing folder":
+                    idle.add(server.name, server.resident_bytes() / 1024 / 1024)
+                self.house.end(server)
+        stripped = os.path.join(self.house.folder, "stripped")
+        subprocess.run(["strip", "-o", stripped, os.path.join(self.house.build, "tokenlog")], check=True)
+        binary.add("tokenlog", os.path.getsize(stripped) / 1024)
 
     def journal(self):
         """The storage engine's journal alone, against a plain append + fdatasync."""
@@ -233,13 +294,37 @@ class Bench:
         self.raw.append({"server": backend, "mode": "journal", "options": {"rate": rate}, "result": result})
         return result
 
+    def reactors(self, mock):
+        """The server has both cores, and shares one of them with the mock and the generator."""
+        size = self.size
+        if not self.house.has_reactors():
+            return
+        rate = f"{size.paced_clients} streams × 50 events/s, server on two cores"
+        cpu = self.row(f"CPU per event, {rate}", "µs", "less")
+        late = self.row("… lateness p99", "ms", "less")
+        full = self.row(f"offered {size.offered_clients} streams × 50 events/s, server on two cores: delivered",
+                        "events/s", "more")
+        both = set(cores())
+        servers = [self.house.tokenlog(f"tokenlog {count} reactors", mock, "--reactors", str(count), cores_used=both)
+                   for count in (1, 2)]
+        for _ in range(size.rounds):
+            for server in servers:
+                self.note(f"reactors: {server.name}")
+                for clients, is_full in ((size.paced_clients, False), (size.offered_clients, True)):
+                    result = self.load(server, "stream", clients=clients, tick_us=1000,
+                                       model=f"mock,events={size.paced_events},rate=50", warmup=size.paced_warmup,
+                                       duration=size.paced_seconds)
+                    if result and is_full:
+                        full.add(server.name, result["events_per_s"])
+                    elif result:
+                        cpu.add(server.name, result["server_cpu_us_per_event"])
+                        late.add(server.name, result["lateness_us"]["p99"] / 1000)
+        for server in servers:
+            self.house.end(server)
+
     def commits(self, tokenlog):
         """From /metrics of the server that was measured above; the percentiles are of its buckets."""
-        metrics = {}
-        for line in tokenlog.get("/metrics").decode().splitlines():
-            if not line.startswith("#"):
-                name, value = line.rsplit(" ", 1)
-                metrics[name] = float(value)
+        metrics = tokenlog.metrics()
         commits = metrics.get("tokenlog_journal_commits_total", 0)
         if not commits:
             return

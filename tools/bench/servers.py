@@ -1,4 +1,4 @@
-"""What is measured, started and ended: the mock provider, tokenlog, nginx, haproxy.
+"""What is measured, started and ended: the mock provider, tokenlog, nginx, haproxy; the Node peers are in peers.py.
 
 Each server is a process of its own with its children, pinned to one core, in a control group of its own where the kernel
 lets us make one (then CPU time is counted in microseconds, else in ticks of 10 ms); it is ended by its process ID.
@@ -15,6 +15,8 @@ import urllib.request
 
 START_SECONDS = 10
 STOP_SECONDS = 15
+FILES_WANTED = 65536
+FILES_BESIDE = 200  # of a proxy, that are no streams
 
 
 def cores():
@@ -27,6 +29,16 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def raise_file_limit():
+    """The servers inherit it: two descriptors a stream. Root may raise it further."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(most, FILES_WANTED),) * 2)
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def make_group(name):
@@ -47,24 +59,26 @@ def make_group(name):
 
 
 class Server:
-    """One running server. `url` is where it serves, `group` its control group or None."""
+    """One running server. `url` is where it serves, `group` its control group or None, `headers` what each request to it
+    needs, `is_durable` that its commits are to be seen at the device."""
 
-    def __init__(self, name, command, core, log_path, url=None):
+    def __init__(self, name, command, cores_used, log_path, url=None, headers=(), is_durable=False):
         self.name, self.url, self.log_path = name, url, log_path
+        self.headers, self.is_durable = headers, is_durable
         self.group = make_group(name)
         self.started = time.monotonic()
         with open(log_path, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                preexec_fn=lambda: self._enter(core))
+                preexec_fn=lambda: self._enter(cores_used))
         if url is None:
             self.url = self._read_url()
         else:
             self._await_port(int(url.rsplit(":", 1)[1]))
         self.start_ms = (time.monotonic() - self.started) * 1000
 
-    def _enter(self, core):
-        os.sched_setaffinity(0, {core})
+    def _enter(self, cores_used):
+        os.sched_setaffinity(0, cores_used)
         if self.group:
             with open(os.path.join(self.group, "cgroup.procs"), "w", encoding="utf-8") as procs:
                 procs.write(str(os.getpid()))
@@ -108,6 +122,19 @@ class Server:
         arguments = [word for pid in self.pids() for word in ("--watch", str(pid))]
         return arguments + (["--watch-group", self.group] if self.group else [])
 
+    def load_arguments(self):
+        return ["--url", self.url, *(word for header in self.headers for word in ("--header", header)),
+                *self.watch_arguments()]
+
+    def metrics(self):
+        """{name with labels: value} of a tokenlog."""
+        found = {}
+        for line in self.get("/metrics").decode().splitlines():
+            if not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                found[name] = float(value)
+        return found
+
     def resident_bytes(self):
         total = 0
         for pid in self.pids():
@@ -119,7 +146,14 @@ class Server:
         with urllib.request.urlopen(self.url + path, timeout=10) as reply:
             return reply.read()
 
+    def kill(self):
+        """As a crash does."""
+        self.process.kill()
+        self.process.wait()
+        self.stop()
+
     def stop(self):
+        children = self.pids()[1:]
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -127,6 +161,8 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+                for child in children:
+                    end_process(child)
         self.process.stdout.close()
         if self.group:
             for _ in range(50):  # its last thread may still be on its way out
@@ -137,6 +173,13 @@ class Server:
                     time.sleep(0.02)
 
 
+def end_process(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
 class House:
     """All servers of one run, in one folder that is removed with them."""
 
@@ -144,27 +187,31 @@ class House:
         self.build, self.folder = build, folder
         self.server_core, self.other_core = cores()
         self.servers = []
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the servers inherit it
+        self.files = raise_file_limit()
 
-    def _add(self, *arguments, **named):
-        server = Server(*arguments, **named)
+    def add(self, name, command, url=None, cores_used=None, **named):
+        """`url`: where it will serve; None: it says so itself."""
+        log = os.path.join(self.folder, name.replace(" ", "-") + ".log")
+        server = Server(name, command, cores_used or {self.server_core}, log, url, **named)
         self.servers.append(server)
         return server
 
-    def _log(self, name):
-        return os.path.join(self.folder, name + ".log")
-
     def mock(self):
         command = [os.path.join(self.build, "tools/mock/mock_provider"), "--listen", "127.0.0.1:0"]
-        return self._add("direct", command, self.other_core, self._log("mock"))
+        return self.add("direct", command, cores_used={self.other_core})
 
-    def tokenlog(self, name, mock, *flags):
+    def tokenlog(self, name, mock, *flags, data=None, cores_used=None):
         """on_disconnect=1: what the load generator leaves behind at a window's end soon stops."""
         command = [os.path.join(self.build, "tokenlog"), "serve", "--listen", "127.0.0.1:0", "--data",
-                   os.path.join(self.folder, name), "--provider", f"mock={mock.url}/v1", "--on-disconnect", "1",
-                   "--log-level", "error", *flags]
-        return self._add(name, command, self.server_core, self._log(name))
+                   os.path.join(self.folder, data or name), "--provider", f"mock={mock.url}/v1", "--on-disconnect", "1",
+                   "--log-level", "error", "--streams-max", "20000", "--connections-max", "40000",
+                   *(["--reactors", "1"] if self.has_reactors() and "--reactors" not in flags else []), *flags]
+        return self.add(name, command, cores_used=cores_used, is_durable="memory" not in flags)
+
+    def has_reactors(self):
+        said = subprocess.run([os.path.join(self.build, "tokenlog"), "serve", "--help"], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False, text=True)
+        return "--reactors" in said.stdout
 
     def _write(self, name, text):
         path = os.path.join(self.folder, name)
@@ -180,8 +227,8 @@ class House:
 worker_processes 1;
 pid {self.folder}/nginx.pid;
 error_log {self.folder}/nginx.log error;
-worker_rlimit_nofile 10000;
-events {{ worker_connections 8000; }}
+worker_rlimit_nofile {self.files};
+events {{ worker_connections {self.files - FILES_BESIDE}; }}
 http {{
     access_log off;
     client_body_temp_path {self.folder}/nginx-body;
@@ -207,14 +254,14 @@ http {{
 """)
         command = [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-p", self.folder, "-c", config, "-g",
                    "daemon off;"]
-        return self._add("nginx", command, self.server_core, self._log("nginx"), f"http://127.0.0.1:{port}")
+        return self.add("nginx", command, f"http://127.0.0.1:{port}")
 
     def haproxy(self, mock):
         port = free_port()
         config = self._write("haproxy.cfg", f"""
 global
     nbthread 1
-    maxconn 4000
+    maxconn {(self.files - FILES_BESIDE) // 2}
 defaults
     mode http
     option http-no-delay
@@ -226,10 +273,14 @@ frontend entrance
     bind 127.0.0.1:{port} backlog 4096
     default_backend provider
 backend provider
-    server mock {mock.url[7:]} maxconn 4000
+    server mock {mock.url[7:]}
 """)
         command = [shutil.which("haproxy", path="/usr/sbin:/usr/bin"), "-f", config, "-db"]
-        return self._add("haproxy", command, self.server_core, self._log("haproxy"), f"http://127.0.0.1:{port}")
+        return self.add("haproxy", command, f"http://127.0.0.1:{port}")
+
+    def kill(self, server):
+        self.servers.remove(server)
+        server.kill()
 
     def end(self, server):
         self.servers.remove(server)
@@ -240,7 +291,3 @@ backend provider
             server.stop()
         self.servers = []
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def has_peer(name):
-    return shutil.which(name, path="/usr/sbin:/usr/bin") is not None
