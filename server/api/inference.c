@@ -35,6 +35,8 @@ struct call {
     struct slice key, metadata;
     int64_t ttl_s; /* 0: for ever */
     bool is_sliding;
+    bool never_attaches; /* Tokenlog-Attach: never */
+    bool restarts;       /* Tokenlog-On-Interrupted: restart */
     uint8_t fingerprint[SHA256_BYTES];
 };
 
@@ -100,6 +102,22 @@ static bool read_ttl_mode(struct call *call)
     return false;
 }
 
+/* A field with one of two words: *is_second is whether it has the second, false where it is absent.
+ * False: answered. */
+static bool read_word(struct call *call, const char *name, const char *code, const char *first,
+    const char *second, bool *is_second)
+{
+    struct exchange *exchange = call->exchange;
+    struct slice word = exchange_header(exchange, name);
+    size_t count = headers_count(&exchange_request(exchange)->headers, name);
+    *is_second = slice_equal_nocase(word, slice_text(second));
+    if (count == 0 || (count == 1 && (*is_second || slice_equal_nocase(word, slice_text(first)))))
+        return true;
+    exchange_error(exchange, 400, code, name, "%s is `%s` (as without it) or `%s`, and sent once",
+        name, first, second);
+    return false;
+}
+
 /* False: answered. */
 static bool read_fields(struct call *call)
 {
@@ -121,7 +139,11 @@ static bool read_fields(struct call *call)
             "Tokenlog-Metadata is to be one JSON object of at most %d bytes", METADATA_BYTES_MAX);
         return false;
     }
-    return read_ttl(call) && read_ttl_mode(call);
+    return read_ttl(call) && read_ttl_mode(call) &&
+           read_word(call, "Tokenlog-Attach", "invalid_attach", "always", "never",
+               &call->never_attaches) &&
+           read_word(call, "Tokenlog-On-Interrupted", "invalid_on_interrupted", "replay", "restart",
+               &call->restarts);
 }
 
 static bool read_request(struct call *call)
@@ -260,9 +282,7 @@ static bool wants_restart(const struct call *call, const struct row *row)
 {
     bool is_broken = row->state == STREAM_INTERRUPTED || row->state == STREAM_FAILED ||
                      row->state == STREAM_STOPPED;
-    return is_broken &&
-           slice_equal_nocase(
-               exchange_header(call->exchange, "Tokenlog-On-Interrupted"), SLICE("restart"));
+    return is_broken && call->restarts;
 }
 
 /* True: answered. */
@@ -279,7 +299,7 @@ static bool refuse_attach(struct call *call, const struct stream *stream)
             "this key was used for another request (%s): use a new key for a new request", url);
         return true;
     }
-    if (slice_equal_nocase(exchange_header(exchange, "Tokenlog-Attach"), SLICE("never"))) {
+    if (call->never_attaches) {
         exchange_error(exchange, 409, "stream_exists", "Idempotency-Key",
             "this key was used before (%s), and Tokenlog-Attach: never asks not to attach", url);
         return true;

@@ -61,9 +61,45 @@ static void refuse_method(struct exchange *exchange, const char *allowed)
         exchange_error(exchange, 405, "method_not_allowed", NULL, "this path takes %s", allowed);
 }
 
-static void handle_preflight(struct exchange *exchange)
+/* The methods that a path takes, as Allow has them; empty: it is no path of ours. */
+static void list_methods(struct slice path, char out[ALLOWED_BYTES])
 {
-    exchange_reply(exchange, 204, NULL, SLICE_NONE);
+    const struct dialect *dialect;
+    struct slice id;
+    size_t size = 0;
+    out[0] = '\0';
+    if (slice_equal(path, SLICE("*")))
+        (void)snprintf(out, ALLOWED_BYTES, "GET, HEAD, POST, PUT, DELETE");
+    else if (dialect_for_path(path, &dialect) == ERR_OK)
+        (void)snprintf(out, ALLOWED_BYTES, "POST");
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        if (!matches(routes[i].pattern, path, &id))
+            continue;
+        bool is_get = slice_equal(slice_text(routes[i].method), SLICE("GET"));
+        size += (size_t)snprintf(out + size, ALLOWED_BYTES - size, "%s%s", size ? ", " : "",
+            is_get ? "GET, HEAD" : routes[i].method);
+        ASSERT(size < ALLOWED_BYTES);
+    }
+}
+
+static void refuse_path(struct exchange *exchange)
+{
+    exchange_error(exchange, 404, "not_found", NULL,
+        "nothing is served at this path; inference calls are at /v1/…, recordings at "
+        "/v1/streams");
+}
+
+static void answer_options(struct exchange *exchange, struct slice path)
+{
+    char methods[ALLOWED_BYTES], allowed[ALLOWED_BYTES + sizeof ", OPTIONS"];
+    list_methods(path, methods);
+    (void)snprintf(allowed, sizeof allowed, "%s, OPTIONS", methods);
+    if (!methods[0])
+        refuse_path(exchange);
+    else if (exchange_add_header(exchange, SLICE("Allow"), slice_text(allowed)))
+        exchange_error(exchange, 503, "overloaded", NULL, "out of memory; try again");
+    else
+        exchange_reply(exchange, 204, NULL, SLICE_NONE);
 }
 
 static void handle_inference(struct api *api, struct exchange *exchange)
@@ -81,31 +117,24 @@ void api_handle(void *context, struct exchange *exchange)
     struct slice path = exchange_target(exchange).path;
     const struct dialect *dialect;
     if (slice_equal(method, SLICE("OPTIONS"))) {
-        handle_preflight(exchange);
+        answer_options(exchange, path);
         return;
     }
     if (dialect_for_path(path, &dialect) == ERR_OK) {
         handle_inference(api, exchange);
         return;
     }
-    char allowed[ALLOWED_BYTES] = "";
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         struct slice id = SLICE_NONE;
-        if (!matches(routes[i].pattern, path, &id))
-            continue;
-        if (method_fits(routes[i].method, method)) {
+        if (matches(routes[i].pattern, path, &id) && method_fits(routes[i].method, method)) {
             routes[i].handler(api, exchange, id);
             return;
         }
-        size_t size = strlen(allowed);
-        (void)snprintf(allowed + size, sizeof allowed - size, "%s%s", size ? ", " : "",
-            slice_equal(slice_text(routes[i].method), SLICE("GET")) ? "GET, HEAD"
-                                                                    : routes[i].method);
     }
+    char allowed[ALLOWED_BYTES];
+    list_methods(path, allowed);
     if (allowed[0])
         refuse_method(exchange, allowed);
     else
-        exchange_error(exchange, 404, "not_found", NULL,
-            "nothing is served at this path; inference calls are at /v1/…, recordings at "
-            "/v1/streams");
+        refuse_path(exchange);
 }

@@ -609,11 +609,11 @@ size_t exchanges_open_count(const struct exchanges *exchanges)
     return exchanges->open_count;
 }
 
-static enum err exchange_new(struct exchanges *owner, int fd)
+static enum err exchange_new(struct exchanges *owner, struct arrival arrival)
 {
     struct exchange *exchange = calloc(1, sizeof *exchange);
     if (!exchange) {
-        (void)close(fd);
+        (void)close(arrival.fd);
         return fault(ERR_NOMEM, "exchange");
     }
     exchange->owner = owner;
@@ -623,10 +623,10 @@ static enum err exchange_new(struct exchanges *owner, int fd)
     buf_init(&exchange->out, REPLY_BYTES_MAX + REPLY_HEAD_BYTES_MAX);
     enum err err = http1_new(owner->config.body_bytes_max, &exchange->parser);
     if (err)
-        (void)close(fd);
+        (void)close(arrival.fd);
     else
         err = conn_new(
-            owner->config.loop, fd, owner->config.tls, &conn_owner, exchange, &exchange->conn);
+            owner->config.loop, arrival, owner->config.tls, &conn_owner, exchange, &exchange->conn);
     if (err) {
         http1_free(exchange->parser);
         free(exchange);
@@ -638,19 +638,23 @@ static enum err exchange_new(struct exchanges *owner, int fd)
     return ERR_OK;
 }
 
-void exchanges_accept(void *context, int fd)
+void exchanges_take(struct exchanges *exchanges, struct arrival arrival)
 {
-    struct exchanges *exchanges = context;
     struct metrics *metrics = exchanges->config.metrics;
     if (exchanges->is_draining || exchanges->open_count >= exchanges->config.connections_max) {
         metrics_add(metrics, METRIC_connections_refused_total, 1);
-        (void)close(fd);
+        (void)close(arrival.fd);
         return;
     }
     metrics_add(metrics, METRIC_connections_total, 1);
-    if (exchange_new(exchanges, fd))
+    if (exchange_new(exchanges, arrival))
         LOG(exchanges->config.log, LOG_ERROR, "accept", LOG_TEXT("origin", fault_origin()));
     metrics_set(metrics, METRIC_connections_open, exchanges->open_count);
+}
+
+void exchanges_accept(void *exchanges, int fd)
+{
+    exchanges_take(exchanges, (struct arrival){fd, NULL});
 }
 
 void exchanges_drain(struct exchanges *exchanges)

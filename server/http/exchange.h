@@ -45,6 +45,7 @@ struct exchanges;
 enum err exchanges_new(const struct exchange_config *config, struct exchanges **out) NODISCARD;
 struct exchanges *exchanges_free(struct exchanges *exchanges);
 void exchanges_accept(void *exchanges, int fd); /* a listener's `accepted` */
+void exchanges_take(struct exchanges *exchanges, struct arrival arrival); /* of any reactor's */
 /* exchanges_drain — connections close after the response under way; idle ones at once. */
 void exchanges_drain(struct exchanges *exchanges);
 void exchanges_close_all(struct exchanges *exchanges); /* now, whatever is under way */

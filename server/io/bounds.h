@@ -31,6 +31,13 @@ enum {
     CONN_FLUSH_STALL_MS = 30000, /* while closing: no progress for so long, and it is cut */
     CONN_DRAIN_POLL_MS = 5,      /* before a reset: between looks at what is not acknowledged */
 
+    PARCEL_BYTES = 4096 - 2 * 8, /* of what crosses between loops: a request's head, many events */
+    PARCELS_KEPT = 512,          /* 2 MiB of empty ones a far reactor; more are freed */
+    UPSTREAM_CREDIT_BYTES = 16 * 1024, /* of a far transfer, not yet taken by the core: then it
+                                          pauses. The read that passes it still comes in */
+    REACTORS_MAX = 64,       /* each has 8 MiB of receive buffers, touched as used */
+    REACTORS_BY_DEFAULT = 8, /* at most: the one that decides keeps no more of them busy */
+
     LISTEN_BACKLOG = 4096,     /* the kernel cuts it to net.core.somaxconn */
     LISTEN_PAUSE_MS = 100,     /* after EMFILE and the like */
     KEEPALIVE_IDLE_S = 60,     /* a peer that vanished is noticed after */

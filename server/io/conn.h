@@ -10,12 +10,11 @@
  * So a slow peer costs one send's worth (CONN_SEND_BYTES_MAX) and nothing more, and several events
  * that became visible meanwhile go in one send.
  *
- *   OPEN ─▶ FLUSHING ─▶ LINGERING (our FIN is sent; their bytes are dropped) ─┐
- *                └────▶ DRAINING (until all is acknowledged, then RST) ───────┤
- *                          CLOSING (cancelling what is in flight) ◀───────────┘
- *                             └─▶ closed(), freed at the end of the turn
- *
  * A connection that breaks closes itself: ended(is_broken), then closed().
+ *
+ * The socket may be on another loop, that of the reactor that accepted it (`arrival.crossing`):
+ * nothing changes for the owner, but that an event takes a message to come here. Up to
+ * CONN_UNREAD_BYTES_HARD of what was received can then be on its way, besides what is kept.
  *
  *   thread  loop                                                                               */
 #ifndef TOKENLOG_SERVER_IO_CONN_H
@@ -25,6 +24,13 @@
 #include "server/io/loop.h"
 
 struct conn;
+struct crossing;
+
+/* What a listener has accepted. */
+struct arrival {
+    int fd;
+    struct crossing *crossing; /* to the loop that accepted it; NULL: the conn's own */
+};
 
 /* From soft to hard. In each but NOW the peer gets all that was pushed, unless it takes nothing for
  * CONN_FLUSH_STALL_MS. */
@@ -50,9 +56,9 @@ struct conn_owner {
     void (*closed)(void *context);
 };
 
-/* conn_new — takes over `fd` (faults ERR_NOMEM: it is closed then); starts receiving. tls NULL:
- * plain TCP. `owner` is borrowed until closed(). */
-enum err conn_new(struct loop *loop, int fd, struct tls_context *tls,
+/* conn_new — takes over arrival.fd (faults ERR_NOMEM: it is closed then); starts receiving. tls
+ * NULL: plain TCP. `owner` is borrowed until closed(). */
+enum err conn_new(struct loop *loop, struct arrival arrival, struct tls_context *tls,
     const struct conn_owner *owner, void *context, struct conn **out) NODISCARD;
 /* conn_resume — the owner can consume again: kept bytes are delivered later in this turn. */
 void conn_resume(struct conn *conn);
@@ -63,8 +69,9 @@ void conn_wake(struct conn *conn);
 /* Pushing, only from within writable(). Answers ERR_LIMIT: not pushed, the send is full; push it in
  * the next writable(). What is larger than CONN_SEND_BYTES_MAX (a copy: CONN_SCRATCH_BYTES) never
  * fits.
- *   conn_push       borrows: the bytes must live until release(owner) is called (also when the
- *                   connection breaks; maybe at once); release may be NULL for static bytes
+ *   conn_push       borrows: the bytes must live until release(owner) is called (on
+ *                   this thread; also when the connection breaks; maybe at once); release may be
+ *                   NULL for static bytes
  *   conn_push_copy  small pieces (a chunk head, an id line), copied */
 enum err conn_push(
     struct conn *conn, struct slice bytes, void (*release)(void *owner), void *owner) NODISCARD;

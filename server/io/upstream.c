@@ -1,102 +1,39 @@
-/* upstream — see upstream.h.
+/* upstream — see upstream.h. This is the front: it chooses the reactor, and stands between owner and
+ * transfer:
  *
- *   libcurl wants a socket watched ─▶ struct watch: one-shot poll on the ring ─▶ socket_action ─▶
- *   armed again with what libcurl wants by then                (arming is the level check)
- *   libcurl wants a timer ─▶ the loop's timer ─▶ socket_action(TIMEOUT)
+ *   owner ─▶ upstream ─┬─▶ transfer                      on this loop: called directly
+ *                      └─▶ upstream_bridge ─▶ transfer   on another one: by messages
  *
- * A socket that libcurl closes while its poll is in flight is closed when the cancelled poll has
- * been reaped: until then the kernel would hold back the FIN, and the number could be taken by a
- * new socket under an old poll.
- *
- * libcurl must not be re-entered from its own callbacks: start, resume and cancel only mark the
- * upstream, and a task of the loop does the work. A transfer's phases and what bounds each:
- *
- *   QUEUED ─▶ CONNECTING ──prereq──▶ DISPATCHED ──head──▶ FLOWING ──▶ ended
- *             libcurl's timer        first-byte timer     idle timer                           */
+ * Transfers go to the reactor that has the fewest. Each has its own connections to the providers. */
 #include "server/io/upstream.h"
 
-#include <curl/curl.h>
-#include <errno.h>
-#include <limits.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-static const char system_ca_file[] = "/etc/ssl/certs/ca-certificates.crt";
-static const int64_t ns_per_ms = 1000000;
+#include "server/io/transfer.h"
+#include "server/io/upstream_bridge.h"
 
-/* libcurl takes 0 for "300 s": this is for ever instead. */
-enum { CONNECT_TIMEOUT_MS_MAX = INT_MAX };
-
-enum phase { QUEUED, CONNECTING, DISPATCHED, FLOWING };
-
-struct upstreams {
-    struct loop *loop;
-    CURLM *multi;
-    char *proxy;
-    struct timer timer;
-    struct task task; /* works on `marked` */
-    bool is_queued;   /* the task */
-    bool is_closing;
-    struct list transfers; /* of upstream.node: all */
-    struct list marked;    /* of upstream.mark: to start, resume or cancel */
-    struct list closing;   /* of watch.node: given up, the poll not reaped yet */
-    CURL *spare[UPSTREAM_HANDLES_KEPT];
-    size_t spare_count;
+struct lane {
+    struct crossing *crossing; /* NULL: the owners' loop */
+    struct transfers *transfers;
+    size_t open_count;
 };
 
-/* One socket that libcurl wants watched. */
-struct watch {
-    struct op op;
-    struct upstreams *upstreams; /* NULL once that is freed */
-    struct list node;
-    int64_t acks_due_ns;  /* see ease_acks */
-    int64_t acks_wait_ns; /* 0: not asked yet */
-    curl_socket_t socket;
-    short wanted; /* poll events; 0: none */
-    short armed;  /* those of the poll in flight */
-    bool is_removed;
-    bool is_dispatching;
-    bool is_canceling;
-    bool owns_socket; /* close it when the poll is reaped */
+struct upstreams {
+    struct list open; /* of upstream.node */
+    uint64_t far_total;
+    size_t lane_count;
+    struct lane lanes[REACTORS_MAX];
 };
 
 struct upstream {
     struct upstreams *upstreams;
+    struct lane *lane;
     struct list node;
-    struct list mark;
-    CURL *easy;
-    struct curl_slist *headers;
-    struct curl_slist *resolve;
     const struct upstream_owner *owner;
     void *context;
-    enum phase phase;
-    struct timer timer; /* first byte, then idle */
-    int64_t activity_ns;
-    int64_t first_byte_ns; /* the timeouts; 0: none */
-    int64_t idle_ns;
-    int status;
-    bool has_status; /* its line has come, the blank line has not */
-    bool is_added;   /* to the multi handle */
-    bool is_resumed;
-    bool is_paused;
-    bool is_canceled;
-    bool is_repeated;  /* libcurl wanted to send the request a second time */
-    bool is_malformed; /* the head is too large */
-    struct buf head;
-    char message[CURL_ERROR_SIZE];
+    struct transfer *transfer; /* one of these two */
+    struct upstream_bridge *bridge;
 };
-
-static void upstreams_run(struct task *task);
-static void multi_timer_fired(struct timer *timer);
-static void upstream_timer_fired(struct timer *timer);
-static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *context, void *pointer);
-static int watch_timer(CURLM *multi, long timeout_ms, void *context);
-static void drive(struct upstreams *upstreams, curl_socket_t socket, int events);
 
 const char *upstream_end_name(enum upstream_end end)
 {
@@ -114,570 +51,105 @@ const char *upstream_end_name(enum upstream_end end)
     return names[end];
 }
 
-/* ---- the multi handle ------------------------------------------------------------------------ */
-
-static void set_multi_options(struct upstreams *upstreams)
-{
-    CURLM *multi = upstreams->multi;
-    (void)curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
-    (void)curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, upstreams);
-    (void)curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, watch_timer);
-    (void)curl_multi_setopt(multi, CURLMOPT_TIMERDATA, upstreams);
-    (void)curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
-    (void)curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)UPSTREAM_CONNECTIONS_KEPT);
-    (void)curl_multi_setopt(
-        multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)UPSTREAM_CONNECTIONS_PER_HOST);
-}
+/* ---- reactors -------------------------------------------------------------------------------- */
 
 enum err upstreams_new(struct loop *loop, const char *proxy, struct upstreams **out)
 {
     struct upstreams *upstreams = calloc(1, sizeof *upstreams);
     if (!upstreams)
         return fault(ERR_NOMEM, "upstreams");
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) { /* counted; thread-safe since 7.84 */
+    list_init(&upstreams->open);
+    enum err err = transfers_new(loop, proxy, &upstreams->lanes[0].transfers);
+    if (err != ERR_OK) {
         free(upstreams);
-        return fault(ERR_NOMEM, "libcurl");
+        return err;
     }
-    upstreams->loop = loop;
-    upstreams->task.run = upstreams_run;
-    upstreams->timer.fire = multi_timer_fired;
-    list_init(&upstreams->transfers);
-    list_init(&upstreams->marked);
-    list_init(&upstreams->closing);
-    upstreams->proxy = strdup(proxy ? proxy : ""); /* "" also shuts out the environment's */
-    upstreams->multi = curl_multi_init();
-    if (!upstreams->proxy || !upstreams->multi) {
-        upstreams_free(upstreams);
-        return fault(ERR_NOMEM, "upstreams");
-    }
-    set_multi_options(upstreams);
+    upstreams->lane_count = 1;
     *out = upstreams;
     return ERR_OK;
 }
 
-/* ---- sockets --------------------------------------------------------------------------------- */
-
-static void watch_free(struct watch *watch)
+void upstreams_add(
+    struct upstreams *upstreams, struct crossing *crossing, struct transfers *transfers)
 {
-    if (watch->owns_socket)
-        (void)close(watch->socket);
-    list_unlink(&watch->node);
-    free(watch);
+    ASSERT(upstreams->lane_count < REACTORS_MAX);
+    upstreams->lanes[upstreams->lane_count++] = (struct lane){crossing, transfers, 0};
 }
 
-static void watch_disarm(struct watch *watch)
+size_t upstreams_reactors(const struct upstreams *upstreams)
 {
-    if (watch->is_canceling)
-        return;
-    watch->is_canceling = true;
-    loop_cancel(watch->upstreams->loop, &watch->op);
+    return upstreams->lane_count;
 }
 
-/* Brings the poll in line with what libcurl wants. */
-static void watch_settle(struct watch *watch)
+uint64_t upstreams_far_total(const struct upstreams *upstreams)
 {
-    if (watch->op.in_flight) {
-        if (watch->armed != watch->wanted)
-            watch_disarm(watch);
-    } else if (watch->wanted && !watch->is_dispatching) {
-        watch->armed = watch->wanted;
-        watch->is_canceling = false;
-        loop_poll(watch->upstreams->loop, &watch->op, watch->socket, watch->wanted);
-    }
+    return upstreams->far_total;
 }
 
-static int events_of(int32_t result)
+struct upstreams *upstreams_free(struct upstreams *upstreams)
 {
-    if (result < 0)
-        return CURL_CSELECT_ERR;
-    int events = 0;
-    if (result & (POLLIN | POLLRDHUP | POLLHUP))
-        events |= CURL_CSELECT_IN;
-    if (result & POLLOUT)
-        events |= CURL_CSELECT_OUT;
-    if (result & (POLLERR | POLLNVAL))
-        events |= CURL_CSELECT_ERR;
-    return events;
-}
-
-/* Has the kernel delay its acknowledgements: else each receive of a small pushed segment sends one,
- * which costs more than the receive. The kernel gives that up by itself when an acknowledgement had
- * to wait 40 ms for the next segment: a slow provider, or one with Nagle's algorithm, which held its
- * next bytes back for it. So it is asked again after a second, and after twice as long each time
- * that it had given up: what such a provider loses is 40 ms a handful of times a minute.
- *   source  tcp(7) TCP_QUICKACK; Linux's tcp_cleanup_rbuf, tcp_delack_timer_handler */
-static void ease_acks(struct watch *watch)
-{
-    int64_t now_ns = loop_now_ns(watch->upstreams->loop);
-    if (now_ns < watch->acks_due_ns)
-        return;
-    int is_quick = 1;
-    socklen_t size = sizeof is_quick;
-    if (watch->acks_wait_ns != 0)
-        (void)getsockopt(watch->socket, IPPROTO_TCP, TCP_QUICKACK, &is_quick, &size);
-    if (!is_quick || watch->acks_wait_ns == 0)
-        watch->acks_wait_ns = (int64_t)UPSTREAM_ACKS_MS_MIN * ns_per_ms;
-    else if (watch->acks_wait_ns < (int64_t)UPSTREAM_ACKS_MS_MAX * ns_per_ms)
-        watch->acks_wait_ns *= 2;
-    watch->acks_due_ns = now_ns + watch->acks_wait_ns;
-    if (is_quick)
-        (void)setsockopt(watch->socket, IPPROTO_TCP, TCP_QUICKACK, &(int){0}, sizeof(int));
-}
-
-static void poll_done(struct op *op, int32_t result, uint32_t flags)
-{
-    (void)flags;
-    struct watch *watch = CONTAINER_OF(op, struct watch, op);
-    if (watch->is_removed) {
-        watch_free(watch);
-        return;
-    }
-    if (result != -ECANCELED) {
-        watch->is_dispatching = true;
-        if (result > 0 && result & POLLIN)
-            ease_acks(watch);
-        drive(watch->upstreams, watch->socket, events_of(result));
-        watch->is_dispatching = false;
-    }
-    if (watch->is_removed)
-        watch_free(watch);
-    else
-        watch_settle(watch);
-}
-
-static void watch_remove(struct watch *watch)
-{
-    (void)curl_multi_assign(watch->upstreams->multi, watch->socket, NULL);
-    watch->is_removed = true;
-    if (!watch->op.in_flight && !watch->is_dispatching) {
-        watch_free(watch);
-        return;
-    }
-    list_append(&watch->upstreams->closing, &watch->node);
-    if (watch->op.in_flight)
-        watch_disarm(watch);
-}
-
-static struct watch *watch_new(struct upstreams *upstreams, curl_socket_t socket)
-{
-    struct watch *watch = calloc(1, sizeof *watch);
-    if (!watch)
+    if (!upstreams)
         return NULL;
-    watch->op.done = poll_done;
-    watch->upstreams = upstreams;
-    watch->socket = socket;
-    list_init(&watch->node);
-    (void)curl_multi_assign(upstreams->multi, socket, watch);
-    return watch;
-}
-
-static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *context, void *pointer)
-{
-    (void)easy;
-    struct upstreams *upstreams = context;
-    struct watch *watch = pointer;
-    if (what == CURL_POLL_REMOVE) {
-        if (watch)
-            watch_remove(watch);
-        return 0;
+    struct list *node;
+    while ((node = list_pop(&upstreams->open))) {
+        struct upstream *upstream = CONTAINER_OF(node, struct upstream, node);
+        if (upstream->bridge)
+            upstream_bridge_drop(upstream->bridge);
+        free(upstream);
     }
-    if (!watch && !(watch = watch_new(upstreams, socket)))
-        return -1; /* libcurl then fails the transfer */
-    watch->wanted =
-        (short)((what & CURL_POLL_IN ? POLLIN : 0) | (what & CURL_POLL_OUT ? POLLOUT : 0));
-    watch_settle(watch);
-    return 0;
+    transfers_free(upstreams->lanes[0].transfers);
+    free(upstreams);
+    return NULL;
 }
 
-/* libcurl lets go of a socket: at once, unless a poll still pins it. The one wanted was given up
- * just before, so it is the last of the list that has this number. */
-static int close_socket(void *context, curl_socket_t socket)
+static struct lane *emptiest(struct upstreams *upstreams)
 {
-    struct upstreams *upstreams = context;
-    for (struct list *node = upstreams->closing.prev; node != &upstreams->closing;
-         node = node->prev) {
-        struct watch *watch = CONTAINER_OF(node, struct watch, node);
-        if (watch->socket == socket && !watch->owns_socket) {
-            watch->owns_socket = true;
-            return 0;
-        }
-    }
-    return close(socket);
+    struct lane *best = &upstreams->lanes[0];
+    for (size_t i = 1; i < upstreams->lane_count; i++)
+        if (upstreams->lanes[i].open_count < best->open_count)
+            best = &upstreams->lanes[i];
+    return best;
 }
 
-static int watch_timer(CURLM *multi, long timeout_ms, void *context)
+/* ---- a transfer ------------------------------------------------------------------------------ */
+
+static void pass_head(void *context, int status, struct slice head)
 {
-    (void)multi;
-    struct upstreams *upstreams = context;
-    if (timeout_ms < 0 || upstreams->is_closing)
-        timer_cancel(upstreams->loop, &upstreams->timer);
-    else
-        timer_set(upstreams->loop, &upstreams->timer,
-            loop_now_ns(upstreams->loop) + (int64_t)timeout_ms * ns_per_ms);
-    return 0;
+    struct upstream *upstream = context;
+    upstream->owner->head(upstream->context, status, head);
 }
 
-static void multi_timer_fired(struct timer *timer)
+static enum err pass_data(void *context, struct slice bytes)
 {
-    drive(CONTAINER_OF(timer, struct upstreams, timer), CURL_SOCKET_TIMEOUT, 0);
-}
-
-/* ---- ends ------------------------------------------------------------------------------------ */
-
-static enum upstream_end classify(const struct upstream *upstream, CURLcode code)
-{
-    if (upstream->is_canceled)
-        return UPSTREAM_CANCELED;
-    if (upstream->is_malformed)
-        return UPSTREAM_MALFORMED;
-    if (code == CURLE_OK)
-        return upstream->phase == FLOWING ? UPSTREAM_COMPLETE : UPSTREAM_MALFORMED;
-    if (upstream->phase < DISPATCHED)
-        return code == CURLE_OPERATION_TIMEDOUT ? UPSTREAM_TIMEOUT_CONNECT : UPSTREAM_REFUSED;
-    switch ((int)code) { /* the rest of libcurl's list: what became of the request is not known */
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_UNSUPPORTED_PROTOCOL: /* "Received HTTP/0.9 when not allowed" */
-        return UPSTREAM_MALFORMED;
-    case CURLE_RECV_ERROR: /* 7.88 says so of bad chunking too; only the text tells */
-        return strstr(upstream->message, "chunked-encoding") ? UPSTREAM_MALFORMED : UPSTREAM_RESET;
-    default: return UPSTREAM_RESET;
-    }
+    struct upstream *upstream = context;
+    return upstream->owner->data(upstream->context, bytes);
 }
 
 static void upstream_free(struct upstream *upstream)
 {
-    struct upstreams *upstreams = upstream->upstreams;
-    timer_cancel(upstreams->loop, &upstream->timer);
+    upstream->lane->open_count--;
     list_unlink(&upstream->node);
-    list_unlink(&upstream->mark);
-    if (upstream->is_added)
-        (void)curl_multi_remove_handle(upstreams->multi, upstream->easy);
-    if (upstream->easy && upstreams->spare_count < UPSTREAM_HANDLES_KEPT) {
-        curl_easy_reset(upstream->easy);
-        upstreams->spare[upstreams->spare_count++] = upstream->easy;
-    } else {
-        curl_easy_cleanup(upstream->easy);
-    }
-    curl_slist_free_all(upstream->headers);
-    curl_slist_free_all(upstream->resolve);
-    buf_deinit(&upstream->head);
     free(upstream);
 }
 
-/* Not from inside libcurl. */
-static void finish(struct upstream *upstream, enum upstream_end how, const char *message)
+static void pass_ended(void *context, enum upstream_end how, const char *message)
 {
-    timer_cancel(upstream->upstreams->loop, &upstream->timer);
-    list_unlink(&upstream->mark);
-    if (upstream->is_added) /* nothing more may be delivered */
-        (void)curl_multi_remove_handle(upstream->upstreams->multi, upstream->easy);
-    upstream->is_added = false;
+    struct upstream *upstream = context;
     upstream->owner->ended(upstream->context, how, message);
     upstream_free(upstream);
 }
 
-static void finish_code(struct upstream *upstream, CURLcode code)
+static const struct upstream_owner passing = {pass_head, pass_data, pass_ended};
+
+static enum err begin(struct upstream *upstream, const struct upstream_request *request)
 {
-    const char *message = upstream->message[0] ? upstream->message : curl_easy_strerror(code);
-    if (upstream->is_repeated)
-        message = "the kept connection was closed before it answered";
-    else if (upstream->is_malformed)
-        message = "the response head is too large";
-    finish(upstream, classify(upstream, code), code == CURLE_OK ? "" : message);
-}
-
-static void drive(struct upstreams *upstreams, curl_socket_t socket, int events)
-{
-    int running, left;
-    CURLMsg *message;
-    (void)curl_multi_socket_action(upstreams->multi, socket, events, &running);
-    while ((message = curl_multi_info_read(upstreams->multi, &left))) {
-        struct upstream *upstream = NULL;
-        if (message->msg != CURLMSG_DONE)
-            continue;
-        CURLcode code = message->data.result; /* gone once the handle is removed */
-        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&upstream);
-        finish_code(upstream, code);
-    }
-}
-
-/* ---- timeouts -------------------------------------------------------------------------------- */
-
-static int64_t timeout_ns(const struct upstream *upstream)
-{
-    return upstream->phase == DISPATCHED ? upstream->first_byte_ns
-           : upstream->phase == FLOWING  ? upstream->idle_ns
-                                         : 0;
-}
-
-static void note_activity(struct upstream *upstream)
-{
-    upstream->activity_ns = loop_now_ns(upstream->upstreams->loop);
-}
-
-static void set_phase(struct upstream *upstream, enum phase phase)
-{
-    ASSERT(phase == upstream->phase + 1);
-    upstream->phase = phase;
-    note_activity(upstream);
-    timer_cancel(upstream->upstreams->loop, &upstream->timer);
-    int64_t limit_ns = timeout_ns(upstream);
-    if (limit_ns > 0)
-        timer_set(upstream->upstreams->loop, &upstream->timer, upstream->activity_ns + limit_ns);
-}
-
-/* Set once a phase, not once a byte: it looks at what came meanwhile when it fires. */
-static void upstream_timer_fired(struct timer *timer)
-{
-    struct upstream *upstream = CONTAINER_OF(timer, struct upstream, timer);
-    if (upstream->is_paused)
-        note_activity(upstream);
-    int64_t due_ns = upstream->activity_ns + timeout_ns(upstream);
-    if (due_ns > loop_now_ns(upstream->upstreams->loop))
-        timer_set(upstream->upstreams->loop, timer, due_ns);
-    else if (upstream->is_canceled)
-        return; /* `ended` is on its way */
-    else if (upstream->phase == DISPATCHED)
-        finish(upstream, UPSTREAM_TIMEOUT_FIRST_BYTE, "no response head in time");
-    else
-        finish(upstream, UPSTREAM_TIMEOUT_IDLE, "the response stalled");
-}
-
-/* ---- libcurl's callbacks --------------------------------------------------------------------- */
-
-/* Connected, about to send. A second time: libcurl found a kept connection closed and would send
- * the request again, which nobody has allowed. */
-static int before_request(
-    void *context, char *address, char *local_address, int port, int local_port)
-{
-    (void)address;
-    (void)local_address;
-    (void)port;
-    (void)local_port;
-    struct upstream *upstream = context;
-    if (upstream->phase >= DISPATCHED) {
-        upstream->is_repeated = true;
-        return CURL_PREREQFUNC_ABORT;
-    }
-    set_phase(upstream, DISPATCHED);
-    return CURL_PREREQFUNC_OK;
-}
-
-/* "HTTP/1.1 200 OK": RFC 9112 §4, and libcurl's rendering of HTTP/2. */
-static int parse_status(struct slice line)
-{
-    ptrdiff_t space = slice_find_byte(line, ' ');
-    uint64_t status;
-    if (space < 0 || slice_u64(slice_sub(line, (size_t)space + 1, 3), &status) != ERR_OK)
-        return 0;
-    return (int)status;
-}
-
-static bool is_blank(struct slice line)
-{
-    return slice_equal(line, SLICE("\r\n")) || slice_equal(line, SLICE("\n"));
-}
-
-static void end_head(struct upstream *upstream)
-{
-    upstream->has_status = false;
-    if (upstream->status < 200 && upstream->status != 101)
-        return; /* RFC 9110 §15.2: the final response follows */
-    set_phase(upstream, FLOWING);
-    if (!upstream->is_canceled)
-        upstream->owner->head(upstream->context, upstream->status, buf_slice(&upstream->head));
-    buf_deinit(&upstream->head);
-}
-
-static size_t take_header(char *data, size_t size, size_t count, void *context)
-{
-    struct upstream *upstream = context;
-    struct slice line = slice_of(data, size * count);
-    if (upstream->phase != DISPATCHED)
-        return line.size; /* trailers */
-    if (!upstream->has_status) {
-        upstream->has_status = true;
-        upstream->status = parse_status(line);
-        buf_clear(&upstream->head);
-    } else if (is_blank(line)) {
-        end_head(upstream);
-    } else if (buf_append(&upstream->head, line) != ERR_OK) {
-        upstream->is_malformed = true;
-        return 0;
-    }
-    return line.size;
-}
-
-static size_t take_data(char *data, size_t size, size_t count, void *context)
-{
-    struct upstream *upstream = context;
-    struct slice bytes = slice_of(data, size * count);
-    note_activity(upstream);
-    if (upstream->is_canceled)
-        return bytes.size;
-    enum err err = upstream->owner->data(upstream->context, bytes);
-    if (err == ERR_AGAIN && !upstream->is_canceled) {
-        upstream->is_paused = true;
-        return CURL_WRITEFUNC_PAUSE;
-    }
-    if (err != ERR_OK)
-        upstream_cancel(upstream);
-    return bytes.size;
-}
-
-/* ---- starting -------------------------------------------------------------------------------- */
-
-/* A header that libcurl would not send as it is written: "Name:" means "leave it out", "Name;" is
- * an empty one (CURLOPT_HTTPHEADER). */
-static enum err add_header(struct upstream *upstream, const char *header)
-{
-    char *copy = NULL;
-    size_t size = strlen(header);
-    if (size > UPSTREAM_HEADER_BYTES_MAX)
-        return ERR_LIMIT;
-    const char *colon = strchr(header, ':');
-    if (!colon || strpbrk(header, "\r\n"))
-        return ERR_INVALID;
-    if (slice_trim(slice_text(colon + 1)).size == 0) {
-        copy = strndup(header, (size_t)(colon - header) + 1);
-        if (!copy)
-            return fault(ERR_NOMEM, "header");
-        copy[colon - header] = ';';
-    }
-    struct curl_slist *list = curl_slist_append(upstream->headers, copy ? copy : header);
-    free(copy);
-    if (!list)
-        return fault(ERR_NOMEM, "header");
-    upstream->headers = list;
+    const struct lane *lane = upstream->lane;
+    if (!lane->crossing)
+        return transfer_start(lane->transfers, request, &passing, upstream, &upstream->transfer);
+    TRY(upstream_bridge_start(
+        lane->crossing, lane->transfers, request, &passing, upstream, &upstream->bridge));
+    upstream->upstreams->far_total++;
     return ERR_OK;
-}
-
-static bool has_header(const struct upstream_request *request, struct slice name)
-{
-    for (size_t i = 0; request->headers && request->headers[i]; i++) {
-        struct slice header = slice_text(request->headers[i]);
-        if (slice_equal_nocase(slice_sub(header, 0, name.size), name))
-            return true;
-    }
-    return false;
-}
-
-static enum err add_plain(struct upstream *upstream, const char *line)
-{
-    struct curl_slist *list = curl_slist_append(upstream->headers, line);
-    if (!list)
-        return fault(ERR_NOMEM, "header");
-    upstream->headers = list;
-    return ERR_OK;
-}
-
-static enum err set_headers(struct upstream *upstream, const struct upstream_request *request)
-{
-    for (size_t i = 0; request->headers && request->headers[i]; i++) {
-        if (i == UPSTREAM_HEADERS_MAX)
-            return ERR_LIMIT;
-        TRY(add_header(upstream, request->headers[i]));
-    }
-    TRY(add_plain(upstream, "Expect:"));
-    if (!has_header(request, SLICE("Content-Type:")))
-        TRY(add_plain(upstream, "Content-Type:")); /* or libcurl calls it a form */
-    if (!has_header(request, SLICE("Accept-Encoding:")))
-        TRY(add_plain(upstream, "Accept-Encoding: identity"));
-    return ERR_OK;
-}
-
-static bool is_method(const struct upstream_request *request, const char *method)
-{
-    return strcmp(request->method, method) == 0;
-}
-
-static void set_method(CURL *easy, const struct upstream_request *request)
-{
-    if (is_method(request, "HEAD")) {
-        (void)curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-        return;
-    }
-    if (request->body.size > 0 || is_method(request, "POST")) {
-        (void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
-        (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);
-        (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
-            request->body.size > 0 ? (const char *)request->body.data : "");
-    }
-    (void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
-}
-
-static void set_callbacks(struct upstream *upstream)
-{
-    CURL *easy = upstream->easy;
-    (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, upstream);
-    (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, upstream->message);
-    (void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request);
-    (void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, upstream);
-    (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
-    (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, upstream);
-    (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_data);
-    (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, upstream);
-    (void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-    (void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, upstream->upstreams);
-}
-
-static void set_transport(struct upstream *upstream, const struct upstream_request *request)
-{
-    CURL *easy = upstream->easy;
-    bool is_tls = slice_equal_nocase(slice_sub(slice_text(request->url), 0, 6), SLICE("https:"));
-    int64_t connect_ms = request->connect_timeout_ms;
-    if (connect_ms <= 0 || connect_ms > CONNECT_TIMEOUT_MS_MAX)
-        connect_ms = CONNECT_TIMEOUT_MS_MAX;
-    (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    (void)curl_easy_setopt(easy, CURLOPT_PROXY, upstream->upstreams->proxy);
-    (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-    (void)curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* a cancel must not wait for a name */
-    (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
-    (void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)UPSTREAM_BUFFER_BYTES);
-    (void)curl_easy_setopt(
-        easy, CURLOPT_CAINFO, request->ca_file ? request->ca_file : system_ca_file);
-    (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-    /* h2c would be of no use (its reuse is broken in 7.88), and only delays the first requests. */
-    (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
-        is_tls ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
-    (void)curl_easy_setopt(easy, CURLOPT_PIPEWAIT, is_tls ? 1L : 0L);
-    (void)curl_easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-    (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-}
-
-static enum err upstream_open(struct upstream *upstream, const struct upstream_request *request)
-{
-    struct upstreams *upstreams = upstream->upstreams;
-    upstream->easy =
-        upstreams->spare_count > 0 ? upstreams->spare[--upstreams->spare_count] : curl_easy_init();
-    if (!upstream->easy)
-        return fault(ERR_NOMEM, "libcurl handle");
-    TRY(set_headers(upstream, request));
-    if (request->resolve && !(upstream->resolve = curl_slist_append(NULL, request->resolve)))
-        return fault(ERR_NOMEM, "libcurl handle");
-    set_callbacks(upstream);
-    set_transport(upstream, request);
-    set_method(upstream->easy, request);
-    (void)curl_easy_setopt(upstream->easy, CURLOPT_HTTPHEADER, upstream->headers);
-    (void)curl_easy_setopt(upstream->easy, CURLOPT_RESOLVE, upstream->resolve);
-    if (curl_easy_setopt(upstream->easy, CURLOPT_URL, request->url) != CURLE_OK)
-        return fault(ERR_NOMEM, "libcurl handle");
-    return ERR_OK;
-}
-
-static void mark(struct upstream *upstream)
-{
-    struct upstreams *upstreams = upstream->upstreams;
-    if (list_is_empty(&upstream->mark))
-        list_append(&upstreams->marked, &upstream->mark);
-    if (upstreams->is_queued)
-        return;
-    upstreams->is_queued = true;
-    loop_defer(upstreams->loop, &upstreams->task);
 }
 
 enum err upstream_start(struct upstreams *upstreams, const struct upstream_request *request,
@@ -687,104 +159,33 @@ enum err upstream_start(struct upstreams *upstreams, const struct upstream_reque
     if (!upstream)
         return fault(ERR_NOMEM, "upstream");
     upstream->upstreams = upstreams;
+    upstream->lane = emptiest(upstreams);
+    upstream->lane->open_count++;
     upstream->owner = owner;
     upstream->context = context;
-    upstream->timer.fire = upstream_timer_fired;
-    upstream->first_byte_ns = request->first_byte_timeout_ms * ns_per_ms;
-    upstream->idle_ns = request->idle_timeout_ms * ns_per_ms;
-    buf_init(&upstream->head, UPSTREAM_HEAD_BYTES_MAX);
-    list_init(&upstream->mark);
     list_init(&upstream->node);
-    list_append(&upstreams->transfers, &upstream->node);
-    enum err err = upstream_open(upstream, request);
+    list_append(&upstreams->open, &upstream->node);
+    enum err err = begin(upstream, request);
     if (err != ERR_OK) {
         upstream_free(upstream);
         return err;
     }
-    mark(upstream);
     *out = upstream;
     return ERR_OK;
 }
 
 void upstream_resume(struct upstream *upstream)
 {
-    upstream->is_resumed = true;
-    mark(upstream);
+    if (upstream->transfer)
+        transfer_resume(upstream->transfer);
+    else
+        upstream_bridge_resume(upstream->bridge);
 }
 
 void upstream_cancel(struct upstream *upstream)
 {
-    upstream->is_canceled = true;
-    mark(upstream);
-}
-
-/* ---- the task -------------------------------------------------------------------------------- */
-
-static void add(struct upstream *upstream)
-{
-    set_phase(upstream, CONNECTING);
-    CURLMcode code = curl_multi_add_handle(upstream->upstreams->multi, upstream->easy);
-    if (code == CURLM_OK)
-        upstream->is_added = true;
+    if (upstream->transfer)
+        transfer_cancel(upstream->transfer);
     else
-        finish(upstream, UPSTREAM_REFUSED, curl_multi_strerror(code));
-}
-
-static void unpause(struct upstream *upstream)
-{
-    upstream->is_resumed = false;
-    if (!upstream->is_paused)
-        return;
-    upstream->is_paused = false;
-    note_activity(upstream);
-    (void)curl_easy_pause(upstream->easy, CURLPAUSE_CONT); /* may deliver, and so pause again */
-}
-
-static void upstreams_run(struct task *task)
-{
-    struct upstreams *upstreams = CONTAINER_OF(task, struct upstreams, task);
-    upstreams->is_queued = false;
-    if (upstreams->is_closing) {
-        free(upstreams);
-        return;
-    }
-    struct list marked;
-    list_init(&marked);
-    list_move(&marked, &upstreams->marked); /* what is marked from now on is for the next run */
-    struct list *node;
-    while ((node = list_pop(&marked))) {
-        struct upstream *upstream = CONTAINER_OF(node, struct upstream, mark);
-        if (upstream->is_canceled)
-            finish(upstream, UPSTREAM_CANCELED, "canceled");
-        else if (upstream->phase == QUEUED)
-            add(upstream);
-        else if (upstream->is_resumed)
-            unpause(upstream);
-    }
-    drive(upstreams, CURL_SOCKET_TIMEOUT, 0); /* begin what was added in this turn */
-}
-
-/* ---- freeing --------------------------------------------------------------------------------- */
-
-/* Polls that are still in flight free their watches when they are reaped. */
-struct upstreams *upstreams_free(struct upstreams *upstreams)
-{
-    if (!upstreams)
-        return NULL;
-    upstreams->is_closing = true;
-    struct list *node;
-    while ((node = list_pop(&upstreams->transfers)))
-        upstream_free(CONTAINER_OF(node, struct upstream, node));
-    for (size_t i = 0; i < upstreams->spare_count; i++)
-        curl_easy_cleanup(upstreams->spare[i]);
-    if (upstreams->multi)
-        (void)curl_multi_cleanup(upstreams->multi);
-    timer_cancel(upstreams->loop, &upstreams->timer);
-    while ((node = list_pop(&upstreams->closing)))
-        CONTAINER_OF(node, struct watch, node)->upstreams = NULL;
-    free(upstreams->proxy);
-    if (!upstreams->is_queued) /* else the loop still holds the task, which frees it */
-        free(upstreams);
-    curl_global_cleanup();
-    return NULL;
+        upstream_bridge_cancel(upstream->bridge);
 }

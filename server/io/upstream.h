@@ -1,5 +1,5 @@
-/* upstream — transfers to providers: libcurl's multi-socket interface on the loop's ring
- * (<curl/curl.h> is included by upstream.c only).
+/* upstream — transfers to providers, by libcurl (transfer.h): on the owner's loop, or on that of
+ * another reactor, whichever has the fewest.
  *
  *   upstream_start ─▶ head(status, headers) ─▶ data(bytes)* ─▶ ended(how, message)
  *                     exactly one `ended`; nothing is called back from inside a call of ours
@@ -12,15 +12,20 @@
  * unless the request has its own; redirects are not followed. There is no total time limit on a
  * transfer, only connect, first-byte and idle timeouts.
  *
- *   thread  loop */
+ * On another reactor a response crosses in copied parcels (upstream_bridge.h): up to
+ * UPSTREAM_CREDIT_BYTES and one read more of it can wait to be taken by the owner.
+ *
+ *   thread  loop: all calls, and all that is called back, are on the one of upstreams_new */
 #ifndef TOKENLOG_SERVER_IO_UPSTREAM_H
 #define TOKENLOG_SERVER_IO_UPSTREAM_H
 
 #include "protocol/base/slice.h"
 #include "server/io/loop.h"
 
-struct upstreams; /* one multi handle: one per loop */
-struct upstream;  /* one transfer */
+struct upstreams; /* one per owner's loop */
+struct transfers; /* one multi handle: one per reactor */
+struct crossing;
+struct upstream; /* one transfer */
 
 enum upstream_end {
     UPSTREAM_COMPLETE, /* the response ended as its framing says */
@@ -60,6 +65,14 @@ struct upstream_owner {
 
 /* upstreams_new — `proxy` NULL: none. faults ERR_NOMEM. */
 enum err upstreams_new(struct loop *loop, const char *proxy, struct upstreams **out) NODISCARD;
+/* upstreams_add — another reactor: from now on it gets transfers too. Borrows both; they live until
+ * that reactor's thread has ended, and upstreams_free comes after. At most REACTORS_MAX - 1. */
+void upstreams_add(
+    struct upstreams *upstreams, struct crossing *crossing, struct transfers *transfers);
+/* upstreams_reactors — how many can have transfers, the own one included.
+ * upstreams_far_total — transfers that were given to others. */
+size_t upstreams_reactors(const struct upstreams *upstreams);
+uint64_t upstreams_far_total(const struct upstreams *upstreams);
 /* upstreams_free — ends what is left, without callbacks. */
 struct upstreams *upstreams_free(struct upstreams *upstreams);
 /* upstream_start — begins later in this turn. `owner` is borrowed until `ended`.
@@ -68,8 +81,8 @@ struct upstreams *upstreams_free(struct upstreams *upstreams);
 enum err upstream_start(struct upstreams *upstreams, const struct upstream_request *request,
     const struct upstream_owner *owner, void *context, struct upstream **out) NODISCARD;
 void upstream_resume(struct upstream *upstream); /* later in this turn; ignored if not paused */
-/* upstream_cancel — `ended` comes later in this turn, with CANCELED; nothing else before it.
- * Idempotent. */
+/* upstream_cancel — `ended` comes with CANCELED, later in this turn or, from another reactor, soon;
+ * nothing else before it. Idempotent. */
 void upstream_cancel(struct upstream *upstream);
 
 #endif

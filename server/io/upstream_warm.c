@@ -45,7 +45,7 @@ static int listen_silently(char *url, size_t size)
     return fd;
 }
 
-void upstreams_warm(struct upstreams *upstreams)
+static void warm_one(struct upstreams *upstreams)
 {
     static const char *const no_headers[] = {NULL};
     char url[64];
@@ -57,4 +57,11 @@ void upstreams_warm(struct upstreams *upstreams)
         .url = url, .method = "GET", .headers = no_headers, .connect_timeout_ms = WARM_MS};
     if (upstream_start(upstreams, &request, &warm_owner, (void *)(intptr_t)fd, &upstream))
         (void)close(fd);
+}
+
+/* The next transfer goes to the reactor that has the fewest, so each gets one. */
+void upstreams_warm(struct upstreams *upstreams)
+{
+    for (size_t i = 0; i < upstreams_reactors(upstreams); i++)
+        warm_one(upstreams);
 }

@@ -91,7 +91,15 @@ static void test_routes(void **state)
             "Allow: GET, HEAD, DELETE\r\n"},
         {"GET /v1/streams/x/stop HTTP/1.1", "Host: localhost\r\n", "405 ", "Allow: POST\r\n"},
         {"GET /v1/messages HTTP/1.1", "Host: localhost\r\n", "405 ", "Allow: POST\r\n"},
-        {"OPTIONS * HTTP/1.1", "Host: localhost\r\n", "204 ", NULL},
+        {"OPTIONS * HTTP/1.1", "Host: localhost\r\n", "204 ",
+            "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS\r\n"},
+        {"OPTIONS /v1/messages HTTP/1.1", "Host: localhost\r\n", "204 ",
+            "Allow: POST, OPTIONS\r\n"},
+        {"OPTIONS /v1/streams/x HTTP/1.1", "Host: localhost\r\n", "204 ",
+            "Allow: GET, HEAD, DELETE, OPTIONS\r\n"},
+        {"OPTIONS /v1/streams/x/hold HTTP/1.1", "Host: localhost\r\n", "204 ",
+            "Allow: PUT, DELETE, OPTIONS\r\n"},
+        {"OPTIONS /v1/files HTTP/1.1", "Host: localhost\r\n", "404 ", "not_found"},
     };
     CHECK(*state, calls);
 }

@@ -83,6 +83,7 @@ static void test_ttl(void **state)
     } cases[] = {{0, "Tokenlog-TTL: 3600\r\n", "HTTP/1.1 200"},
         {0, "Tokenlog-TTL: 0\r\n", "HTTP/1.1 200"},
         {1, "Tokenlog-TTL: 86400\r\nTokenlog-TTL-Mode: sliding\r\n", "HTTP/1.1 200"},
+        {1, "Tokenlog-Attach: Always\r\nTokenlog-On-Interrupted: Replay\r\n", "HTTP/1.1 200"},
         {1, "Tokenlog-TTL: 86401\r\n", "invalid_ttl"}, {1, "Tokenlog-TTL: 0\r\n", "invalid_ttl"}};
     struct gateway *gateway = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -114,7 +115,11 @@ static void test_refusals(void **state)
         {"Tokenlog-TTL: 1\r\nTokenlog-TTL: 1\r\n", ASK, "invalid_ttl"},
         {"Tokenlog-TTL: 18446744073709551616\r\n", ASK, "invalid_ttl"},
         {"Tokenlog-TTL: 3153600001\r\n", ASK, "invalid_ttl"},
-        {"Tokenlog-TTL-Mode: x\r\n", ASK, "invalid_ttl_mode"}};
+        {"Tokenlog-TTL-Mode: x\r\n", ASK, "invalid_ttl_mode"},
+        {"Tokenlog-Attach: no\r\n", ASK, "Tokenlog-Attach is `always`"},
+        {"Tokenlog-Attach: \r\n", ASK, "invalid_attach"},
+        {"Tokenlog-Attach: never\r\nTokenlog-Attach: never\r\n", ASK, "invalid_attach"},
+        {"Tokenlog-On-Interrupted: again\r\n", ASK, "`replay` (as without it) or `restart`"}};
     struct gateway *gateway = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct wire wire;

@@ -263,8 +263,9 @@ static void server_accepted(void *context, int fd)
     list_init(&session->chunks);
     server->open_count++;
     server->accepted_count++;
-    assert_int_equal(
-        conn_new(server->loop, fd, server->tls, &session_owner, session, &session->conn), ERR_OK);
+    assert_int_equal(conn_new(server->loop, (struct arrival){fd, NULL}, server->tls, &session_owner,
+                         session, &session->conn),
+        ERR_OK);
     assert_memory_equal(conn_peer(session->conn), "127.0.0.1:", 10);
     if (server->role != ECHO && server->role != LAZY)
         conn_wake(session->conn);

@@ -805,8 +805,9 @@ static const struct conn_owner secure_owner = {
 static void secure_accepted(void *context, int fd)
 {
     struct secure *secure = context;
-    assert_int_equal(
-        conn_new(secure->loop, fd, secure->tls, &secure_owner, secure, &secure->conn), ERR_OK);
+    assert_int_equal(conn_new(secure->loop, (struct arrival){fd, NULL}, secure->tls, &secure_owner,
+                         secure, &secure->conn),
+        ERR_OK);
 }
 
 static void fly_secure(struct flight *flight, const struct secure *secure, const char *ca_file,
