@@ -525,6 +525,9 @@ bool archive_step(struct archiver *archiver)
 {
     take_incoming(archiver);
     look_at_clocks(archiver);
+    enum err err = store_failure(archiver->config.store); /* of whichever commit */
+    if (err != ERR_OK && archiver->failure == ERR_OK)
+        become_stopped(archiver, err);
     if (archiver->failure != ERR_OK) {
         hand_all_back(archiver, archiver->failure);
         return false;

@@ -214,6 +214,11 @@ void store_uuid(const struct store *store, uint8_t out[16])
     memcpy(out, store->uuid, UUID_BYTES);
 }
 
+enum err store_failure(const struct store *store)
+{
+    return tables_failure(store->tables);
+}
+
 uint64_t store_absorbed_lsn(const struct store *store)
 {
     return atomic_load(&store->absorbed_lsn);

@@ -33,6 +33,9 @@ struct store *store_close(struct store *store); /* NULL is taken */
 void store_set_cache(struct store *store, struct block_cache *cache);
 void store_uuid(const struct store *store, uint8_t out[16]);
 uint64_t store_absorbed_lsn(const struct store *store); /* of the last commit; any thread */
+/* store_failure — a commit has failed for good (tables_failure): nothing more can be stored until the
+ * next store_open; any thread */
+enum err store_failure(const struct store *store) NODISCARD;
 /* store_next_epoch — raise and persist the boot epoch (blocking commit; start-up only). Stream
  * numbers are epoch << 32 | counter. */
 enum err store_next_epoch(struct store *store, uint32_t *epoch) NODISCARD;

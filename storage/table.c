@@ -7,12 +7,18 @@
  *   a short write on a full disk gives EIO    EIO on a disk without free space is read as full
  *   a parked reader pins pages for ever       every read is one short view
  *   its lock file is written by a map         allocated first: a full disk would be a SIGBUS
+ *   a new file is no store until its first    made under another name, and renamed when it is whole
+ *     flush: a power cut leaves anything
+ *   a failed flush may have lost what the     the last commit that this file sees: nothing more is
+ *     page cache still shows (fsync(2))       written until another process opens it, and that one
+ *                                             flushes what it finds before it believes it
  *   DUPSORT and cursor deletes had bugs       neither is used */
 #include "storage/table.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +43,7 @@ struct tables {
     uint64_t page_bytes;
     bool is_read_only;
     char *path;
+    atomic_int failure; /* enum err of a commit that failed for good */
 };
 
 struct view {
@@ -118,11 +125,72 @@ static int open_env(const char *path, bool is_read_only, uint64_t map_bytes, MDB
     return 0;
 }
 
+static enum err sync_parent(const char *path)
+{
+    CLEANUP(cleanup_free) char *parent = strdup(path);
+    if (!parent)
+        return fault(ERR_NOMEM, "a path");
+    char *slash = strrchr(parent, '/');
+    ASSERT(slash);
+    *slash = '\0';
+    CLEANUP(cleanup_close) int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && fsync(fd) == 0 ? ERR_OK
+                                     : fault(ERR_IO, "fsync %s: %s", parent, strerror(errno));
+}
+
+/* An empty store at `path`, flushed. */
+static int make_env(const char *path)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi handle;
+    int code = open_env(path, false, STORE_MAP_BYTES_MIN, &env);
+    if (code)
+        return code;
+    code = mdb_txn_begin(env, NULL, 0, &txn);
+    if (code == 0) {
+        code = mdb_dbi_open(txn, schema_table_name((enum table)0), MDB_CREATE, &handle);
+        if (code == 0)
+            code = mdb_txn_commit(txn);
+        else
+            mdb_txn_abort(txn);
+    }
+    mdb_env_close(env);
+    return code;
+}
+
+static enum err make_file_as(const struct tables *tables, const char *fresh, const char *lock)
+{
+    (void)unlink(fresh); /* of an attempt that was cut short */
+    int code = make_env(fresh);
+    (void)unlink(lock);
+    if (code == ENOENT)
+        return ERR_NOTFOUND; /* no such directory */
+    TRY(translate(tables, code, fresh));
+    if (rename(fresh, tables->path) != 0)
+        return fault(ERR_IO, "rename %s: %s", fresh, strerror(errno));
+    return sync_parent(tables->path);
+}
+
+/* The file appears whole, or not at all. */
+static enum err make_file(const struct tables *tables)
+{
+    CLEANUP(cleanup_free) char *fresh = NULL;
+    CLEANUP(cleanup_free) char *lock = NULL;
+    if (asprintf(&fresh, "%s.new", tables->path) < 0)
+        fresh = NULL;
+    if (asprintf(&lock, "%s.new-lock", tables->path) < 0)
+        lock = NULL;
+    return fresh && lock ? make_file_as(tables, fresh, lock) : fault(ERR_NOMEM, "a path");
+}
+
 static enum err reserve_map(struct tables *tables, uint64_t map_bytes)
 {
     int code;
     if (!tables->is_read_only || access(tables->path, F_OK) == 0)
         TRY(allocate_lock_file(tables));
+    if (!tables->is_read_only && access(tables->path, F_OK) != 0)
+        TRY(make_file(tables));
     for (;; map_bytes /= 2) {
         code = open_env(tables->path, tables->is_read_only, map_bytes, &tables->env);
         if (code != ENOMEM || map_bytes / 2 < STORE_MAP_BYTES_MIN)
@@ -154,6 +222,10 @@ static enum err open_handles(struct tables *tables)
 static enum err open_tables(struct tables *tables, uint64_t map_bytes)
 {
     TRY(reserve_map(tables, map_bytes));
+    /* What a process before us wrote and did not live to flush, or flushed in vain, and what LMDB put
+     * back after a meta page that failed: on the disk before anything is built on it. */
+    if (!tables->is_read_only)
+        TRY(translate(tables, mdb_env_sync(tables->env, 1), "flush"));
     TRY(open_handles(tables));
     MDB_envinfo info;
     MDB_stat stat;
@@ -229,6 +301,8 @@ enum err tables_copy(struct tables *tables, int fd, bool is_compact)
 enum err view_begin(struct tables *tables, bool is_writing, struct view **out)
 {
     ASSERT(!is_writing || !tables->is_read_only);
+    if (is_writing)
+        TRY(tables_failure(tables));
     struct view *view = calloc(1, sizeof *view);
     if (!view)
         return fault(ERR_NOMEM, "a view");
@@ -239,10 +313,32 @@ enum err view_begin(struct tables *tables, bool is_writing, struct view **out)
     int code = mdb_txn_begin(tables->env, NULL, is_writing ? 0 : MDB_RDONLY, &view->txn);
     if (code) {
         free(view);
+        if (code == MDB_PANIC)
+            atomic_store(&tables->failure, ERR_IO);
         return translate(tables, code, "begin");
     }
     *out = view;
     return ERR_OK;
+}
+
+/* LMDB does nothing more, not even read, when a meta page could not be written. */
+static bool is_panicked(const struct tables *tables)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(tables->env, NULL, MDB_RDONLY, &txn);
+    if (code == 0)
+        mdb_txn_abort(txn);
+    return code == MDB_PANIC;
+}
+
+static enum err failed_commit(struct tables *tables, int code)
+{
+    enum err err = translate(tables, code, "commit");
+    if (!err_is_fault(err) && is_panicked(tables))
+        err = fault(ERR_IO, "commit: no space for a meta page");
+    if (err_is_fault(err))
+        atomic_store(&tables->failure, err);
+    return err;
 }
 
 enum err view_commit(struct view *view)
@@ -256,7 +352,15 @@ enum err view_commit(struct view *view)
     int code = mdb_txn_commit(view->txn); /* frees the transaction in any case */
     struct tables *tables = view->tables;
     free(view);
-    return translate(tables, code, "commit");
+    return code ? failed_commit(tables, code) : ERR_OK;
+}
+
+enum err tables_failure(const struct tables *tables)
+{
+    enum err err = (enum err)atomic_load(&tables->failure);
+    return err == ERR_OK ? ERR_OK
+                         : fault(err, "a commit has failed: the store is as it was before, and "
+                                      "written to again after a restart");
 }
 
 struct view *view_abort(struct view *view)

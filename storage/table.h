@@ -51,6 +51,12 @@ enum err view_commit(struct view *view) NODISCARD;
 struct view *view_abort(struct view *view);
 uint64_t view_bytes(const struct view *view); /* put so far */
 
+/* tables_failure — the fault of a commit that failed, or ERR_OK. It is final: the page cache may show
+ *   what the disk has lost, and a second flush would succeed without it (fsync(2)); so nothing more
+ *   is written until the file is opened anew. Of a full disk nothing is lost, and a commit may be
+ *   tried again. thread any */
+enum err tables_failure(const struct tables *tables) NODISCARD;
+
 /* view_get — answers ERR_NOTFOUND. The value is borrowed until the view ends or is written to.
  * view_put — replaces. answers ERR_FULL: also when STORE_RESERVE_BYTES would not stay free (less
  *            for small maps), which view_put_small and view_remove may use: what makes room must

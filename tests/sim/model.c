@@ -102,7 +102,8 @@ static void saw_end(struct model *model, uint32_t tag, const struct row *row)
     stream->ended_ns = row->ended_ns;
 }
 
-void model_saw(struct model *model, uint32_t tag, uint64_t watermark, const struct row *row)
+void model_saw(
+    struct model *model, uint32_t tag, uint64_t watermark, const struct row *row, int64_t wall_ns)
 {
     struct model_stream *stream = &model->streams[tag];
     if (row && row->state == STREAM_DELETED)
@@ -116,6 +117,8 @@ void model_saw(struct model *model, uint32_t tag, uint64_t watermark, const stru
     if (!row)
         return;
     stream->is_row_visible = true;
+    if (stream_state_is_live(row->state))
+        stream->live_ns = wall_ns;
     if (!stream_state_is_live(row->state))
         saw_end(model, tag, row);
     else if (stream->ended != STREAM_ACCEPTED && !model->is_rotten)
@@ -125,12 +128,15 @@ void model_saw(struct model *model, uint32_t tag, uint64_t watermark, const stru
 void model_gone(struct model *model, uint32_t tag, bool is_deleted, int64_t wall_ns)
 {
     struct model_stream *stream = &model->streams[tag];
-    bool has_expired = stream->ttl_s > 0 && stream->ended != STREAM_ACCEPTED &&
-                       wall_ns >= stream->ended_ns + stream->ttl_s * 1000000000;
+    /* Its end may have been durable in the moment of a crash, and nobody has seen it. */
+    int64_t since_ns = stream->ended == STREAM_ACCEPTED ? stream->live_ns : stream->ended_ns;
+    bool has_expired = stream->ttl_s > 0 && wall_ns >= since_ns + stream->ttl_s * 1000000000;
     if (stream->is_delete_asked || has_expired || model->is_rotten)
         return;
     if (is_deleted || stream->is_row_visible)
-        model_problem(model, tag, is_deleted ? "nobody deleted it" : "it is lost");
+        model_problem(model, tag, "%s (ttl %" PRId64 " s, %s)",
+            is_deleted ? "nobody deleted it" : "it is lost", stream->ttl_s,
+            stream_state_name(stream->ended));
 }
 
 void model_key(struct model *model, int key, const struct id *found)

@@ -31,6 +31,7 @@ struct model_stream {
     bool is_stop_asked, is_delete_asked, is_delete_durable;
     /* What was shown. */
     bool is_row_visible;
+    int64_t live_ns; /* when it was last seen without an end; at first: when it began */
     uint64_t visible;
     enum stream_state ended; /* STREAM_ACCEPTED: not yet */
     uint64_t ended_events;
@@ -59,7 +60,8 @@ void model_note(struct model *model, uint64_t what); /* into the trace */
  * row (NULL: none yet). model_gone — it was looked for, and not found, or found deleted. model_key —
  * what a claim answered: the stream, or NULL. */
 void model_saw_event(struct model *model, uint32_t tag, uint64_t seq, struct slice bytes);
-void model_saw(struct model *model, uint32_t tag, uint64_t watermark, const struct row *row);
+void model_saw(
+    struct model *model, uint32_t tag, uint64_t watermark, const struct row *row, int64_t wall_ns);
 void model_gone(struct model *model, uint32_t tag, bool is_deleted, int64_t wall_ns);
 void model_key(struct model *model, int key, const struct id *found);
 

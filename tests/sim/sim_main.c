@@ -1,17 +1,24 @@
 /* tokenlog_sim — runs seeds of the simulation; prints those that fail, and exits 1 if any did.
  *
- *   tokenlog_sim [--seeds N] [--from S] [--forever] [--twice] [--lying-disk] [--verbose]
+ *   tokenlog_sim [--seeds N] [--from S] [--forever] [--twice] [--cuts N] [--failures N] [--plain-store]
+ *                [--lying-disk] [--lying-store] [--verbose]
  *
  *   --seeds 100  how many, from --from 1 on          --forever  until stopped
  *   --twice      each seed two times: both runs must see the same
- *   --lying-disk the disk acknowledges what it loses: exits 0 if the checker notices
+ *   --cuts N     at each N-th operation on the store's file the process ends, in all the ways there
+ *                are, each in a process of its own. --failures N  each N-th operation fails, in a run
+ *                of its own. Without either such things happen by chance
+ *   --plain-store nothing happens to the store's file
+ *   --lying-disk, --lying-store  acknowledge what they lose: exits 0 if the checker notices
  *   --verbose    what storage logs; for one seed                                               */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +26,7 @@
 
 struct options {
     uint64_t seeds, from;
+    uint64_t fail_every;
     bool is_endless, is_twice;
     struct history_options history;
 };
@@ -45,6 +53,8 @@ static bool parse(int argc, char **argv, struct options *options)
     static const struct option names[] = {{"seeds", required_argument, NULL, 'n'},
         {"from", required_argument, NULL, 's'}, {"forever", no_argument, NULL, 'f'},
         {"twice", no_argument, NULL, 't'}, {"lying-disk", no_argument, NULL, 'l'},
+        {"lying-store", no_argument, NULL, 'L'}, {"plain-store", no_argument, NULL, 'p'},
+        {"cuts", required_argument, NULL, 'c'}, {"failures", required_argument, NULL, 'F'},
         {"verbose", no_argument, NULL, 'v'}, {0}};
     *options = (struct options){.seeds = 100, .from = 1};
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) {
@@ -54,11 +64,37 @@ static bool parse(int argc, char **argv, struct options *options)
         case 'f': options->is_endless = true; break;
         case 't': options->is_twice = true; break;
         case 'l': options->history.has_lying_disk = true; break;
+        case 'L': options->history.has_lying_store = true; break;
+        case 'p': options->history.is_store_plain = true; break;
+        case 'c': options->history.cut_every = strtoull(optarg, NULL, 10); break;
+        case 'F': options->fail_every = strtoull(optarg, NULL, 10); break;
         case 'v': options->history.is_verbose = true; break;
         default: return false;
         }
     }
     return optind == argc;
+}
+
+/* Every so many-th operation on the store's file fails, until a run has fewer. */
+static uint64_t run_failing(const struct options *options, uint64_t seed)
+{
+    static const int errors[] = {EIO, ENOSPC};
+    struct history_options history = options->history;
+    uint64_t problems = 0;
+    for (int i = 0; i < 2; i++) {
+        struct history_result result = {.operations = UINT64_MAX};
+        history.fail_error = errors[i];
+        for (history.fail_nth = 1 + seed % options->fail_every;
+             history.fail_nth <= result.operations; history.fail_nth += options->fail_every) {
+            result = history_run(seed, &history);
+            if (result.problems)
+                printf("FAILED seed %" PRIu64 ", operation %" PRIu64
+                       " on the store's file fails (%s)\n",
+                    seed, history.fail_nth, strerror(errors[i]));
+            problems += result.problems;
+        }
+    }
+    return problems;
 }
 
 static bool run(const struct options *options, uint64_t seed, struct history_result *sum)
@@ -69,13 +105,31 @@ static bool run(const struct options *options, uint64_t seed, struct history_res
         fprintf(stderr, "seed %" PRIu64 ": two runs differ\n", seed);
         result.problems++;
     }
+    if (options->fail_every)
+        result.problems += run_failing(options, seed);
     sum->steps += result.steps;
     sum->streams += result.streams;
     sum->crashes += result.crashes;
+    sum->operations += result.operations;
+    sum->ends += result.ends;
     if (result.problems)
         printf("FAILED seed %" PRIu64 "\n", seed);
     (void)fflush(stdout);
     return result.problems == 0;
+}
+
+/* A file that has lost its pages can be the end of whoever reads it: in a process of its own. */
+static bool run_lying(const struct options *options, uint64_t seed, struct history_result *sum)
+{
+    int status = 0;
+    (void)fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(run(options, seed, sum) ? 0 : 1);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    sum->operations++;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 int main(int argc, char **argv)
@@ -85,15 +139,17 @@ int main(int argc, char **argv)
     uint64_t failed = 0, seed;
     if (!parse(argc, argv, &options)) {
         fprintf(stderr, "usage: tokenlog_sim [--seeds N] [--from S] [--forever] [--twice] "
-                        "[--lying-disk] [--verbose]\n");
+                        "[--cuts N] [--failures N] [--plain-store] [--lying-disk] [--lying-store] "
+                        "[--verbose]\n");
         return 2;
     }
     (void)signal(SIGABRT, say_seed);
     (void)signal(SIGSEGV, say_seed);
     for (seed = options.from; options.is_endless || seed - options.from < options.seeds; seed++)
-        failed += !run(&options, seed, &sum);
+        failed += !(options.history.has_lying_store ? run_lying : run)(&options, seed, &sum);
     printf("%" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " steps, %" PRIu64 " streams, %" PRIu64
-           " crashes\n",
-        seed - options.from, failed, sum.steps, sum.streams, sum.crashes);
-    return (failed > 0) == options.history.has_lying_disk ? 0 : 1;
+           " crashes, %" PRIu64 " operations on the store's file, %" PRIu64 " of them ended\n",
+        seed - options.from, failed, sum.steps, sum.streams, sum.crashes, sum.operations, sum.ends);
+    bool is_lying = options.history.has_lying_disk || options.history.has_lying_store;
+    return (failed > 0) == is_lying && sum.operations > 0 ? 0 : 1;
 }
