@@ -24,6 +24,11 @@ enum {
     /* Transfers pause above this much that waits for its commit, and go on below that much. */
     JOURNAL_BACKLOG_PAUSE_BYTES = 4 * BATCH_BYTES,
     JOURNAL_BACKLOG_RESUME_BYTES = BATCH_BYTES,
+    /* A commit of so many records has the next one wait for as long again as the spacing that is
+     * configured, more for more… */
+    COMMIT_SPACING_RECORDS = 32,
+    /* …up to so many times the spacing: 6 ms by default, from 16,000 events/s on. */
+    COMMIT_SPACING_TIMES_MAX = 4,
     /* A write of one batch that failed so often (second one to a fresh segment): stuck. */
     BATCH_FAILURES_MAX = 2,
     SEGMENT_BYTES_DEFAULT = 64 * 1024 * 1024,

@@ -156,6 +156,36 @@ static void test_spacing(void **state)
     check_and_deinit(&rig);
 }
 
+/* The fuller the last commit, the longer the next one waits, up to a bound. */
+static void test_busy_spacing(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned records, times;
+    } cases[] = {{COMMIT_SPACING_RECORDS - 1, 1}, {COMMIT_SPACING_RECORDS, 2},
+        {3 * COMMIT_SPACING_RECORDS - 1, 3}, {20 * COMMIT_SPACING_RECORDS, 4}, {1, 1}};
+    struct rig rig;
+    rig_init(&rig, 1);
+    open_rig(&rig);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (unsigned n = 0; n < cases[i].records; n++)
+            append(&rig, 10);
+        rig.now_ns += 1000 * rig.config.commit_spacing_ns;
+        int64_t start = rig.now_ns;
+        journal_tick(rig.journal);
+        assert_int_equal(sim_disk_complete(rig.disk, 1), 1);
+        append(&rig, 10);
+        journal_tick(rig.journal);
+        assert_int_equal(sim_disk_in_flight(rig.disk), 0);
+        assert_int_equal(rig.wake_ns, start + cases[i].times * rig.config.commit_spacing_ns);
+        rig.now_ns = rig.wake_ns;
+        journal_tick(rig.journal);
+        assert_int_equal(sim_disk_complete(rig.disk, 1), 1);
+    }
+    assert_int_equal(COMMIT_SPACING_TIMES_MAX, 4);
+    check_and_deinit(&rig);
+}
+
 static void test_full_batches(void **state)
 {
     (void)state;
@@ -577,6 +607,7 @@ int main(void)
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_held_completion),
         cmocka_unit_test(test_spacing),
+        cmocka_unit_test(test_busy_spacing),
         cmocka_unit_test(test_full_batches),
         cmocka_unit_test(test_reserve),
         cmocka_unit_test(test_out_of_buffers),
