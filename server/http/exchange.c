@@ -300,6 +300,20 @@ void exchange_retry_after(struct exchange *exchange, int seconds)
         LOG(exchange->owner->config.log, LOG_WARNING, "retry_after_dropped");
 }
 
+/* What a response under way no longer needs, so that a reader that waits holds no buffer. */
+static void drop_fields(struct exchange *exchange)
+{
+    buf_deinit(&exchange->fields);
+    buf_init(&exchange->fields, REPLY_HEAD_BYTES_MAX);
+}
+
+static void drop_out(struct exchange *exchange)
+{
+    buf_deinit(&exchange->out);
+    buf_init(&exchange->out, REPLY_BYTES_MAX + REPLY_HEAD_BYTES_MAX);
+    exchange->out_pushed = 0;
+}
+
 static enum err write_head(struct exchange *exchange, int status, struct slice content_type,
     int64_t length, struct slice head)
 {
@@ -347,6 +361,7 @@ enum err exchange_begin(struct exchange *exchange, int status, struct slice cont
     exchange->length_left = length;
     exchange->is_clean = true;
     TRY(write_head(exchange, status, content_type, length, head));
+    drop_fields(exchange);
     count_response(exchange, status);
     exchange->out_pushed = 0;
     exchange->is_continue_owed = false;
@@ -477,10 +492,8 @@ void exchange_finish(struct exchange *exchange, bool is_clean)
 static void exchange_next(struct exchange *exchange)
 {
     detach_responder(exchange);
-    buf_deinit(&exchange->out);
-    buf_init(&exchange->out, REPLY_BYTES_MAX + REPLY_HEAD_BYTES_MAX);
-    buf_deinit(&exchange->fields);
-    buf_init(&exchange->fields, REPLY_HEAD_BYTES_MAX);
+    drop_out(exchange);
+    drop_fields(exchange);
     exchange->project = NULL;
     exchange->dialect = NULL;
     exchange->is_head_method = false; /* what is malformed is answered before its method is known */
@@ -530,6 +543,8 @@ static void conn_writable(void *context)
     } else if (exchange->state == STATE_FLUSHING) {
         exchange_next(exchange);
         return;
+    } else {
+        drop_out(exchange); /* it has been sent */
     }
     if (exchange->state == STATE_RESPONDING && exchange->responder &&
         exchange->out_pushed == exchange->out.size)

@@ -16,13 +16,12 @@ struct reader {
     struct block_position at;
     uint64_t limit; /* not following: stop before this seq */
     bool follows;
-    bool is_querying;
     bool is_closed; /* waits for its query only */
     bool is_waited; /* ERR_AGAIN was answered: a wake is owed */
     enum err err;   /* what the last query failed with */
     struct block *block;
     uint32_t index, end;
-    struct storage_query query;
+    struct storage_query *query; /* while one is under way: most readers wait without */
     void (*wake)(void *context);
     void *context;
 };
@@ -30,7 +29,7 @@ struct reader {
 static void watcher_wake(struct stream_watcher *watcher)
 {
     struct reader *reader = CONTAINER_OF(watcher, struct reader, watcher);
-    if (!reader->is_waited || reader->is_querying)
+    if (!reader->is_waited || reader->query)
         return;
     reader->is_waited = false;
     reader->wake(reader->context);
@@ -79,9 +78,9 @@ struct reader *reader_close(struct reader *reader)
         return NULL;
     ASSERT(!reader->is_closed);
     stream_unwatch(reader->stream, &reader->watcher);
-    if (reader->is_querying) {
+    if (reader->query) {
         reader->is_closed = true;
-        storage_cancel(&reader->query);
+        storage_cancel(reader->query);
     } else {
         reader_free(reader);
     }
@@ -104,9 +103,11 @@ static enum err reader_begin(struct reader *reader, struct block *block)
 static void query_done(struct storage_query *query, enum err err)
 {
     struct reader *reader = query->owner;
-    reader->is_querying = false;
+    struct block *block = query->block;
+    free(query);
+    reader->query = NULL;
     if (!err)
-        err = reader_begin(reader, query->block);
+        err = reader_begin(reader, block);
     if (reader->is_closed) {
         reader_free(reader);
         return;
@@ -125,15 +126,22 @@ static enum err reader_query(struct reader *reader)
     struct block *cached = storage_cached(storage, row->number, reader->at);
     if (cached)
         return reader_begin(reader, cached);
-    reader->query = (struct storage_query){.kind = STORAGE_BLOCK,
+    struct storage_query *query = malloc(sizeof *query);
+    if (!query)
+        return fault(ERR_NOMEM, "a reader's query");
+    *query = (struct storage_query){.kind = STORAGE_BLOCK,
         .project = row->project,
         .number = row->number,
         .seq = reader->at.seq,
         .part = reader->at.part,
         .done = query_done,
         .owner = reader};
-    TRY(storage_query(storage, &reader->query));
-    reader->is_querying = true;
+    enum err err = storage_query(storage, query);
+    if (err) {
+        free(query);
+        return err;
+    }
+    reader->query = query;
     return ERR_AGAIN;
 }
 
@@ -169,7 +177,7 @@ enum err reader_peek(struct reader *reader, struct reader_view *view)
 {
     if (reader->err)
         return reader->err;
-    if (reader->is_querying)
+    if (reader->query)
         return ERR_AGAIN;
     if (reader->at.seq >= reader->limit)
         return ERR_CLOSED;
