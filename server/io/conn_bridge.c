@@ -37,7 +37,8 @@ struct conn_bridge {
     const struct socket_events *events;
     void *context;
     bool is_stopped;
-    uint64_t received; /* parcels opened */
+    uint64_t received; /* by the conn */
+    size_t unread;     /* of that */
     struct mailbox up;
     /* Written by one side before it tells, read by the other after. */
     struct burst *burst;
@@ -55,6 +56,11 @@ struct conn_bridge {
 static size_t far_unread(const struct conn_bridge *bridge)
 {
     return (size_t)(bridge->taken - atomic_load_explicit(&bridge->consumed, memory_order_relaxed));
+}
+
+static unsigned stopped_bit(size_t unread)
+{
+    return unread >= CONN_UNREAD_BYTES_MAX ? UP_STOPPED : 0;
 }
 
 static bool put_bytes(struct conn_bridge *bridge, struct slice bytes)
@@ -78,8 +84,7 @@ static size_t far_received(void *context, struct slice bytes)
     struct conn_bridge *bridge = context;
     bool is_whole = put_bytes(bridge, bytes);
     size_t unread = far_unread(bridge);
-    mailbox_tell(&bridge->up,
-        (unread >= CONN_UNREAD_BYTES_MAX ? UP_STOPPED : 0u) | (is_whole ? 0u : UP_BROKEN));
+    mailbox_tell(&bridge->up, stopped_bit(unread) | (is_whole ? 0u : UP_BROKEN));
     if (!is_whole)
         socket_close(bridge->socket, CONN_CLOSE_NOW);
     return unread;
@@ -120,6 +125,14 @@ static void far_start(struct conn_bridge *bridge)
         mailbox_tell(&bridge->up, UP_BROKEN | UP_CLOSED);
 }
 
+static void far_resume(struct conn_bridge *bridge)
+{
+    size_t unread = far_unread(bridge);
+    if (stopped_bit(unread)) /* more has come meanwhile */
+        mailbox_tell(&bridge->up, UP_STOPPED);
+    socket_resume(bridge->socket, unread);
+}
+
 static void far_run(struct task *task)
 {
     struct conn_bridge *bridge = CONTAINER_OF(task, struct conn_bridge, down.task);
@@ -134,7 +147,7 @@ static void far_run(struct task *task)
     if (bridge->socket && bits & DOWN_SEND)
         socket_send(bridge->socket, bridge->burst);
     if (bridge->socket && bits & DOWN_RESUME)
-        socket_resume(bridge->socket, far_unread(bridge));
+        far_resume(bridge);
     for (unsigned how = 0; bridge->socket && how < close_count; how++)
         if (bits & ((unsigned)DOWN_CLOSE << how))
             socket_close(bridge->socket, (enum conn_close)how);
@@ -142,10 +155,11 @@ static void far_run(struct task *task)
 
 /* ---- the core's side ------------------------------------------------------------------------- */
 
-static void settle_credit(struct conn_bridge *bridge, size_t unread)
+static void settle_credit(struct conn_bridge *bridge)
 {
-    atomic_store_explicit(&bridge->consumed, bridge->received - unread, memory_order_relaxed);
-    if (!bridge->is_stopped || unread > CONN_UNREAD_BYTES_MAX / 2)
+    atomic_store_explicit(
+        &bridge->consumed, bridge->received - bridge->unread, memory_order_relaxed);
+    if (!bridge->is_stopped || bridge->unread > CONN_UNREAD_BYTES_MAX / 2)
         return;
     bridge->is_stopped = false;
     mailbox_tell(&bridge->down, DOWN_RESUME);
@@ -156,11 +170,12 @@ static void near_deliver(struct conn_bridge *bridge, struct parcel *parcel)
     while (parcel) {
         struct parcel *next = parcel->next;
         bridge->received += parcel->size;
-        settle_credit(bridge,
-            bridge->events->received(bridge->context, slice_of(parcel->bytes, parcel->size)));
+        bridge->unread =
+            bridge->events->received(bridge->context, slice_of(parcel->bytes, parcel->size));
         parcel_give(bridge->crossing, parcel);
         parcel = next;
     }
+    settle_credit(bridge);
 }
 
 static void near_run(struct task *task)
@@ -212,7 +227,8 @@ void conn_bridge_send(struct conn_bridge *bridge, struct burst *burst)
 
 void conn_bridge_resume(struct conn_bridge *bridge, size_t unread)
 {
-    settle_credit(bridge, unread);
+    bridge->unread = unread;
+    settle_credit(bridge);
 }
 
 void conn_bridge_close(struct conn_bridge *bridge, enum conn_close how)

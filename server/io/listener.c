@@ -22,6 +22,7 @@ enum {
 struct listener {
     struct loop *loop;
     int fd;
+    bool is_any; /* every address of both families */
     bool is_closing;
     struct op accepting;
     struct timer pause;
@@ -141,13 +142,15 @@ static enum err explain_bind(int error, const char **why)
     }
 }
 
-static enum err listener_bind(struct listener *listener, bool is_any, const char **why)
+static enum err listener_bind(struct listener *listener, bool is_first, const char **why)
 {
     socklen_t size = address_size(&listener->bound);
     listener->fd = socket(listener->bound.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (listener->fd < 0)
         return fault(ERR_IO, "socket: %s", strerror(errno));
-    set_options(listener->fd, is_any);
+    set_options(listener->fd, listener->is_any);
+    if (!is_first)
+        set_option(listener->fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (bind(listener->fd, (struct sockaddr *)&listener->bound, size) < 0 ||
         listen(listener->fd, LISTEN_BACKLOG) < 0)
         return explain_bind(errno, why);
@@ -175,25 +178,19 @@ static void accept_done(struct op *op, int32_t result, uint32_t flags);
 static void pause_fired(struct timer *timer);
 static void listener_settle(struct listener *listener);
 
-enum err listener_open(
-    struct loop *loop, struct slice address, const char **why, struct listener **out)
+static enum err listener_new(
+    struct loop *loop, const struct listener *like, const char **why, struct listener **out)
 {
-    bool is_any = false;
-    struct sockaddr_storage bound;
-    if (parse_address(address, &is_any, &bound) != ERR_OK) {
-        *why = "an address is HOST:PORT with a numeric host: 127.0.0.1:8080, [::1]:8080 or *:8080";
-        return ERR_INVALID;
-    }
-    if (is_any)
-        fall_back_to_v4(&bound);
     struct listener *listener = calloc(1, sizeof *listener);
     if (!listener)
         return fault(ERR_NOMEM, "listener");
+    bool is_first = !like->loop;
     listener->loop = loop;
-    listener->bound = bound;
+    listener->bound = like->bound;
+    listener->is_any = like->is_any;
     listener->accepting.done = accept_done;
     listener->pause.fire = pause_fired;
-    enum err err = listener_bind(listener, is_any && bound.ss_family == AF_INET6, why);
+    enum err err = listener_bind(listener, is_first, why);
     if (err != ERR_OK) {
         if (listener->fd >= 0)
             (void)close(listener->fd);
@@ -202,6 +199,30 @@ enum err listener_open(
     }
     *out = listener;
     return ERR_OK;
+}
+
+enum err listener_open(
+    struct loop *loop, struct slice address, const char **why, struct listener **out)
+{
+    struct listener like = {0};
+    if (parse_address(address, &like.is_any, &like.bound) != ERR_OK) {
+        *why = "an address is HOST:PORT with a numeric host: 127.0.0.1:8080, [::1]:8080 or *:8080";
+        return ERR_INVALID;
+    }
+    if (like.is_any)
+        fall_back_to_v4(&like.bound);
+    like.is_any = like.is_any && like.bound.ss_family == AF_INET6;
+    return listener_new(loop, &like, why, out);
+}
+
+/* When a socket is bound to a port that another has, the kernel looks at the SO_REUSEPORT of both:
+ * the first gets its own only now, and so had the port to itself before. */
+enum err listener_share(const struct listener *first, struct loop *loop, struct listener **out)
+{
+    const char *why = "";
+    set_option(first->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    enum err err = listener_new(loop, first, &why, out);
+    return err == ERR_OK || err_is_fault(err) ? err : fault(ERR_IO, "%s", why);
 }
 
 /* ---- accepting ------------------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
-/* conn — a server on the loop, observed by a plain blocking client in a thread. */
+/* conn — a server on the loop, observed by a plain blocking client in a thread; with its sockets on the
+ * same loop, and all over again with its sockets on another reactor. */
 #include "server/io/conn.h"
 
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include <cmocka.h>
 
 #include "server/io/listener.h"
+#include "server/io/reactor.h"
 #include "tests/protocol/tls/certificate.h"
 #include "tests/server/io/net.h"
 
@@ -35,7 +37,9 @@ enum role {
 struct server {
     struct loop *loop;
     struct listener *listener;
+    struct reactor *reactor; /* NULL: the sockets are on `loop` */
     struct tls_context *tls;
+    uint16_t port;
     enum role role;
     enum conn_close how;
     int open_count, accepted_count, ended_count, broken_count;
@@ -253,7 +257,7 @@ static void now_fired(struct timer *timer)
     conn_close(session->conn, CONN_CLOSE_FLUSH); /* softer: changes nothing */
 }
 
-static void server_accepted(void *context, int fd)
+static void server_take(void *context, struct arrival arrival)
 {
     struct server *server = context;
     struct session *session = calloc(1, sizeof *session);
@@ -263,12 +267,17 @@ static void server_accepted(void *context, int fd)
     list_init(&session->chunks);
     server->open_count++;
     server->accepted_count++;
-    assert_int_equal(conn_new(server->loop, (struct arrival){fd, NULL}, server->tls, &session_owner,
-                         session, &session->conn),
+    assert_int_equal(
+        conn_new(server->loop, arrival, server->tls, &session_owner, session, &session->conn),
         ERR_OK);
     assert_memory_equal(conn_peer(session->conn), "127.0.0.1:", 10);
     if (server->role != ECHO && server->role != LAZY)
         conn_wake(session->conn);
+}
+
+static void server_accepted(void *context, int fd)
+{
+    server_take(context, (struct arrival){fd, NULL});
 }
 
 /* ---- the client's side ----------------------------------------------------------------------- */
@@ -300,6 +309,15 @@ static bool is_pattern(const struct client *client)
     return true;
 }
 
+static bool is_far;
+static struct loop *first_loop;
+
+static void first_closed(void *context)
+{
+    (void)context;
+    loop_stop(first_loop);
+}
+
 static void server_init(struct server *server, enum role role)
 {
     const char *why = "";
@@ -307,7 +325,18 @@ static void server_init(struct server *server, enum role role)
     assert_int_equal(loop_new(&server->loop), ERR_OK);
     assert_int_equal(
         listener_open(server->loop, SLICE("127.0.0.1:0"), &why, &server->listener), ERR_OK);
-    listener_start(server->listener, server_accepted, server);
+    server->port = net_port(listener_address(server->listener));
+    if (!is_far) {
+        listener_start(server->listener, server_accepted, server);
+        return;
+    }
+    assert_int_equal(reactor_new(server->loop, 1, NULL, &server->reactor), ERR_OK);
+    assert_int_equal(reactor_listen(server->reactor, server->listener), ERR_OK);
+    listener_close(server->listener, first_closed); /* so that all callers come to the other one */
+    first_loop = server->loop;
+    loop_run(server->loop);
+    server->listener = NULL;
+    reactor_accept(server->reactor, server_take, server);
 }
 
 static struct client *run(struct server *server, void *(*behave)(void *client))
@@ -317,7 +346,7 @@ static struct client *run(struct server *server, void *(*behave)(void *client))
     assert_non_null(client);
     client->server = server;
     client->done.run = client_done;
-    client->port = net_port(listener_address(server->listener));
+    client->port = server->port;
     assert_int_equal(pthread_create(&thread, NULL, behave, client), 0);
     loop_run(server->loop);
     (void)pthread_join(thread, NULL);
@@ -328,8 +357,12 @@ static struct client *run(struct server *server, void *(*behave)(void *client))
 
 static void server_deinit(struct server *server)
 {
-    listener_close(server->listener, NULL);
+    if (server->listener)
+        listener_close(server->listener, NULL);
+    if (server->reactor)
+        reactor_stop(server->reactor);
     loop_free(server->loop);
+    reactor_free(server->reactor);
 }
 
 static void *finish(struct client *client, int fd)
@@ -570,7 +603,7 @@ static void test_many_connections(void **state)
     assert_int_equal(server.accepted_count, MANY);
     struct loop_status status;
     loop_status(server.loop, &status);
-    assert_int_equal(status.in_flight, 2); /* the loop's own wake-up, and the accept */
+    assert_int_equal(status.in_flight, is_far ? 1 : 2); /* the loop's own wake-up, and the accept */
     free(client);
     server_deinit(&server);
 }
@@ -706,5 +739,7 @@ int main(void)
         cmocka_unit_test(test_tls_close_truncate_is_not),
         cmocka_unit_test(test_plain_client_of_tls),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("sockets on this loop", tests, NULL, NULL);
+    is_far = true;
+    return failed + cmocka_run_group_tests_name("sockets on another loop", tests, NULL, NULL);
 }
