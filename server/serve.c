@@ -6,8 +6,8 @@
  *     └ callers queue in the kernel          ─▶ callers have read their ends ─▶ all is committed
  *     and archived ─▶ exit 0
  *
- * A second SIGTERM or SIGINT does not wait for the generations. SIGHUP reads the keys file
- * again. */
+ * A second SIGTERM or SIGINT does not wait for the generations. SIGHUP tells anew what can be: see
+ * reload.h. */
 #include "server/serve.h"
 
 #include <errno.h>
@@ -28,6 +28,7 @@
 #include "server/io/disk.h"
 #include "server/io/listener.h"
 #include "server/io/upstream_warm.h"
+#include "server/reload.h"
 
 enum {
     EXIT_FAILED = 1,
@@ -55,6 +56,9 @@ struct server {
     struct upstreams *upstreams;
     struct exchanges *exchanges;
     struct api api;
+    struct catalogues *catalogues;
+    struct tokens *tokens;
+    struct reload reload;
     struct timer storage_timer, drain_timer;
     struct op signal_op;
     int signal_fd;
@@ -243,16 +247,6 @@ static void begin_drain(struct server *server, int signal_number)
     enter_phase(server, PHASE_FINISHING, server->config->drain_timeout_s * 1000);
 }
 
-static void reload_keys(struct server *server)
-{
-    CLEANUP(buf_deinit) struct buf why;
-    buf_init(&why, 64 * 1024);
-    if (auth_reload(server->auth, &why))
-        LOG(server->log, LOG_ERROR, "keys_refused", LOG_SLICE("why", buf_slice(&why)));
-    else
-        LOG(server->log, LOG_INFO, "keys_read", LOG_NUMBER("keys", auth_key_count(server->auth)));
-}
-
 static void signal_done(struct op *op, int32_t result, uint32_t flags)
 {
     struct server *server = CONTAINER_OF(op, struct server, signal_op);
@@ -262,7 +256,7 @@ static void signal_done(struct op *op, int32_t result, uint32_t flags)
         return; /* the end */
     while (read(server->signal_fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGHUP)
-            reload_keys(server);
+            (void)reload_run(&server->reload);
         else
             begin_drain(server, (int)info.ssi_signo);
     }
@@ -368,6 +362,24 @@ static int open_auth(struct server *server)
     return 0;
 }
 
+static int open_catalogue(struct server *server)
+{
+    CLEANUP(buf_deinit) struct buf why;
+    struct catalogue *first;
+    const struct catalogue_source source = {
+        .config = server->config, .is_config_borrowed = true, .environment = environ};
+    buf_init(&why, CONFIG_WHY_BYTES_MAX);
+    if (catalogue_build(&source, &first, &why))
+        return complain(EXIT_USAGE, "%.*s", SLICE_PRINT(buf_slice(&why)));
+    if (catalogues_new(first, &server->catalogues))
+        return complain(EXIT_FAILED, "%s", fault_origin());
+    server->reload.config = server->config;
+    server->reload.catalogues = server->catalogues;
+    server->reload.auth = server->auth;
+    server->reload.log = server->log;
+    return 0;
+}
+
 static int explain_storage(struct server *server, enum err err, int holder_pid)
 {
     const char *data = server->config->data;
@@ -445,6 +457,7 @@ static int open_http(struct server *server)
         .metrics = server->metrics,
         .log = server->log,
     };
+        .catalogues = server->catalogues,
     struct exchange_config exchange = {
         .loop = server->loop,
         .metrics = server->metrics,
@@ -464,8 +477,10 @@ static int open_http(struct server *server)
     };
     if (upstreams_new(server->loop, proxy, &server->upstreams) ||
         exchanges_new(&exchange, &server->exchanges))
+        tokens_new(server->loop, server->upstreams, &server->tokens) ||
         return complain(EXIT_FAILED, "%s", fault_origin());
     server->api.producer = (struct producer_config){server->upstreams, server->metrics, server->log,
+    server->api.tokens = server->tokens;
         config->connect_timeout_ms, config->first_byte_timeout_ms, config->stall_timeout_ms};
     return 0;
 }
@@ -494,7 +509,7 @@ static int open_loop(struct server *server)
 static int server_open(struct server *server)
 {
     static int (*const steps[])(struct server *) = {open_log, open_signals, open_loop, open_socket,
-        open_auth, check_exposure, open_hub, open_storage, open_http};
+        open_auth, check_exposure, open_catalogue, open_hub, open_storage, open_http};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         int code = steps[i](server);
         if (code)
@@ -533,6 +548,8 @@ static void server_close(struct server *server, int code)
     hub_free(server->hub);
     disk_ring_free(server->disk);
     auth_free(server->auth);
+    catalogues_free(server->catalogues);
+    tokens_free(server->tokens);
     tls_context_free(server->tls);
     metrics_free(server->metrics);
     log_free(server->log);
@@ -546,8 +563,8 @@ static void announce(struct server *server)
     struct config *config = server->config;
     struct loop_status status;
     loop_status(server->loop, &status);
-    int64_t memory = config->bodies_bytes_max + config->tails_bytes_max + config->cache_bytes_max +
-                     config->connections_max * CONN_SEND_BYTES_MAX / 16 +
+    int64_t memory = config->bodies_bytes_max + config->tails_bytes_max +
+                     config->cache_bytes_max + config->connections_max * CONN_SEND_BYTES_MAX / 16 +
                      (int64_t)RECV_BUFFER_BYTES * RECV_BUFFER_COUNT +
                      (int64_t)BATCH_BYTES * BATCH_BUFFER_COUNT + ARCHIVE_TXN_BYTES_MAX;
     LOG(server->log, LOG_INFO, "serving", LOG_TEXT("address", listener_address(server->listener)),
@@ -559,11 +576,13 @@ static void announce(struct server *server)
     (void)fflush(stdout);
 }
 
-static bool uses_tls_upstream(const struct config *config)
+static bool uses_tls_upstream(struct server *server)
 {
-    for (size_t i = 0; i < config->provider_count; i++)
-        if (strncmp(config->providers[i].base_url, "https:", 6) == 0 &&
-            !config->providers[i].ca_file)
+    CLEANUP(catalogue_cleanup) struct catalogue *catalogue = catalogues_get(server->catalogues);
+    size_t count;
+    const struct provider *providers = catalogue_providers(catalogue, &count);
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(providers[i].base_url, "https:", 6) == 0 && !providers[i].ca_file)
             return true;
     return false;
 }
@@ -580,7 +599,7 @@ static void server_recovered_durably(struct hub_barrier *barrier, enum err err)
         LOG(server->log, LOG_ERROR, "recovery_not_recorded", LOG_TEXT("error", err_text(err)));
     listener_start(server->listener, exchanges_accept, server->exchanges);
     announce(server);
-    if (uses_tls_upstream(server->config))
+    if (uses_tls_upstream(server))
         upstreams_warm(server->upstreams);
 }
 
@@ -612,6 +631,7 @@ int serve_main(int argc, char **argv)
     struct config_request request;
     struct server server = {.signal_fd = -1};
     if (config_load(argc, argv, environ, &server.config, &request, &why))
+    server.reload = (struct reload){.argc = argc, .argv = argv, .environment = environ};
         return complain(EXIT_USAGE, "%.*s", SLICE_PRINT(buf_slice(&why)));
     if (request.wants_help || request.wants_print) {
         int code = print_only(server.config, request.wants_help);

@@ -1,9 +1,11 @@
 #include "protocol/base/digest.h"
 
 #include <endian.h>
+#include <limits.h>
 #include <nmmintrin.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,6 +120,63 @@ bool ed25519_verify(const uint8_t public_key[ED25519_BYTES], struct slice messag
     EVP_MD_CTX_free(context);
     EVP_PKEY_free(key);
     return is_valid;
+}
+
+/* ---- HMAC and RSA ---- */
+
+void hmac_sha256(struct slice key, struct slice message, uint8_t out[SHA256_BYTES])
+{
+    size_t size = 0;
+    const uint8_t *ok = EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key.data, key.size,
+        message.data, message.size, out, SHA256_BYTES, &size);
+    ASSERT(ok && size == SHA256_BYTES);
+}
+
+/* A key that asks for a passphrase is refused, instead of asking the terminal for it. */
+static int no_passphrase(char *text, int size, int is_writing, void *context)
+{
+    (void)text, (void)size, (void)is_writing, (void)context;
+    return -1;
+}
+
+static EVP_PKEY *read_private_key(struct slice pem)
+{
+    BIO *bio = pem.size <= INT_MAX ? BIO_new_mem_buf(pem.data, (int)pem.size) : NULL;
+    if (!bio)
+        return NULL;
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+    BIO_free(bio);
+    return key;
+}
+
+static enum err rsa_sign(EVP_PKEY *key, EVP_MD_CTX *context, struct slice message, struct buf *out)
+{
+    uint8_t *room;
+    size_t size = 0;
+    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA)
+        return ERR_INVALID;
+    if (EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key) != 1 ||
+        EVP_DigestSign(context, NULL, &size, message.data, message.size) != 1)
+        return ERR_INVALID;
+    TRY(buf_reserve(out, size, &room));
+    if (EVP_DigestSign(context, room, &size, message.data, message.size) != 1)
+        return ERR_INVALID;
+    buf_commit(out, size);
+    return ERR_OK;
+}
+
+enum err rsa_sha256_sign(struct slice pem, struct slice message, struct buf *out)
+{
+    EVP_PKEY *key = read_private_key(pem);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    enum err err = ERR_INVALID;
+    if (!context)
+        err = fault(ERR_NOMEM, "a signature");
+    else if (key)
+        err = rsa_sign(key, context, message, out);
+    EVP_MD_CTX_free(context);
+    EVP_PKEY_free(key);
+    return err;
 }
 
 bool equal_constant_time(const void *a, const void *b, size_t size)

@@ -1,4 +1,4 @@
-/* digest — SHA-256 and Ed25519 (OpenSSL), CRC-32C, and the text forms of bytes. */
+/* digest — SHA-256, HMAC, Ed25519 and RSA (OpenSSL), CRC-32C, and the text forms of bytes. */
 #ifndef TOKENLOG_PROTOCOL_BASE_DIGEST_H
 #define TOKENLOG_PROTOCOL_BASE_DIGEST_H
 
@@ -29,6 +29,13 @@ enum err ed25519_sign(const uint8_t seed[ED25519_BYTES], struct slice message,
     uint8_t out[ED25519_SIGNATURE_BYTES]) NODISCARD;
 bool ed25519_verify(const uint8_t public_key[ED25519_BYTES], struct slice message,
     const uint8_t signature[ED25519_SIGNATURE_BYTES]);
+
+/* hmac_sha256 — RFC 2104 over SHA-256. */
+void hmac_sha256(struct slice key, struct slice message, uint8_t out[SHA256_BYTES]);
+/* rsa_sha256_sign — RSASSA-PKCS1-v1_5 over SHA-256, JWT's RS256 (RFC 7518 §3.3); the signature is
+ * appended to `out`. `pem` is a private key, PKCS #8 or PKCS #1, without a passphrase. About 1 ms.
+ *   answers  ERR_INVALID it is no RSA private key · buf_append's · faults ERR_NOMEM */
+enum err rsa_sha256_sign(struct slice pem, struct slice message, struct buf *out) NODISCARD;
 
 /* equal_constant_time — for secrets: takes as long whatever differs. */
 bool equal_constant_time(const void *a, const void *b, size_t size);

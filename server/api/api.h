@@ -10,6 +10,8 @@
 
 #include "server/config/config.h"
 #include "server/http/exchange.h"
+#include "server/route/catalogue.h"
+#include "server/route/tokens.h"
 #include "server/stream/hub.h"
 #include "server/stream/producer.h"
 
@@ -22,6 +24,8 @@ struct api {
     struct metrics *metrics;
     struct log *log;
     struct producer_config producer;
+    struct catalogues *catalogues;
+    struct tokens *tokens;
     bool is_draining;
     bool is_stuck; /* nothing can be made durable: no new work */
 };
@@ -38,7 +42,8 @@ api_handler streams_list, stream_show, stream_events, stream_request, stream_sto
 api_handler audit_head_get, audit_consistency_get, stream_proof; /* audit.c */
 api_handler health_get, ready_get, metrics_get;                  /* operator.c */
 
-api_handler hold_put, hold_delete; /* hold.c */
+api_handler hold_put, hold_delete;   /* hold.c */
+api_handler models_list, model_show; /* models.c */
 
 /* api_answer_stream — 200 and what may be shown of it. api_answer_lookup_error — why it was not
  * found,

@@ -1,5 +1,6 @@
 /* inference — POST /v1/chat/completions and its kin: ask once, record, answer from the recording.
  *
+ *   route ─▶ (a token, if the provider wants one and none is there) ─▶
  *   no key   create ─▶ dispatch ─▶ replay from 0
  *   key      claim ─▶ free                                   create ─▶ durable ─▶ dispatch ─▶
  *   replay
@@ -17,12 +18,14 @@
 #include "protocol/data/json.h"
 #include "server/api/api.h"
 #include "server/api/replay.h"
-#include "server/route/catalogue.h"
+#include "server/api/refusal.h"
+#include "server/route/outbound.h"
 
 enum {
     METADATA_BYTES_MAX = 4096,
     DAY_S = 86400,
     TTL_DAYS_MAX = 36500, /* as keep_days */
+    WHY_BYTES_MAX = 4096, /* why a model is not to be had */
 };
 
 /* One request that is being answered: lives until its look-up is done. */
@@ -38,6 +41,12 @@ struct call {
     bool never_attaches; /* Tokenlog-Attach: never */
     bool restarts;       /* Tokenlog-On-Interrupted: restart */
     uint8_t fingerprint[SHA256_BYTES];
+    /* Where it goes, by the catalogue as it was when the request came. */
+    struct catalogue *catalogue;
+    struct route_choice choice;
+    enum err choice_err; /* catalogue_pick's */
+    struct buf why;
+    struct token_wait wait;
 };
 
 /* Of the attempt that comes before, if there is one. */
@@ -48,6 +57,9 @@ struct attempt {
 
 static struct call *call_free(struct call *call)
 {
+    tokens_forget(&call->wait);
+    catalogue_unref(call->catalogue);
+    buf_deinit(&call->why);
     free(call);
     return NULL;
 }
@@ -165,25 +177,10 @@ static bool read_request(struct call *call)
 
 /* ── a new generation ───────────────────────────────────────────────────────────────────────── */
 
-static void refuse(struct exchange *exchange, enum err err)
-{
-    exchange_retry_after(exchange, 1);
-    if (err == ERR_LIMIT)
-        exchange_error(exchange, 429, "too_many_streams", NULL,
-            "the server's limit of generations under way is reached; try again in a moment");
-    else if (err == ERR_AGAIN)
-        exchange_error(exchange, 503, "overloaded", NULL,
-            "more is being recorded than the disk takes; nothing was asked for; try again in a "
-            "moment");
-    else
-        exchange_error(exchange, 503, "storage_full", NULL,
-            "the answer could not be recorded, so it was not asked for: the storage has no room");
-}
-
-static void make_row(struct call *call, const struct route_choice *choice,
-    const struct attempt *attempt, struct row *row)
+static void make_row(struct call *call, const struct attempt *attempt, struct row *row)
 {
     struct api *api = call->api;
+    const struct route_choice *choice = &call->choice;
     struct project *project = exchange_project(call->exchange);
     uint8_t random[ID_RANDOM_BYTES];
     loop_random(api->loop, random, sizeof random);
@@ -212,57 +209,107 @@ static void make_row(struct call *call, const struct route_choice *choice,
     };
 }
 
-static enum err dispatch(
-    struct call *call, const struct route_choice *choice, struct stream *stream)
+/* What is to be sent. */
+struct sending {
+    struct buf body;
+    struct outbound outbound;
+    bool hides_usage;
+};
+
+static void sending_deinit(struct sending *sending)
 {
+    buf_deinit(&sending->body);
+    outbound_deinit(&sending->outbound);
+}
+
+static enum err prepare(struct call *call, struct sending *out)
+{
+    CLEANUP(buf_deinit) struct buf target;
     struct slice body = exchange_body(call->exchange);
-    CLEANUP(buf_deinit) struct buf rewritten;
-    buf_init(&rewritten, body.size + DIALECT_MODEL_BYTES * 6 + 1024);
-    bool hides_usage = false;
-    TRY(dialect_write_request(call->dialect, body, &call->request, choice->model,
-        call->api->config->ask_usage, &rewritten, &hides_usage));
     const struct http1_request *request = exchange_request(call->exchange);
+    const char *why;
+    *out = (struct sending){0};
+    buf_init(&out->body, body.size + DIALECT_MODEL_BYTES * 6 + 1024);
+    buf_init(&target, HTTP_TARGET_BYTES_MAX * 2);
+    TRY(dialect_write_request(call->dialect, body, &call->request, call->choice.model,
+        call->api->config->ask_usage, &out->body, &out->hides_usage));
+    TRY(outbound_api_target(call->choice.provider, request->target, &target));
+    struct outbound_request outbound = {.provider = call->choice.provider,
+        .method = "POST",
+        .target = buf_slice(&target),
+        .body = buf_slice(&out->body),
+        .headers = &request->headers,
+        .wall_s = loop_wall_ns(call->api->loop) / 1000000000};
+    TRY(tokens_get(call->api->tokens, call->choice.provider, &outbound.token, &why));
+    return outbound_prepare(&outbound, &out->outbound);
+}
+
+static enum err dispatch(struct call *call, struct stream *stream, const struct sending *sending)
+{
     return producer_start(&call->api->producer, stream,
         &(struct producer_request){.dialect = call->dialect,
-            .provider = choice->provider,
-            .target = request->target,
-            .headers = &request->headers,
-            .body = buf_slice(&rewritten),
-            .hides_usage = hides_usage,
+            .url = (const char *)sending->outbound.url.data,
+            .credentials = sending->outbound.headers,
+            .ca_file = call->choice.provider->ca_file,
+            .headers = &exchange_request(call->exchange)->headers,
+            .body = buf_slice(&sending->body),
+            .hides_usage = sending->hides_usage,
             .is_keyed = call->key.size > 0});
+}
+
+/* False: answered. */
+static bool check_route(struct call *call)
+{
+    struct slice token;
+    const char *why = "";
+    const struct provider *provider = call->choice.provider;
+    if (call->choice_err) {
+        refuse_route(call->exchange, call->choice_err, &call->why);
+        return false;
+    }
+    if (!provider->api_prefix) {
+        exchange_error(call->exchange, 400, "unsupported_call", "model",
+            "%s has no calls of this kind; its own are passed on under /%s/…", provider->name,
+            provider->native);
+        return false;
+    }
+    enum err err = tokens_get(call->api->tokens, provider, &token, &why);
+    if (!err)
+        return true;
+    refuse_token(call->exchange, provider, why);
+    return false;
 }
 
 static void start(struct call *call, const struct attempt *attempt)
 {
     struct api *api = call->api;
     struct exchange *exchange = call->exchange;
-    struct route_choice choice;
     if (api->is_draining) {
-        exchange_retry_after(exchange, 1);
-        exchange_error(exchange, 503, "shutting_down", NULL,
-            "the server is finishing its work and takes no more; try again in a moment");
+        refuse_draining(exchange);
         return;
     }
-    if (catalogue_pick(api->config, slice_text(call->request.model), &choice)) {
-        exchange_error(exchange, 503, "no_provider", "model",
-            "no provider is configured: start the server with --provider NAME=URL, or list "
-            "providers in its file");
+    if (!check_route(call))
         return;
-    }
     enum err err = api->is_stuck ? ERR_FULL : hub_admits(api->hub);
     if (err) {
-        refuse(exchange, err);
+        refuse_stream(exchange, err);
         return;
     }
     struct row row;
     struct stream *stream;
-    make_row(call, &choice, attempt, &row);
-    err = hub_create(api->hub, exchange_project(exchange), &row, exchange_body(exchange), &stream);
-    if (err) { /* admitted, and full all the same: the journal's buffers are, for a moment */
-        refuse(exchange, err == ERR_FULL ? ERR_AGAIN : err);
+    CLEANUP(sending_deinit) struct sending sending;
+    err = prepare(call, &sending);
+    if (err) {
+        refuse_outbound(exchange, err);
         return;
     }
-    if (dispatch(call, &choice, stream))
+    make_row(call, attempt, &row);
+    err = hub_create(api->hub, exchange_project(exchange), &row, exchange_body(exchange), &stream);
+    if (err) { /* admitted, and full all the same: the journal's buffers are, for a moment */
+        refuse_stream(exchange, err == ERR_FULL ? ERR_AGAIN : err);
+        return;
+    }
+    if (dispatch(call, stream, &sending))
         LOG(api->log, LOG_ERROR, "dispatch", LOG_ID("stream", &row.id),
             LOG_TEXT("origin", fault_origin()));
     replay_start(
@@ -350,7 +397,7 @@ static void claimed(struct hub_lookup *lookup, enum err err, struct stream *stre
     else if (err == ERR_NOTFOUND)
         start(call, &(struct attempt){.number = 1});
     else if (err == ERR_LIMIT)
-        refuse(call->exchange, ERR_LIMIT);
+        refuse_stream(call->exchange, ERR_LIMIT);
     else
         exchange_error(call->exchange, 500, "storage_fault", NULL,
             "the key could not be looked up, so nothing was asked: %s", err_text(err));
@@ -359,26 +406,63 @@ static void claimed(struct hub_lookup *lookup, enum err err, struct stream *stre
 
 /* ── the handler ────────────────────────────────────────────────────────────────────────────── */
 
+/* The route is known, and what it needs is there or never will be. */
+static void go_on(struct call *call)
+{
+    if (call->key.size == 0) {
+        start(call, &(struct attempt){.number = 1});
+        call_free(call);
+        return;
+    }
+    call->lookup.done = claimed;
+    exchange_hold(call->exchange, &call_responder, call);
+    hub_claim(call->api->hub, exchange_project(call->exchange), call->key, &call->lookup);
+}
+
+static void token_came(struct token_wait *wait)
+{
+    struct call *call = CONTAINER_OF(wait, struct call, wait);
+    if (!call->exchange) {
+        call_free(call);
+        return;
+    }
+    exchange_release(call->exchange);
+    go_on(call);
+}
+
+static void find_route(struct call *call)
+{
+    struct slice token;
+    const char *why;
+    call->catalogue = catalogues_get(call->api->catalogues);
+    call->choice_err =
+        catalogue_pick(call->catalogue, slice_text(call->request.model), &call->choice, &call->why);
+    if (call->choice_err ||
+        tokens_get(call->api->tokens, call->choice.provider, &token, &why) != ERR_AGAIN) {
+        go_on(call);
+        return;
+    }
+    call->wait.done = token_came;
+    exchange_hold(call->exchange, &call_responder, call);
+    tokens_wait(call->api->tokens, call->choice.provider, &call->wait);
+}
+
 void inference_post(struct api *api, struct exchange *exchange, struct slice id)
 {
     (void)id;
     struct call *call = calloc(1, sizeof *call);
     if (!call) {
-        refuse(exchange, ERR_LIMIT);
+        refuse_stream(exchange, ERR_LIMIT);
         return;
     }
     call->api = api;
     call->exchange = exchange;
+    list_init(&call->wait.node);
+    buf_init(&call->why, WHY_BYTES_MAX);
     enum err err = dialect_for_path(exchange_target(exchange).path, &call->dialect);
     ASSERT(!err); /* the router asked the same table */
-    if (!read_request(call)) {
+    if (read_request(call))
+        find_route(call);
+    else
         call_free(call);
-    } else if (call->key.size == 0) {
-        start(call, &(struct attempt){.number = 1});
-        call_free(call);
-    } else {
-        call->lookup.done = claimed;
-        exchange_hold(exchange, &call_responder, call);
-        hub_claim(api->hub, exchange_project(exchange), call->key, &call->lookup);
-    }
 }

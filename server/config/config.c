@@ -11,21 +11,11 @@
 #include <string.h>
 
 #include "protocol/base/own.h"
-#include "server/config/origin.h"
+#include "server/config/loading.h"
 
 enum { DAY_S = 24 * 3600, SEGMENT_ALIGN = 4096 };
 
-/* What config_load works with. */
-struct loading {
-    struct config *config;
-    struct config_memory *memory;
-    char **environment;
-    struct buf *why;
-    bool has_problems;
-};
-
-/* A problem at `where`: begins its line. The caller appends the sentence and calls note_end. */
-static enum err note_file(struct loading *loading, size_t line)
+enum err loading_note_file(struct loading *loading, size_t line)
 {
     loading->has_problems = true;
     const char *path = config_file_path(loading->memory->file);
@@ -34,7 +24,7 @@ static enum err note_file(struct loading *loading, size_t line)
     return buf_printf(loading->why, "%s: ", path);
 }
 
-static enum err note(struct loading *loading, const char *where)
+enum err loading_note(struct loading *loading, const char *where)
 {
     loading->has_problems = true;
     return buf_printf(loading->why, "%s: ", where);
@@ -48,11 +38,11 @@ static enum err note_param(struct loading *loading, enum param_index index)
     char name[PARAM_NAME_BYTES];
     switch (origin->kind) {
     case ORIGIN_FILE:
-        TRY(note_file(loading, origin->line));
+        TRY(loading_note_file(loading, origin->line));
         return buf_printf(loading->why, "%s: ", param->name);
-    case ORIGIN_ENVIRONMENT: param_variable(param, name); return note(loading, name);
+    case ORIGIN_ENVIRONMENT: param_variable(param, name); return loading_note(loading, name);
     case ORIGIN_DEFAULT:
-    case ORIGIN_FLAG: param_flag(param, name); return note(loading, name);
+    case ORIGIN_FLAG: param_flag(param, name); return loading_note(loading, name);
     }
     return ERR_OK;
 }
@@ -109,7 +99,7 @@ enum err disconnect_parse(struct slice text, struct disconnect *out)
     return ERR_OK;
 }
 
-static const char *environment_get(char **environment, const char *name)
+const char *config_environment(char **environment, const char *name)
 {
     size_t size = strlen(name);
     for (char **entry = environment; entry && *entry; entry++)
@@ -118,185 +108,12 @@ static const char *environment_get(char **environment, const char *name)
     return NULL;
 }
 
-/* ——— providers ——— */
-
-static bool url_character_is_plain(uint8_t c)
-{
-    return c > 0x20 && c < 0x7f && !memchr("?#@\"\\<>", c, 7);
-}
-
-/* The URL as providers keep it: http(s)://host[:port][/path], no slash and no /v1 at its end. */
-static enum err read_base_url(struct slice url, struct slice *out)
-{
-    size_t scheme = slice_has_prefix(url, SLICE("https://")) ? 8 : 7;
-    if (scheme == 7 && !slice_has_prefix(url, SLICE("http://")))
-        return ERR_INVALID;
-    if (url.size == scheme || url.data[scheme] == '/' || url.data[scheme] == ':')
-        return ERR_INVALID;
-    for (size_t i = 0; i < url.size; i++)
-        if (!url_character_is_plain(url.data[i]))
-            return ERR_INVALID;
-    while (url.data[url.size - 1] == '/')
-        url.size--;
-    if (url.size > scheme + 3 && slice_equal(slice_sub(url, url.size - 3, 3), SLICE("/v1")))
-        url.size -= 3;
-    while (url.data[url.size - 1] == '/')
-        url.size--;
-    *out = url;
-    return ERR_OK;
-}
-
-static enum err default_key_variable(struct config *config, const char *name, const char **out)
-{
-    char variable[NAME_BYTES_MAX + sizeof "_API_KEY"];
-    size_t size = strlen(name);
-    ASSERT(size <= NAME_BYTES_MAX);
-    for (size_t i = 0; i < size; i++) {
-        char c = name[i] == '-' || name[i] == '.' ? '_' : name[i];
-        variable[i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
-    }
-    memcpy(variable + size, "_API_KEY", sizeof "_API_KEY");
-    return config_keep(config, slice_text(variable), out);
-}
-
-static enum err read_auth(const char *text, enum provider_auth *out)
-{
-    static const char *const words[] = {
-        [AUTH_BEARER] = "bearer", [AUTH_X_API_KEY] = "x-api-key", [AUTH_NONE] = "none"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcmp(text, words[i]) == 0) {
-            *out = (enum provider_auth)i;
-            return ERR_OK;
-        }
-    return ERR_INVALID;
-}
-
-static bool speaks_of_anthropic(const struct provider_config *provider)
-{
-    const char *host = strstr(provider->base_url, "://") + 3;
-    return strcasestr(provider->name, "anthropic") ||
-           memmem(host, strcspn(host, "/"), "anthropic", strlen("anthropic"));
-}
-
-static struct provider_config *find_provider(struct config *config, struct slice name)
-{
-    for (size_t i = 0; i < config->provider_count; i++)
-        if (slice_equal(slice_text(config->providers[i].name), name))
-            return &config->providers[i];
-    return NULL;
-}
-
-/* What a provider is made of, as text; and how the line of a problem with it begins. */
-struct provider_texts {
-    struct slice name, url;
-    const char *key_variable, *auth, *ca_file;
-    struct origin origin;
-};
-
-static enum err note_provider(
-    struct loading *loading, const struct provider_texts *texts, const char *sentence)
-{
-    if (texts->origin.kind == ORIGIN_FILE)
-        TRY(note_file(loading, texts->origin.line));
-    else
-        TRY(note(loading, "--provider"));
-    return buf_printf(loading->why, "provider `%.*s`: %s\n", SLICE_PRINT(texts->name), sentence);
-}
-
-static const char *provider_problem(
-    const struct loading *loading, const struct provider_texts *texts, struct slice *url)
-{
-    enum provider_auth auth;
-    if (!config_name_is_valid(texts->name))
-        return "a name is 1 to 64 letters, digits, - _ and .";
-    if (read_base_url(texts->url, url) != ERR_OK)
-        return "the URL must be http://HOST[:PORT][/PATH] or https://…, without user, ? or #";
-    if (texts->auth && read_auth(texts->auth, &auth) != ERR_OK)
-        return "auth is one of bearer, x-api-key, none";
-    if (loading->config->provider_count == PROVIDER_COUNT_MAX)
-        return "too many providers; 64 are allowed";
-    return NULL;
-}
-
-static enum err add_provider(struct loading *loading, const struct provider_texts *texts)
-{
-    struct slice url;
-    struct config *config = loading->config;
-    const char *problem = provider_problem(loading, texts, &url);
-    if (problem)
-        return note_provider(loading, texts, problem);
-    struct provider_config provider = {.ca_file = texts->ca_file};
-    TRY(config_keep(config, texts->name, &provider.name));
-    TRY(config_keep(config, url, &provider.base_url));
-    if (texts->key_variable)
-        provider.api_key_env = texts->key_variable;
-    else
-        TRY(default_key_variable(config, provider.name, &provider.api_key_env));
-    provider.api_key = environment_get(loading->environment, provider.api_key_env);
-    provider.auth = speaks_of_anthropic(&provider) ? AUTH_X_API_KEY : AUTH_BEARER;
-    if (texts->auth)
-        TRY(read_auth(texts->auth, &provider.auth));
-    loading->memory->providers[config->provider_count] = texts->origin;
-    config->providers[config->provider_count++] = provider;
-    return ERR_OK;
-}
-
-static enum err take_file_providers(struct loading *loading)
-{
-    size_t count;
-    const struct config_file *file = loading->memory->file;
-    const struct config_file_provider *given = config_file_providers(file, &count);
-    size_t line = config_file_line(file, "providers", NULL, 0, true);
-    for (size_t i = 0; i < count; i++) {
-        size_t found = config_file_line(file, "name", given[i].name, line, false);
-        line = found ? found : line;
-        struct provider_texts texts = {
-            .name = slice_text(given[i].name),
-            .url = slice_text(given[i].base_url),
-            .key_variable = given[i].api_key_env,
-            .auth = given[i].auth,
-            .ca_file = given[i].ca_file,
-            .origin = {ORIGIN_FILE, found},
-        };
-        if (find_provider(loading->config, texts.name))
-            TRY(note_provider(loading, &texts, "is there twice; give one another name"));
-        else
-            TRY(add_provider(loading, &texts));
-    }
-    return ERR_OK;
-}
-
-/* --provider NAME=URL */
-static enum err take_provider_flag(struct loading *loading, const char *value)
-{
-    struct slice text = slice_text(value);
-    ptrdiff_t equals = slice_find_byte(text, '=');
-    if (equals < 0) {
-        TRY(note(loading, "--provider"));
-        return buf_append_text(
-            loading->why, "give NAME=URL, as in --provider openai=https://api.openai.com\n");
-    }
-    struct provider_texts texts = {
-        .name = slice_sub(text, 0, (size_t)equals),
-        .url = slice_sub(text, (size_t)equals + 1, text.size),
-        .origin = {ORIGIN_FLAG, 0},
-    };
-    struct provider_config *known = find_provider(loading->config, texts.name);
-    if (!known)
-        return add_provider(loading, &texts);
-    struct slice url;
-    if (read_base_url(texts.url, &url) != ERR_OK)
-        return note_provider(loading, &texts, "the URL must be http://HOST or https://HOST…");
-    loading->memory->providers[known - loading->config->providers] = texts.origin;
-    return config_keep(loading->config, url, &known->base_url);
-}
-
 /* ——— projects ——— */
 
 static enum err note_project(
     struct loading *loading, size_t line, const char *name, const char *sentence)
 {
-    TRY(note_file(loading, line));
+    TRY(loading_note_file(loading, line));
     return buf_printf(loading->why, "project `%s`: %s\n", name, sentence);
 }
 
@@ -390,7 +207,7 @@ static enum err take_file(struct loading *loading, const char *path)
         if (text)
             TRY(set(loading, index, text, (struct origin){ORIGIN_FILE, line}));
     }
-    return take_file_providers(loading);
+    return loading_file_providers(loading);
 }
 
 static enum err take_environment(struct loading *loading)
@@ -398,7 +215,7 @@ static enum err take_environment(struct loading *loading)
     for (size_t i = 0; i < PARAM_COUNT; i++) {
         char name[PARAM_NAME_BYTES];
         param_variable(param_at((enum param_index)i), name);
-        const char *text = environment_get(loading->environment, name);
+        const char *text = config_environment(loading->environment, name);
         if (text)
             TRY(set(loading, (enum param_index)i, text, (struct origin){ORIGIN_ENVIRONMENT, 0}));
     }
@@ -421,7 +238,7 @@ static enum err next_flag(
     const char *word = argv[(*at)++];
     size_t size = strcspn(word, "=");
     if (strncmp(word, "--", 2) != 0 || size <= 2 || size - 2 >= PARAM_NAME_BYTES) {
-        TRY(note(loading, word));
+        TRY(loading_note(loading, word));
         TRY(buf_append_text(loading->why, "is not a flag; see `tokenlog serve --help`\n"));
         return ERR_INVALID;
     }
@@ -443,7 +260,7 @@ static enum err flag_value(
         flag->value = argv[(*at)++];
     if (flag->value)
         return ERR_OK;
-    TRY(note(loading, flag->spelling));
+    TRY(loading_note(loading, flag->spelling));
     TRY(buf_append_text(loading->why, "needs a value after it\n"));
     return ERR_INVALID;
 }
@@ -452,7 +269,7 @@ static enum err note_unknown_flag(struct loading *loading, const struct flag *fl
 {
     char name[PARAM_NAME_BYTES];
     enum param_index index;
-    TRY(note(loading, flag->spelling));
+    TRY(loading_note(loading, flag->spelling));
     TRY(buf_append_text(loading->why, "unknown flag"));
     const char *nearest = param_nearest(flag->name);
     if (nearest && param_find(slice_text(nearest), &index) == ERR_OK) {
@@ -487,7 +304,7 @@ static enum err take_flag(
     if (err != ERR_OK)
         return err == ERR_INVALID ? ERR_OK : err;
     if (is_provider)
-        return take_provider_flag(loading, flag->value);
+        return loading_provider_flag(loading, flag->value);
     return is_known ? set(loading, index, flag->value, origin) : ERR_OK;
 }
 
@@ -552,7 +369,7 @@ static enum err load(struct loading *loading, int argc, char **argv, const char 
 {
     TRY(take_defaults(loading));
     if (!path)
-        path = environment_get(loading->environment, "TOKENLOG_CONFIG");
+        path = config_environment(loading->environment, "TOKENLOG_CONFIG");
     if (path)
         TRY(take_file(loading, path));
     TRY(take_environment(loading));

@@ -3,15 +3,26 @@
  * lists that only the file and flags can hold: providers and projects.
  *
  *   listen: 127.0.0.1:8080
- *   providers:
+ *   providers:                       # all but `name` is optional for a provider that the catalogue
+ *                                    # knows: what is given here wins
  *     - name: openai                 # model names openai/… go here; the first provider also gets
- *                                    # all names without a known prefix
+ *                                    # all names that say nothing else
+ *       type: vllm                   # the provider of the catalogue it is like; default: its name
  *       base_url: https://api.openai.com
- *       api_key_env: OPENAI_API_KEY  # default: <NAME>_API_KEY, upper case, - and . as _; may be
- *                                    # unset (self-hosted)
- *       auth: bearer                 # bearer | x-api-key | none (default: bearer; x-api-key for a
- *                                    # name or host with "anthropic")
- *       ca_file: /etc/…              # optional
+ *       api_prefix: /v1              # of OpenAI-style calls behind base_url; default, where base_url
+ *                                    # is given: /v1
+ *       dialect: openai_chat         # what it speaks; native calls are read by it
+ *       native: openai               # /openai/… is passed on as it is; default: name
+ *       api_key_env: OPENAI_API_KEY  # default: <NAME>_API_KEY, upper case, - and . as _, and then
+ *                                    # those of the catalogue; may be unset (self-hosted)
+ *       key: sk-…                    # or keys: […]; $NAME is the environment's variable
+ *       key_file: /etc/account.json  # a Google service account's
+ *       auth: bearer                 # see provider_auth.h (default: the catalogue's, else bearer,
+ *                                    # or x-api-key for a name or host with "anthropic")
+ *       headers: ["x-team: red"]     # sent unless the caller sends the same
+ *       options: {region: eu-west-1} # what takes the place of {region} and the like in base_url and
+ *                                    # api_prefix
+ *       ca_file: /etc/…
  *   projects:                        # optional; a key may also be in keys_file
  *     - name: search
  *       keys: ["<SHA-256 of the key, 64 hex digits>"]
@@ -28,6 +39,8 @@
 
 enum {
     PROVIDER_COUNT_MAX = 64,
+    PROVIDER_KEY_COUNT_MAX = 16,
+    PROVIDER_HEADER_COUNT_MAX = 16,
     PROJECT_COUNT_MAX = 1024,
     PROJECT_KEY_COUNT_MAX = 16,
     NAME_BYTES_MAX =
@@ -58,15 +71,27 @@ static inline bool config_name_is_valid(struct slice name)
     return name.size > 0 && name.size <= NAME_BYTES_MAX;
 }
 
-enum provider_auth { AUTH_BEARER, AUTH_X_API_KEY, AUTH_NONE };
+/* The names that may stand in braces in a base_url or api_prefix. */
+#define PROVIDER_OPTIONS(X) X(region) X(project) X(account) X(resource) X(service)
+enum provider_option {
+#define OPTION(name) OPTION_##name,
+    PROVIDER_OPTIONS(OPTION)
+#undef OPTION
+        PROVIDER_OPTION_COUNT
+};
+const char *provider_option_name(enum provider_option option);
+
+/* As it was told: text, checked one by one. What is NULL is the catalogue's to say (server/route).
+ * base_url has no slash at its end; a last segment /v1 is dropped, since api_prefix brings it. */
 struct provider_config {
     const char *name;
-    const char *base_url; /* without a trailing slash; a last segment /v1 is dropped, since callers'
-                             paths bring it */
-    const char *api_key;  /* from its environment variable; NULL if unset */
-    const char *api_key_env;
-    enum provider_auth auth;
-    const char *ca_file; /* NULL: the system's */
+    const char *where; /* for messages: "file:line" or "--provider" */
+    const char *type, *base_url, *api_prefix, *dialect, *native, *auth, *ca_file, *key_file;
+    const char *api_key_env;                      /* told, or made of the name */
+    const char *keys[PROVIDER_KEY_COUNT_MAX + 1]; /* NULL-terminated; empty: none was found */
+    bool has_key_source;                          /* key, keys, key_file or api_key_env was told */
+    const char *headers[PROVIDER_HEADER_COUNT_MAX + 1]; /* "Name: value", NULL-terminated */
+    const char *options[PROVIDER_OPTION_COUNT];
 };
 struct project_config {
     const char *name;
@@ -111,6 +136,8 @@ struct config_request {
  *   owns     *out, until config_free; it borrows from argv and the environment, which stay */
 enum err config_load(int argc, char **argv, char **environment, struct config **out,
     struct config_request *request, struct buf *why) NODISCARD;
+/* config_environment — a variable's value; NULL if it is unset or empty. */
+const char *config_environment(char **environment, const char *name);
 struct config *config_free(struct config *config);
 
 /* config_print — YAML of what is in force, each line with `# default | file:line | environment |
@@ -118,5 +145,9 @@ struct config *config_free(struct config *config);
  * config_help — one entry a parameter, by groups.   Both: answers and faults of buf_append */
 enum err config_print(const struct config *config, struct buf *out) NODISCARD;
 enum err config_help(struct buf *out) NODISCARD;
+/* config_changes — names of parameters that differ and count only after a restart, parted by ", ".
+ * Answers and faults of buf_append. */
+enum err config_changes(
+    const struct config *before, const struct config *after, struct buf *out) NODISCARD;
 
 #endif

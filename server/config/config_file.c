@@ -33,24 +33,42 @@ struct document {
 
 enum { OPTIONAL = CYAML_FLAG_OPTIONAL, TEXT_MAX = CONFIG_FILE_BYTES_MAX };
 
+static const cyaml_schema_value_t text_schema = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, TEXT_MAX)};
+#define OPTION(name)                                                                               \
+    CYAML_FIELD_STRING_PTR(#name, OPTIONAL, struct config_file_options, name, 1, TEXT_MAX),
+static const cyaml_schema_field_t option_fields[] = {PROVIDER_OPTIONS(OPTION) CYAML_FIELD_END};
+#undef OPTION
+
+#define PROVIDER_TEXT(name, flags, min)                                                            \
+    CYAML_FIELD_STRING_PTR(#name, flags, struct config_file_provider, name, min, TEXT_MAX)
 static const cyaml_schema_field_t provider_fields[] = {
-    CYAML_FIELD_STRING_PTR("name", 0, struct config_file_provider, name, 1, TEXT_MAX),
-    CYAML_FIELD_STRING_PTR("base_url", 0, struct config_file_provider, base_url, 1, TEXT_MAX),
-    CYAML_FIELD_STRING_PTR(
-        "api_key_env", OPTIONAL, struct config_file_provider, api_key_env, 1, TEXT_MAX),
-    CYAML_FIELD_STRING_PTR("auth", OPTIONAL, struct config_file_provider, auth, 1, TEXT_MAX),
-    CYAML_FIELD_STRING_PTR("ca_file", OPTIONAL, struct config_file_provider, ca_file, 1, TEXT_MAX),
+    PROVIDER_TEXT(name, 0, 1),
+    PROVIDER_TEXT(type, OPTIONAL, 1),
+    PROVIDER_TEXT(base_url, OPTIONAL, 1),
+    PROVIDER_TEXT(api_prefix, OPTIONAL, 0),
+    PROVIDER_TEXT(dialect, OPTIONAL, 1),
+    PROVIDER_TEXT(native, OPTIONAL, 1),
+    PROVIDER_TEXT(api_key_env, OPTIONAL, 1),
+    PROVIDER_TEXT(key, OPTIONAL, 1),
+    PROVIDER_TEXT(key_file, OPTIONAL, 1),
+    PROVIDER_TEXT(auth, OPTIONAL, 1),
+    PROVIDER_TEXT(ca_file, OPTIONAL, 1),
+    CYAML_FIELD_SEQUENCE("keys", OPTIONAL | CYAML_FLAG_POINTER, struct config_file_provider, keys,
+        &text_schema, 0, PROVIDER_KEY_COUNT_MAX),
+    CYAML_FIELD_SEQUENCE("headers", OPTIONAL | CYAML_FLAG_POINTER, struct config_file_provider,
+        headers, &text_schema, 0, PROVIDER_HEADER_COUNT_MAX),
+    CYAML_FIELD_MAPPING("options", OPTIONAL, struct config_file_provider, options, option_fields),
     CYAML_FIELD_END,
 };
+#undef PROVIDER_TEXT
 static const cyaml_schema_value_t provider_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_file_provider, provider_fields)};
 
-static const cyaml_schema_value_t key_schema = {
-    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, TEXT_MAX)};
 static const cyaml_schema_field_t project_fields[] = {
     CYAML_FIELD_STRING_PTR("name", 0, struct config_file_project, name, 1, TEXT_MAX),
     CYAML_FIELD_SEQUENCE("keys", OPTIONAL | CYAML_FLAG_POINTER, struct config_file_project, keys,
-        &key_schema, 0, PROJECT_KEY_COUNT_MAX),
+        &text_schema, 0, PROJECT_KEY_COUNT_MAX),
     CYAML_FIELD_STRING_PTR(
         "on_disconnect", OPTIONAL, struct config_file_project, on_disconnect, 1, TEXT_MAX),
     CYAML_FIELD_STRING_PTR(

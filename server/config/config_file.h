@@ -14,8 +14,17 @@
 struct config_file;
 
 /* An entry of the lists; NULL: not given. Borrowed from the file. */
+struct config_file_options {
+#define OPTION(name) const char *name;
+    PROVIDER_OPTIONS(OPTION)
+#undef OPTION
+};
 struct config_file_provider {
-    const char *name, *base_url, *api_key_env, *auth, *ca_file;
+    const char *name, *type, *base_url, *api_prefix, *dialect, *native, *api_key_env, *key,
+        *key_file, *auth, *ca_file;
+    const char **keys, **headers;
+    unsigned keys_count, headers_count;
+    struct config_file_options options;
 };
 struct config_file_project {
     const char *name;

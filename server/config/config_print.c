@@ -70,32 +70,70 @@ static enum err print_params(const struct config *config, struct buf *out)
     return ERR_OK;
 }
 
+static enum err print_text(const char *name, const char *text, struct buf *out)
+{
+    if (!text)
+        return ERR_OK;
+    TRY(buf_printf(out, "    %s: ", name));
+    TRY(yaml_quote(text, out));
+    return buf_append_byte(out, '\n');
+}
+
+static enum err print_headers(const char *const *headers, struct buf *out)
+{
+    if (!headers[0])
+        return ERR_OK;
+    TRY(buf_append_text(out, "    headers:\n"));
+    for (; *headers; headers++) {
+        TRY(buf_append_text(out, "      - "));
+        TRY(yaml_quote(*headers, out));
+        TRY(buf_append_byte(out, '\n'));
+    }
+    return ERR_OK;
+}
+
+static enum err print_options(const char *const *options, struct buf *out)
+{
+    const char *before = "    options: {";
+    for (size_t i = 0; i < PROVIDER_OPTION_COUNT; i++) {
+        if (!options[i])
+            continue;
+        TRY(buf_printf(out, "%s%s: ", before, provider_option_name((enum provider_option)i)));
+        TRY(yaml_quote(options[i], out));
+        before = ", ";
+    }
+    return before[0] == ',' ? buf_append_text(out, "}\n") : ERR_OK;
+}
+
+/* Keys are not printed, and so read back from their variable or not at all. */
+static enum err print_key(const struct provider_config *provider, struct buf *out)
+{
+    size_t start = out->size;
+    TRY(buf_printf(out, "    api_key_env: %s", provider->api_key_env));
+    TRY(pad(out, start, COMMENT_COLUMN));
+    return buf_printf(
+        out, "# %s\n", provider->keys[0] ? "set; not shown" : "not set: no key is sent");
+}
+
 static enum err print_provider(const struct config *config, size_t index, struct buf *out)
 {
-    static const char *const auths[] = {
-        [AUTH_BEARER] = "bearer",
-        [AUTH_X_API_KEY] = "x-api-key",
-        [AUTH_NONE] = "none",
-    };
     const struct config_memory *memory = config_memory(config);
     const struct provider_config *provider = &config->providers[index];
     size_t start = out->size;
     TRY(buf_printf(out, "  - name: %s", provider->name));
     TRY(pad(out, start, COMMENT_COLUMN));
     TRY(print_origin(memory, &memory->providers[index], out));
-    TRY(buf_append_text(out, "    base_url: "));
-    TRY(yaml_quote(provider->base_url, out));
-    start = out->size + 1;
-    TRY(buf_printf(out, "\n    api_key_env: %s", provider->api_key_env));
-    TRY(pad(out, start, COMMENT_COLUMN));
-    TRY(buf_printf(
-        out, "# %s\n", provider->api_key ? "set; not shown" : "not set: no key is sent"));
-    TRY(buf_printf(out, "    auth: %s\n", auths[provider->auth]));
-    if (!provider->ca_file)
-        return ERR_OK;
-    TRY(buf_append_text(out, "    ca_file: "));
-    TRY(yaml_quote(provider->ca_file, out));
-    return buf_append_byte(out, '\n');
+    TRY(print_text("type", provider->type, out));
+    TRY(print_text("base_url", provider->base_url, out));
+    TRY(print_text("api_prefix", provider->api_prefix, out));
+    TRY(print_text("dialect", provider->dialect, out));
+    TRY(print_text("native", provider->native, out));
+    TRY(print_key(provider, out));
+    TRY(print_text("key_file", provider->key_file, out));
+    TRY(print_text("auth", provider->auth, out));
+    TRY(print_headers(provider->headers, out));
+    TRY(print_options(provider->options, out));
+    return print_text("ca_file", provider->ca_file, out);
 }
 
 static enum err print_disconnect(const struct disconnect *disconnect, struct buf *out)
@@ -214,4 +252,27 @@ enum err config_help(struct buf *out)
         "\nEach of them is also a key of the YAML file (keep_days: 7) and an environment variable\n"
         "(TOKENLOG_KEEP_DAYS=7). A flag wins over the environment, the environment over the file.\n"
         "In brackets: [default; least to most].\n");
+}
+
+static bool counts_at_once(enum param_index index)
+{
+    return index == PARAM_INDEX_catalogue || index == PARAM_INDEX_unknown_models;
+}
+
+enum err config_changes(const struct config *before, const struct config *after, struct buf *out)
+{
+    CLEANUP(buf_deinit) struct buf first, second;
+    buf_init(&first, CONFIG_FILE_BYTES_MAX);
+    buf_init(&second, CONFIG_FILE_BYTES_MAX);
+    for (size_t i = 0; i < PARAM_COUNT; i++) {
+        const struct param *param = param_at((enum param_index)i);
+        buf_clear(&first);
+        buf_clear(&second);
+        TRY(param_format(param, before, &first));
+        TRY(param_format(param, after, &second));
+        if (!counts_at_once((enum param_index)i) &&
+            !slice_equal(buf_slice(&first), buf_slice(&second)))
+            TRY(buf_printf(out, "%s%s", out->size ? ", " : "", param->name));
+    }
+    return ERR_OK;
 }

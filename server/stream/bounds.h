@@ -9,7 +9,8 @@ enum {
     CONTENT_TYPE_BYTES_MAX = 256,       /* of its media type */
     ROW_END_BYTES_MAX = 2 * 1024,       /* of a row: all but head, path, metadata, key and model */
     PRODUCER_LINGER_MS = 5000,  /* after the terminator, for the transfer to end by itself */
-    PRODUCER_HEADERS_MAX = 104, /* fields sent to a provider: a caller's 100 and our own */
+    PRODUCER_HEADERS_MAX = 176, /* fields sent to a provider: a caller's 100, and the outbound's */
+    PRODUCER_METHOD_BYTES = 32, /* of a method and its NUL; the longest registered one has 17 */
     PRODUCER_RETRY_MS =
         50, /* what storage did not take is offered again, if nothing else says so */
     CLAIM_WAITERS_MAX = 10000, /* requests with one key that wait for one look-up */

@@ -35,7 +35,7 @@ struct producer {
     struct buf url, request_body;
     struct buf header_text;
     const char *headers[PRODUCER_HEADERS_MAX + 1];
-    char ca_file[1024];
+    char ca_file[1024], method[PRODUCER_METHOD_BYTES];
     struct timer linger, retry;
     bool is_waiting; /* for the request record */
     bool is_sse;
@@ -532,7 +532,7 @@ static void producer_dispatch(struct producer *producer)
     producer->is_waiting = false;
     producer->dispatched_ns = wall_ns(producer);
     struct upstream_request request = {.url = (const char *)producer->url.data,
-        .method = "POST",
+        .method = producer->method,
         .headers = producer->headers,
         .body = buf_slice(&producer->request_body),
         .connect_timeout_ms = producer->config.connect_timeout_ms,
@@ -571,24 +571,23 @@ static enum err add_header(
     return buf_append_byte(&producer->header_text, 0);
 }
 
-static enum err add_credentials(
-    struct producer *producer, size_t *count, const struct provider_config *provider)
+static enum err add_line(struct producer *producer, size_t *count, const char *line)
 {
-    if (!provider->api_key || provider->auth == AUTH_NONE)
-        return ERR_OK;
-    if (provider->auth == AUTH_X_API_KEY)
-        return add_header(producer, count, SLICE("x-api-key"), slice_text(provider->api_key));
-    CLEANUP(buf_deinit) struct buf bearer;
-    buf_init(&bearer, HTTP_HEAD_BYTES_MAX);
-    TRY(buf_printf(&bearer, "Bearer %s", provider->api_key));
-    return add_header(producer, count, SLICE("Authorization"), buf_slice(&bearer));
+    const char *colon = strchr(line, ':');
+    ASSERT(colon);
+    return add_header(
+        producer, count, slice_of(line, (size_t)(colon - line)), slice_trim(slice_text(colon + 1)));
 }
 
 static enum err build_headers(struct producer *producer, const struct producer_request *request)
 {
     size_t count = 0;
-    TRY(add_header(producer, &count, SLICE("Content-Type"), SLICE("application/json")));
-    TRY(add_credentials(producer, &count, request->provider));
+    struct slice type =
+        request->content_type ? slice_text(request->content_type) : SLICE("application/json");
+    if (type.size)
+        TRY(add_header(producer, &count, SLICE("Content-Type"), type));
+    for (const char *const *line = request->credentials; line && *line; line++)
+        TRY(add_line(producer, &count, *line));
     for (size_t i = 0; i < request->headers->count; i++) {
         struct header field = request->headers->items[i];
         if (slice_equal_nocase(field.name, SLICE("content-type")) ||
@@ -605,13 +604,15 @@ static enum err build_headers(struct producer *producer, const struct producer_r
 
 static enum err build_request(struct producer *producer, const struct producer_request *request)
 {
-    TRY(buf_append_text(&producer->url, request->provider->base_url));
-    TRY(buf_append(&producer->url, request->target));
+    const char *method = request->method ? request->method : "POST";
+    if (strlen(method) >= sizeof producer->method)
+        return ERR_LIMIT;
+    memcpy(producer->method, method, strlen(method) + 1);
+    TRY(buf_append_text(&producer->url, request->url));
     TRY(buf_append_byte(&producer->url, 0));
     TRY(buf_append(&producer->request_body, request->body));
-    if (request->provider->ca_file && strlen(request->provider->ca_file) < sizeof producer->ca_file)
-        memcpy(
-            producer->ca_file, request->provider->ca_file, strlen(request->provider->ca_file) + 1);
+    if (request->ca_file && strlen(request->ca_file) < sizeof producer->ca_file)
+        memcpy(producer->ca_file, request->ca_file, strlen(request->ca_file) + 1);
     return build_headers(producer, request);
 }
 

@@ -32,8 +32,12 @@ struct producer_config {
 /* What to ask of whom. Everything is copied. */
 struct producer_request {
     const struct dialect *dialect;
-    const struct provider_config *provider;
-    struct slice target; /* of the POST: path and query, to be put behind the provider's base URL */
+    const char *method; /* NULL: POST */
+    const char *url;
+    const char *content_type; /* of the body; NULL: application/json, "": none is sent */
+    const char *const
+        *credentials;              /* "Name: value" each, NULL-terminated; sent first. NULL: none */
+    const char *ca_file;           /* NULL: the system's */
     const struct headers *headers; /* the caller's; those that may cross do */
     struct slice body;
     bool hides_usage;

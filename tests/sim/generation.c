@@ -9,9 +9,6 @@
 
 const char *const generation_keys[KEYS] = {"a", "b", "c", "d", "e"};
 
-static const struct provider_config provider = {
-    .name = "fake", .base_url = "http://provider", .api_key = "secret", .auth = AUTH_BEARER};
-
 /* ---- generations ----------------------------------------------------------------------------- */
 
 static void produce(struct history *history, struct stream *stream, uint32_t tag, bool is_keyed)
@@ -22,8 +19,7 @@ static void produce(struct history *history, struct stream *stream, uint32_t tag
     int size = snprintf(body, sizeof body, "%" PRIu32, tag);
     ASSERT(dialect_for_path(SLICE("/v1/chat/completions"), &dialect) == ERR_OK);
     struct producer_request request = {.dialect = dialect,
-        .provider = &provider,
-        .target = SLICE("/v1/chat/completions"),
+        .url = "http://provider/v1/chat/completions",
         .headers = &headers,
         .body = slice_of(body, (size_t)size),
         .is_keyed = is_keyed};

@@ -15,7 +15,10 @@ struct gateway {
     struct auth *auth;
     struct exchanges *exchanges;
     struct api api;
+    struct catalogues *catalogues;
 };
+
+static char *gateway_environment[] = {NULL};
 
 static inline struct gateway *gateway_new(const char *cors_origins, const char *key)
 {
@@ -39,13 +42,22 @@ static inline struct gateway *gateway_new(const char *cors_origins, const char *
     gateway->config.ttl_mode = "absolute";
     gateway->config.disconnect = (struct disconnect){.policy = DISCONNECT_CONTINUE};
     assert_int_equal(auth_new(&gateway->config, "/nonexistent/keys", &why, &gateway->auth), ERR_OK);
+    const struct catalogue_source source = {
+        .config = &gateway->config, .is_config_borrowed = true, .environment = gateway_environment};
+    struct catalogue *catalogue;
+    assert_int_equal(catalogue_build(&source, &catalogue, &why), ERR_OK);
+    assert_int_equal(catalogues_new(catalogue, &gateway->catalogues), ERR_OK);
     buf_deinit(&why);
+    struct tokens *tokens;
+    assert_int_equal(tokens_new(rig->loop, rig->upstreams, &tokens), ERR_OK);
     gateway->api = (struct api){.config = &gateway->config,
         .loop = rig->loop,
         .hub = rig->hub,
         .auth = gateway->auth,
         .metrics = rig->metrics,
         .log = rig->log,
+        .catalogues = gateway->catalogues,
+        .tokens = tokens,
         .producer = rig->producer};
     struct exchange_config config = {.loop = rig->loop,
         .metrics = rig->metrics,
@@ -77,6 +89,8 @@ static inline int gateway_free(void **state)
     RIG_UNTIL(gateway->rig, exchanges_open_count(gateway->exchanges) == 0);
     rig_drain(gateway->rig);
     exchanges_free(gateway->exchanges);
+    catalogues_free(gateway->catalogues);
+    tokens_free(gateway->api.tokens);
     auth_free(gateway->auth);
     rig_free(gateway->rig);
     free(gateway);

@@ -255,34 +255,103 @@ static void providers_come_from_file_and_flags(void **state)
     assert_int_equal(attempt.config->provider_count, 4);
     assert_string_equal(providers[0].name, "openai");
     assert_string_equal(providers[0].base_url, "http://127.0.0.1:1");
-    assert_string_equal(providers[0].api_key, "sk-1");
-    assert_int_equal(providers[0].auth, AUTH_BEARER);
+    assert_string_equal(providers[0].keys[0], "sk-1");
+    assert_null(providers[0].auth);
     assert_null(providers[0].ca_file);
     assert_string_equal(providers[1].base_url, "http://[::1]:9/base");
     assert_string_equal(providers[1].api_key_env, "MY_ANTHROPIC_EU_API_KEY");
-    assert_string_equal(providers[1].api_key, "sk-2");
-    assert_int_equal(providers[1].auth, AUTH_X_API_KEY);
+    assert_string_equal(providers[1].keys[0], "sk-2");
+    assert_false(providers[1].has_key_source);
     assert_string_equal(providers[1].ca_file, "/ca.pem");
-    assert_int_equal(providers[2].auth, AUTH_NONE);
-    assert_string_equal(providers[2].api_key, "sk-3");
+    assert_string_equal(providers[2].auth, "none");
+    assert_string_equal(providers[2].keys[0], "sk-3");
+    assert_true(providers[2].has_key_source);
     assert_string_equal(providers[3].base_url, "http://v1");
-    assert_null(providers[3].api_key);
+    assert_string_equal(providers[3].where, "--provider");
+    assert_null(providers[3].keys[0]);
+    finish(&attempt);
+}
+
+static void a_provider_may_be_told_in_full(void **state)
+{
+    (void)state;
+    struct attempt attempt = {.file = "providers:\n"
+                                      "  - name: groq\n"
+                                      "    key: gsk\n"
+                                      "  - name: gpu\n"
+                                      "    type: vllm\n"
+                                      "    base_url: http://gpu:8000\n"
+                                      "    api_prefix: \"\"\n"
+                                      "    dialect: openai_chat\n"
+                                      "    native: gpu-7\n"
+                                      "    auth: \"Authorization: Token {key}\"\n"
+                                      "    keys: [$ONE, two, $NONE]\n"
+                                      "    headers: [\"x-team: red\"]\n"
+                                      "    options: {region: eu-west-1, account: a7}\n"
+                                      "    key_file: /account.json\n",
+        VARIABLES(W("ONE=sk-one"), W("GPU_API_KEY=not this one"))};
+    assert_int_equal(load(&attempt), ERR_OK);
+    const struct provider_config *providers = attempt.config->providers;
+    assert_null(providers[0].base_url);
+    assert_null(providers[0].type);
+    assert_null(providers[0].api_prefix);
+    assert_string_equal(providers[0].keys[0], "gsk");
+    assert_null(providers[0].options[OPTION_region]);
+    assert_null(providers[0].headers[0]);
+    assert_string_equal(providers[1].type, "vllm");
+    assert_string_equal(providers[1].api_prefix, "");
+    assert_string_equal(providers[1].native, "gpu-7");
+    assert_string_equal(providers[1].auth, "Authorization: Token {key}");
+    assert_string_equal(providers[1].keys[0], "sk-one");
+    assert_string_equal(providers[1].keys[1], "two");
+    assert_null(providers[1].keys[2]);
+    assert_string_equal(providers[1].headers[0], "x-team: red");
+    assert_string_equal(providers[1].options[OPTION_region], "eu-west-1");
+    assert_string_equal(providers[1].options[OPTION_account], "a7");
+    assert_null(providers[1].options[OPTION_project]);
+    assert_string_equal(providers[1].key_file, "/account.json");
+    assert_non_null(strstr(providers[1].where, ":4"));
     finish(&attempt);
 }
 
 static void wrong_providers_are_answered_with_the_line(void **state)
 {
     (void)state;
-    refused_file("providers:\n  - name: a\n", 0, "base_url");
+#define ONE "providers:\n  - name: a\n    base_url: http://x\n"
     refused_file("providers:\n  - name: a\n    base_url: x\n", 2, "provider `a`: the URL");
-    refused_file("providers:\n  - name: a\n    base_url: http://x\n  - name: a\n"
-                 "    base_url: http://y\n",
-        4, "provider `a`: is there twice");
-    refused_file(
-        "providers:\n  - name: a\n    base_url: http://x\n    auth: basic\n", 2, "auth is one of");
-    refused_file("providers:\n  - name: a\n    base_url: http://x\n    key: secret\n", 4,
-        "unknown key `key`");
+    refused_file(ONE "  - name: a\n    base_url: http://y\n", 4, "provider `a`: is there twice");
+    refused_file(ONE "    auth: basic\n", 2, "auth is bearer");
+    refused_file(ONE "    auth: \"a b: {key}\"\n", 2, "auth is bearer");
+    refused_file(ONE "    auth: \"?a&b={key}\"\n", 2, "auth is bearer");
+    refused_file(ONE "    api_prefix: v1\n", 2, "api_prefix is a path");
+    refused_file(ONE "    api_prefix: /v1/\n", 2, "api_prefix is a path");
+    refused_file(ONE "    native: a/b\n", 2, "native is one segment");
+    refused_file(ONE "    type: a/b\n", 2, "type is the name");
+    refused_file(ONE "    headers: [\"no colon\"]\n", 2, "a header is");
+    refused_file(ONE "    key: a\n    keys: [b]\n", 2, "give key or keys");
+    refused_file(ONE "    key: \"a\\nb\"\n", 2, "no header can hold");
+    refused_file(ONE "    options: {regin: x}\n", 4, "unknown key `regin`");
+    refused_file(ONE "    keey: secret\n", 4, "unknown key `keey`");
     refused_file("providers: none\n", 1, "SEQUENCE");
+#undef ONE
+}
+
+static void what_needs_a_restart_is_named(void **state)
+{
+    (void)state;
+    CLEANUP(buf_deinit) struct buf text;
+    struct attempt first = {.file = "keep_days: 5\n"};
+    struct attempt second = {
+        .file = "keep_days: 6\nlisten: 127.0.0.1:9\ncatalogue: /x\nunknown_models: refuse\n"};
+    buf_init(&text, TEXT_BYTES_MAX);
+    assert_int_equal(load(&first), ERR_OK);
+    assert_int_equal(load(&second), ERR_OK);
+    assert_int_equal(config_changes(first.config, first.config, &text), ERR_OK);
+    assert_int_equal(text.size, 0);
+    assert_int_equal(config_changes(first.config, second.config, &text), ERR_OK);
+    assert_true(slice_equal(buf_slice(&text), SLICE("listen, keep_days")));
+    finish(&first);
+    finish(&second);
 }
 
 #define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -406,7 +475,9 @@ int main(void)
         cmocka_unit_test(several_problems_are_told_at_once),
         cmocka_unit_test(empty_files_are_fine),
         cmocka_unit_test(providers_come_from_file_and_flags),
+        cmocka_unit_test(a_provider_may_be_told_in_full),
         cmocka_unit_test(wrong_providers_are_answered_with_the_line),
+        cmocka_unit_test(what_needs_a_restart_is_named),
         cmocka_unit_test(projects_inherit_and_override),
         cmocka_unit_test(wrong_projects_are_answered_with_the_line),
         cmocka_unit_test(disconnect_words_and_seconds),

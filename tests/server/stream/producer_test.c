@@ -240,8 +240,7 @@ static void test_row_has_room(void **state)
     assert_int_equal(hub_create(rig->hub, &rig->project, &row, SLICE_NONE, &stream), ERR_OK);
     assert_int_equal(dialect_for_path(SLICE("/v1/chat/completions"), &dialect), ERR_OK);
     struct producer_request request = {.dialect = dialect,
-        .provider = &rig->provider,
-        .target = SLICE("/v1"),
+        .url = "http://provider/v1",
         .headers = &headers};
     assert_int_equal(producer_start(&rig->producer, stream, &request), ERR_OK);
     fake_head(fake_last(rig->upstreams), 200, head);

@@ -183,7 +183,7 @@ struct rig *rig_new(void)
     rig->streams_max = 10000;
     rig->project = (struct project){.name = "default"};
     rig->provider = (struct provider_config){
-        .name = "fake", .base_url = "http://provider", .api_key = "secret", .auth = AUTH_BEARER};
+        .name = "fake", .where = "test", .base_url = "http://provider", .keys = {"secret"}};
     rig->producer = (struct producer_config){
         .upstreams = rig->upstreams, .metrics = rig->metrics, .log = rig->log};
     rig->tick.fire = rig->storage_timer.fire = tick;
@@ -323,8 +323,8 @@ struct stream *rig_generate(struct rig *rig, const char *key)
     struct stream *stream = rig_create(rig, key, 2);
     assert_int_equal(dialect_for_path(SLICE("/v1/chat/completions"), &dialect), ERR_OK);
     struct producer_request request = {.dialect = dialect,
-        .provider = &rig->provider,
-        .target = SLICE("/v1/chat/completions"),
+        .url = "http://provider/v1/chat/completions",
+        .credentials = RIG_CREDENTIALS,
         .headers = &headers,
         .body = SLICE("{}"),
         .hides_usage = true,

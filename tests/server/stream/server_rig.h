@@ -24,6 +24,13 @@
 #include "tests/server/stream/upstream_fake.h"
 #include "tests/sim/disk_sim.h"
 
+/* How the fake provider is told who calls. */
+#define RIG_CREDENTIALS                                                                            \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        "Authorization: Bearer secret", NULL                                                       \
+    }
+
 enum { RIG_TURNS_MAX = 20000 /* of about a millisecond: then it hangs */ };
 
 struct rig {

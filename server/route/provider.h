@@ -1,0 +1,46 @@
+/* provider — one that can be asked: what the configuration says of it, and for the rest the
+ * catalogue, and for keys and options the environment.
+ *
+ *   thread  the builder's; read-only afterwards */
+#ifndef TOKENLOG_SERVER_ROUTE_PROVIDER_H
+#define TOKENLOG_SERVER_ROUTE_PROVIDER_H
+
+#include "server/config/provider_auth.h"
+#include "server/route/catalogue_file.h"
+
+/* A Google service account (its JSON file). */
+struct service_account {
+    const char *email, *key_id, *private_key /* PEM */, *token_url;
+};
+
+struct provider {
+    const char *name;
+    const struct provider_spec *spec; /* what it is like; NULL: nothing the catalogue knows */
+    const char *base_url;             /* no slash at its end, no braces */
+    const char *api_prefix;     /* "/v1": takes the place of a caller's; NULL: no such calls */
+    const char *dialect_prefix; /* NULL: where its own dialect has its calls */
+    const char *dialect;        /* by name; may be one that this program does not know */
+    const char *native;         /* /NATIVE/… is passed on as it is */
+    const char *ca_file;        /* NULL: the system's */
+    struct provider_auth auth;
+    const char *keys[PROVIDER_KEY_COUNT_MAX + 1]; /* NULL-terminated */
+    size_t key_count;
+    struct service_account account;     /* for AUTH_GOOGLE */
+    const char *const *headers;         /* sent unless the caller sends the same */
+    const char *const *default_headers; /* the catalogue's, likewise, after those */
+    const char *options[PROVIDER_OPTION_COUNT];
+    bool is_configured; /* named in the configuration; else found by its key alone */
+};
+
+/* provider_configure — one of the configuration. `spec` may be NULL. Texts are the config's, the
+ * file's or `pool`'s: all three must outlive *out.
+ *   answers  ERR_INVALID what is missing or wrong is in `why`, a line
+ *   faults   ERR_NOMEM */
+enum err provider_configure(const struct provider_config *config, const struct provider_spec *spec,
+    char **environment, struct pool *pool, struct provider *out, struct buf *why) NODISCARD;
+/* provider_discover — one of the catalogue, by the key and options in the environment alone.
+ *   answers  ERR_NOTFOUND they are not there · ERR_INVALID, and faults: as above */
+enum err provider_discover(const struct provider_spec *spec, char **environment, struct pool *pool,
+    struct provider *out, struct buf *why) NODISCARD;
+
+#endif
