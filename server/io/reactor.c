@@ -34,7 +34,7 @@ struct reactor {
     /* Written by the thread before it is started. */
     struct loop *loop;
     struct transfers *transfers;
-    sem_t started;
+    sem_t started, told_to_stop;
     enum err err;
     char origin[ORIGIN_BYTES];
 };
@@ -45,6 +45,15 @@ struct message {
     struct reactor *reactor;
     int fd;
 };
+
+static void wait_for(sem_t *semaphore)
+{
+    int result;
+    do
+        result = sem_wait(semaphore);
+    while (result < 0 && errno == EINTR);
+    ASSERT(result == 0);
+}
 
 /* ---- its thread ------------------------------------------------------------------------------ */
 
@@ -105,8 +114,10 @@ static void *reactor_main(void *argument)
     if (!is_open)
         (void)snprintf(reactor->origin, sizeof reactor->origin, "%s", fault_origin());
     (void)sem_post(&reactor->started);
-    if (is_open)
+    if (is_open) {
         loop_run(reactor->loop);
+        wait_for(&reactor->told_to_stop); /* who told us may not be out of loop_post yet */
+    }
     transfers_free(reactor->transfers);
     loop_free(reactor->loop);
     return NULL;
@@ -114,35 +125,20 @@ static void *reactor_main(void *argument)
 
 /* ---- the core's calls ------------------------------------------------------------------------ */
 
-static void wait_started(struct reactor *reactor)
-{
-    int result;
-    do
-        result = sem_wait(&reactor->started);
-    while (result < 0 && errno == EINTR);
-    ASSERT(result == 0);
-}
-
 static enum err reactor_start(struct reactor *reactor)
 {
     int error = pthread_create(&reactor->thread, NULL, reactor_main, reactor);
     if (error)
         return fault(ERR_IO, "a thread for reactor %u: %s", reactor->index, strerror(error));
-    wait_started(reactor);
-    enum err err = reactor->err;
-    if (err == ERR_OK)
-        err = crossing_new(reactor->core, reactor->loop, &reactor->crossing);
-    else
-        (void)fault(err, "reactor %u: %s", reactor->index, reactor->origin);
-    if (err == ERR_OK) {
-        mailbox_init(&reactor->down, reactor->loop, down_run);
-        return ERR_OK;
+    wait_for(&reactor->started);
+    if (reactor->err != ERR_OK) {
+        (void)pthread_join(reactor->thread, NULL);
+        return fault(reactor->err, "reactor %u: %s", reactor->index, reactor->origin);
     }
-    if (reactor->err == ERR_OK) {
-        mailbox_init(&reactor->down, reactor->loop, down_run);
-        mailbox_tell(&reactor->down, DOWN_STOP);
-    }
-    (void)pthread_join(reactor->thread, NULL);
+    mailbox_init(&reactor->down, reactor->loop, down_run);
+    enum err err = crossing_new(reactor->core, reactor->loop, &reactor->crossing);
+    if (err != ERR_OK)
+        reactor_stop(reactor);
     return err;
 }
 
@@ -155,10 +151,11 @@ enum err reactor_new(struct loop *core, unsigned index, const char *proxy, struc
     reactor->index = index;
     reactor->proxy = proxy;
     (void)sem_init(&reactor->started, 0, 0);
+    (void)sem_init(&reactor->told_to_stop, 0, 0);
     enum err err = reactor_start(reactor);
-    (void)sem_destroy(&reactor->started);
     if (err != ERR_OK) {
-        free(reactor);
+        reactor->is_stopped = true;
+        reactor_free(reactor);
         return err;
     }
     *out = reactor;
@@ -188,6 +185,7 @@ void reactor_stop(struct reactor *reactor)
     ASSERT(!reactor->is_stopped);
     reactor->is_stopped = true;
     mailbox_tell(&reactor->down, DOWN_STOP);
+    (void)sem_post(&reactor->told_to_stop);
     (void)pthread_join(reactor->thread, NULL);
 }
 
@@ -197,6 +195,8 @@ struct reactor *reactor_free(struct reactor *reactor)
         return NULL;
     ASSERT(reactor->is_stopped);
     crossing_free(reactor->crossing);
+    (void)sem_destroy(&reactor->started);
+    (void)sem_destroy(&reactor->told_to_stop);
     free(reactor);
     return NULL;
 }

@@ -21,6 +21,7 @@ struct lane {
 struct upstreams {
     struct list open; /* of upstream.node */
     uint64_t far_total;
+    bool is_far_only;
     size_t lane_count;
     struct lane lanes[REACTORS_MAX];
 };
@@ -76,9 +77,15 @@ void upstreams_add(
     upstreams->lanes[upstreams->lane_count++] = (struct lane){crossing, transfers, 0};
 }
 
+void upstreams_far_only(struct upstreams *upstreams)
+{
+    upstreams->is_far_only = true;
+}
+
 size_t upstreams_reactors(const struct upstreams *upstreams)
 {
-    return upstreams->lane_count;
+    return upstreams->is_far_only && upstreams->lane_count > 1 ? upstreams->lane_count - 1
+                                                               : upstreams->lane_count;
 }
 
 uint64_t upstreams_far_total(const struct upstreams *upstreams)
@@ -104,8 +111,9 @@ struct upstreams *upstreams_free(struct upstreams *upstreams)
 
 static struct lane *emptiest(struct upstreams *upstreams)
 {
-    struct lane *best = &upstreams->lanes[0];
-    for (size_t i = 1; i < upstreams->lane_count; i++)
+    size_t first = upstreams->is_far_only && upstreams->lane_count > 1 ? 1 : 0;
+    struct lane *best = &upstreams->lanes[first];
+    for (size_t i = first + 1; i < upstreams->lane_count; i++)
         if (upstreams->lanes[i].open_count < best->open_count)
             best = &upstreams->lanes[i];
     return best;

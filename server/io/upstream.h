@@ -69,8 +69,10 @@ enum err upstreams_new(struct loop *loop, const char *proxy, struct upstreams **
  * that reactor's thread has ended, and upstreams_free comes after. At most REACTORS_MAX - 1. */
 void upstreams_add(
     struct upstreams *upstreams, struct crossing *crossing, struct transfers *transfers);
-/* upstreams_reactors — how many can have transfers, the own one included.
+/* upstreams_far_only — from now on the owners' own loop gets none, if there is another.
+ * upstreams_reactors — how many get transfers, the own one included.
  * upstreams_far_total — transfers that were given to others. */
+void upstreams_far_only(struct upstreams *upstreams);
 size_t upstreams_reactors(const struct upstreams *upstreams);
 uint64_t upstreams_far_total(const struct upstreams *upstreams);
 /* upstreams_free — ends what is left, without callbacks. */

@@ -1,5 +1,5 @@
 /* upstream — libcurl on the loop against a small blocking server in a thread, which behaves well or
- * badly as each test says. */
+ * badly as each test says; and all over again with the transfers on another loop. */
 #include "server/io/upstream.h"
 
 #include <fcntl.h>
@@ -16,6 +16,7 @@
 
 #include "server/io/conn.h"
 #include "server/io/listener.h"
+#include "server/io/reactor.h"
 #include "tests/protocol/tls/certificate.h"
 #include "tests/server/io/net.h"
 
@@ -105,7 +106,7 @@ static void say(int fd, const char *text)
 
 struct flight; /* all transfers of a test */
 
-struct transfer {
+struct call {
     struct flight *flight;
     struct upstream *upstream;
     struct timer timer;
@@ -124,13 +125,14 @@ struct transfer {
 
 struct flight {
     struct loop *loop;
+    struct reactor *reactor; /* NULL: the transfers are on `loop` */
     struct upstreams *upstreams;
     int left;
 };
 
-static void transfer_head(void *context, int status, struct slice head)
+static void call_head(void *context, int status, struct slice head)
 {
-    struct transfer *transfer = context;
+    struct call *transfer = context;
     assert_int_equal(transfer->body.size, 0);
     transfer->status = status;
     transfer->head_count++;
@@ -139,9 +141,9 @@ static void transfer_head(void *context, int status, struct slice head)
         upstream_cancel(transfer->upstream);
 }
 
-static enum err transfer_data(void *context, struct slice bytes)
+static enum err call_data(void *context, struct slice bytes)
 {
-    struct transfer *transfer = context;
+    struct call *transfer = context;
     struct loop *loop = transfer->flight->loop;
     assert_int_equal(transfer->head_count, 1);
     assert_int_equal(transfer->ended_count, 0);
@@ -156,22 +158,22 @@ static enum err transfer_data(void *context, struct slice bytes)
     return buf_append(&transfer->body, bytes);
 }
 
-static void transfer_resume(struct timer *timer)
+static void call_resume(struct timer *timer)
 {
-    upstream_resume(CONTAINER_OF(timer, struct transfer, timer)->upstream);
+    upstream_resume(CONTAINER_OF(timer, struct call, timer)->upstream);
 }
 
-static void transfer_cancel(struct timer *timer)
+static void call_cancel(struct timer *timer)
 {
-    struct transfer *transfer = CONTAINER_OF(timer, struct transfer, timer);
+    struct call *transfer = CONTAINER_OF(timer, struct call, timer);
     upstream_cancel(transfer->upstream);
     upstream_cancel(transfer->upstream);
     assert_int_equal(transfer->ended_count, 0); /* never from inside the call */
 }
 
-static void transfer_ended(void *context, enum upstream_end how, const char *message)
+static void call_ended(void *context, enum upstream_end how, const char *message)
 {
-    struct transfer *transfer = context;
+    struct call *transfer = context;
     transfer->how = how;
     transfer->ended_count++;
     (void)snprintf(transfer->message, sizeof transfer->message, "%s", message);
@@ -180,23 +182,34 @@ static void transfer_ended(void *context, enum upstream_end how, const char *mes
         loop_stop(transfer->flight->loop);
 }
 
-static const struct upstream_owner transfer_owner = {
-    .head = transfer_head,
-    .data = transfer_data,
-    .ended = transfer_ended,
+static const struct upstream_owner call_owner = {
+    .head = call_head,
+    .data = call_data,
+    .ended = call_ended,
 };
+
+static bool is_far;
 
 static void flight_init(struct flight *flight)
 {
     *flight = (struct flight){0};
     assert_int_equal(loop_new(&flight->loop), ERR_OK);
     assert_int_equal(upstreams_new(flight->loop, NULL, &flight->upstreams), ERR_OK);
+    if (!is_far)
+        return;
+    assert_int_equal(reactor_new(flight->loop, 1, NULL, &flight->reactor), ERR_OK);
+    upstreams_add(
+        flight->upstreams, reactor_crossing(flight->reactor), reactor_transfers(flight->reactor));
+    upstreams_far_only(flight->upstreams);
 }
 
 static void flight_deinit(struct flight *flight)
 {
+    if (flight->reactor)
+        reactor_stop(flight->reactor);
     upstreams_free(flight->upstreams);
     loop_free(flight->loop);
+    reactor_free(flight->reactor);
 }
 
 static const char *const headers[] = {
@@ -216,41 +229,41 @@ static struct upstream_request request_to(const char *url)
 }
 
 static void launch_request(
-    struct flight *flight, struct transfer *transfer, const struct upstream_request *request)
+    struct flight *flight, struct call *transfer, const struct upstream_request *request)
 {
     transfer->flight = flight;
     if (!transfer->timer.fire)
-        transfer->timer.fire = transfer_resume;
+        transfer->timer.fire = call_resume;
     buf_init(&transfer->head, BODY_BYTES_MAX);
     buf_init(&transfer->body, BODY_BYTES_MAX);
     flight->left++;
     assert_int_equal(
-        upstream_start(flight->upstreams, request, &transfer_owner, transfer, &transfer->upstream),
+        upstream_start(flight->upstreams, request, &call_owner, transfer, &transfer->upstream),
         ERR_OK);
     assert_int_equal(transfer->ended_count, 0);
 }
 
-static void launch(struct flight *flight, struct transfer *transfer, const char *url)
+static void launch(struct flight *flight, struct call *transfer, const char *url)
 {
     struct upstream_request request = request_to(url);
     launch_request(flight, transfer, &request);
 }
 
-static void fly(struct flight *flight, struct transfer *transfer)
+static void fly(struct flight *flight, struct call *transfer)
 {
     loop_run(flight->loop);
     assert_int_equal(transfer->ended_count, 1);
 }
 
-static void land(struct transfer *transfer)
+static void land(struct call *transfer)
 {
     buf_deinit(&transfer->head);
     buf_deinit(&transfer->body);
 }
 
 /* A whole test that is one transfer to a provider. */
-static void one(void (*behave)(struct provider *provider), struct transfer *transfer,
-    enum upstream_end expected)
+static void one(
+    void (*behave)(struct provider *provider), struct call *transfer, enum upstream_end expected)
 {
     struct provider provider;
     struct flight flight;
@@ -265,7 +278,7 @@ static void one(void (*behave)(struct provider *provider), struct transfer *tran
     provider_stop(&provider);
 }
 
-static bool body_is(const struct transfer *transfer, const char *text)
+static bool body_is(const struct call *transfer, const char *text)
 {
     return slice_equal(buf_slice(&transfer->body), slice_text(text));
 }
@@ -299,7 +312,7 @@ static void test_response_and_reuse(void **state)
     provider_start(&provider, answer_twice); /* it accepts only one connection */
     flight_init(&flight);
     for (int i = 0; i < 2; i++) {
-        struct transfer transfer = {0};
+        struct call transfer = {0};
         launch(&flight, &transfer, provider.url);
         fly(&flight, &transfer);
         assert_int_equal(transfer.how, UPSTREAM_COMPLETE);
@@ -332,7 +345,7 @@ static void answer_chunked(struct provider *provider)
 static void test_chunked_in_small_writes(void **state)
 {
     (void)state;
-    struct transfer transfer = {0};
+    struct call transfer = {0};
     one(answer_chunked, &transfer, UPSTREAM_COMPLETE);
     assert_int_equal(transfer.status, 200);
     assert_int_equal(transfer.head_count, 1);
@@ -353,7 +366,7 @@ static void answer_until_close(struct provider *provider)
 static void test_close_delimited(void **state)
 {
     (void)state;
-    struct transfer transfer = {0};
+    struct call transfer = {0};
     one(answer_until_close, &transfer, UPSTREAM_COMPLETE);
     assert_true(body_is(&transfer, "until the end"));
     land(&transfer);
@@ -375,7 +388,7 @@ static void answer_large(struct provider *provider)
 static void test_pause_and_resume(void **state)
 {
     (void)state;
-    struct transfer transfer = {.pauses_left = 5};
+    struct call transfer = {.pauses_left = 5};
     one(answer_large, &transfer, UPSTREAM_COMPLETE);
     assert_int_equal(transfer.pause_count, 5);
     assert_int_equal(transfer.body.size, LARGE_BYTES);
@@ -404,7 +417,7 @@ static void test_parallel(void **state)
     (void)state;
     struct provider provider;
     struct flight flight;
-    struct transfer *transfers = calloc(PARALLEL, sizeof *transfers);
+    struct call *transfers = calloc(PARALLEL, sizeof *transfers);
     assert_non_null(transfers);
     provider_start(&provider, answer_many);
     flight_init(&flight);
@@ -428,7 +441,7 @@ static void test_refused(void **state)
 {
     (void)state;
     struct flight flight;
-    struct transfer transfer = {0};
+    struct call transfer = {0};
     char url[URL_BYTES];
     uint16_t port;
     (void)close(net_listen(&port)); /* free a moment ago */
@@ -439,7 +452,7 @@ static void test_refused(void **state)
     assert_int_equal(transfer.how, UPSTREAM_REFUSED);
     assert_true(transfer.message[0] != '\0');
     land(&transfer);
-    struct transfer file = {0};
+    struct call file = {0};
     launch(&flight, &file, "file:///etc/passwd");
     fly(&flight, &file);
     assert_int_equal(file.how, UPSTREAM_REFUSED);
@@ -452,7 +465,7 @@ static void test_connect_timeout(void **state)
 {
     (void)state;
     struct flight flight;
-    struct transfer transfer = {0};
+    struct call transfer = {0};
     char url[URL_BYTES];
     uint16_t port;
     int fds[4], listen_fd = net_listen(&port);
@@ -500,7 +513,7 @@ static void test_reset_in_the_body(void **state)
     (void)state;
     struct provider provider;
     struct flight flight;
-    struct transfer transfer = {0};
+    struct call transfer = {0};
     struct release release = {{.fire = release_provider}, &provider};
     provider_start(&provider, answer_and_reset);
     flight_init(&flight);
@@ -525,7 +538,7 @@ static void answer_cut_off(struct provider *provider)
 static void test_cut_off_chunks(void **state)
 {
     (void)state;
-    struct transfer transfer = {0};
+    struct call transfer = {0};
     one(answer_cut_off, &transfer, UPSTREAM_RESET);
     assert_true(body_is(&transfer, "hello"));
     land(&transfer);
@@ -541,7 +554,7 @@ static void answer_nothing(struct provider *provider)
 static void test_closed_without_a_response(void **state)
 {
     (void)state;
-    struct transfer transfer = {0};
+    struct call transfer = {0};
     one(answer_nothing, &transfer, UPSTREAM_RESET);
     assert_int_equal(transfer.head_count, 0);
     land(&transfer);
@@ -565,7 +578,7 @@ static void test_never_sent_twice(void **state)
     provider_start(&provider, answer_once_then_nothing);
     flight_init(&flight);
     for (int i = 0; i < 2; i++) {
-        struct transfer transfer = {0};
+        struct call transfer = {0};
         launch(&flight, &transfer, provider.url);
         fly(&flight, &transfer);
         assert_int_equal(transfer.how, i == 0 ? UPSTREAM_COMPLETE : UPSTREAM_RESET);
@@ -618,7 +631,7 @@ static void test_malformed(void **state)
     static void (*const behaviors[])(struct provider *) = {
         answer_garbage, answer_bad_chunk, answer_endless_head};
     for (size_t i = 0; i < sizeof behaviors / sizeof *behaviors; i++) {
-        struct transfer transfer = {0};
+        struct call transfer = {0};
         one(behaviors[i], &transfer, UPSTREAM_MALFORMED);
         assert_int_equal(transfer.body.size, 0);
         land(&transfer);
@@ -647,7 +660,7 @@ static void timeout(void (*behave)(struct provider *provider), enum upstream_end
 {
     struct provider provider;
     struct flight flight;
-    struct transfer transfer = {0};
+    struct call transfer = {0};
     provider_start(&provider, behave);
     struct upstream_request request = request_to(provider.url);
     if (expected == UPSTREAM_TIMEOUT_IDLE)
@@ -675,7 +688,7 @@ static void test_timeouts(void **state)
 static void test_cancel(void **state)
 {
     (void)state;
-    struct transfer in_head = {.cancels_in_head = true}, in_data = {.cancels_in_data = true};
+    struct call in_head = {.cancels_in_head = true}, in_data = {.cancels_in_data = true};
     one(answer_and_stall, &in_head, UPSTREAM_CANCELED);
     assert_int_equal(in_head.body.size, 0);
     land(&in_head);
@@ -688,7 +701,7 @@ static void cancel_after(void (*behave)(struct provider *provider), int64_t dela
 {
     struct provider provider;
     struct flight flight;
-    struct transfer transfer = {.timer.fire = transfer_cancel};
+    struct call transfer = {.timer.fire = call_cancel};
     provider_start(&provider, behave);
     flight_init(&flight);
     launch(&flight, &transfer, provider.url);
@@ -713,7 +726,7 @@ static void test_cancel_before_the_head(void **state)
 
 static void stop_loop(struct timer *timer)
 {
-    loop_stop(CONTAINER_OF(timer, struct transfer, timer)->flight->loop);
+    loop_stop(CONTAINER_OF(timer, struct call, timer)->flight->loop);
 }
 
 static void test_free_with_transfers_under_way(void **state)
@@ -721,7 +734,7 @@ static void test_free_with_transfers_under_way(void **state)
     (void)state;
     struct provider provider;
     struct flight flight;
-    struct transfer paused = {.pauses_left = 1, .timer.fire = stop_loop}, queued = {0};
+    struct call paused = {.pauses_left = 1, .timer.fire = stop_loop}, queued = {0};
     provider_start(&provider, answer_and_stall);
     flight_init(&flight);
     launch(&flight, &paused, provider.url);
@@ -751,8 +764,7 @@ static void test_bad_headers(void **state)
         struct upstream *upstream = NULL;
         request.headers = lists[i];
         assert_int_equal(
-            upstream_start(flight.upstreams, &request, &transfer_owner, NULL, &upstream),
-            ERR_INVALID);
+            upstream_start(flight.upstreams, &request, &call_owner, NULL, &upstream), ERR_INVALID);
         assert_null(upstream);
     }
     flight_deinit(&flight);
@@ -813,7 +825,7 @@ static void secure_accepted(void *context, int fd)
 static void fly_secure(struct flight *flight, const struct secure *secure, const char *ca_file,
     enum upstream_end expected)
 {
-    struct transfer transfer = {0};
+    struct call transfer = {0};
     char url[URL_BYTES];
     (void)snprintf(url, sizeof url, "https://localhost:%u/",
         (unsigned)net_port(listener_address(secure->listener)));
@@ -872,5 +884,7 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_certificates_are_verified),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("transfers on this loop", tests, NULL, NULL);
+    is_far = true;
+    return failed + cmocka_run_group_tests_name("transfers on another loop", tests, NULL, NULL);
 }
