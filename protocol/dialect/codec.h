@@ -1,0 +1,129 @@
+/* codec — how one dialect is read into the neutral model, and written from it.
+ *
+ * A dialect to be translated is a file (or two: requests, responses), one line in the table of
+ * codec.c, and its golden transcripts. What is not spoken towards callers has no
+ * read_request and no writers; what is not spoken towards providers has no request.write and no readers.
+ *
+ * Internal to protocol/dialect: others call translate.h.                                         */
+#ifndef TOKENLOG_PROTOCOL_DIALECT_CODEC_H
+#define TOKENLOG_PROTOCOL_DIALECT_CODEC_H
+
+#include "protocol/data/json.h"
+#include "protocol/dialect/fold.h"
+#include "protocol/dialect/neutral.h"
+#include "protocol/dialect/sequence.h"
+#include "protocol/dialect/translate.h"
+
+/* codec_read_request — `body` is borrowed by *out, which is as neutral_request_init made it.
+ *   answers  ERR_INVALID the report says what and why · ERR_LIMIT · faults ERR_NOMEM
+ * codec_write_request — appends the body to out->body and the path (with its query) to out->path,
+ * and sets out->headers.
+ *   answers  ERR_INVALID the report names, by its path in the caller's body, what the dialect has
+ *            no words for · ERR_LIMIT · faults ERR_NOMEM */
+typedef enum err codec_read_request(
+    struct slice body, struct neutral_request *out, struct neutral_report *report);
+typedef enum err codec_write_request(const struct neutral_request *request,
+    const struct translate_target *target, struct translated_request *out,
+    struct neutral_report *report);
+
+/* A reader is told frames and says what it saw to the sequence; it never fails: what is malformed
+ * teaches it nothing, what cannot be translated is sequence_cannot. `state` is the codec's own,
+ * `reader_bytes` of it, zeroed at the start of a response. */
+struct codec_response {
+    enum translate_framing framing;
+    const char *content_type; /* of a streamed response */
+    size_t reader_bytes, writer_bytes;
+    /* read_event — one frame as the provider's framing cuts it: an SSE block, a line, a message. */
+    void (*read_event)(void *state, struct slice frame, struct sequence *out);
+    /* read_end — the transfer ended by HTTP's framing. For dialects without a terminator; else
+     * NULL. */
+    void (*read_end)(void *state, struct sequence *out);
+    /* read_body — a response that was not streamed: all of it, up to DONE. */
+    void (*read_body)(struct slice body, struct sequence *out);
+
+    /* What write_event and write_body need to know of the parts written so far. */
+    enum fold_depth fold;
+    /* write_event — zero or more frames, appended to `out`. `fold` has taken the event already.
+     *   answers  buf_append's; a part may have been appended */
+    enum err (*write_event)(void *state, const struct neutral_event *event,
+        const struct sequence_context *context, const struct fold *fold, struct buf *out);
+    /* write_body — the whole response, from a fold of everything.
+     *   answers  also ERR_INVALID the dialect cannot say it: a tool call's arguments that
+     * are no JSON object, where they must be one. */
+    enum err (*write_body)(
+        const struct sequence_context *context, const struct fold *fold, struct buf *out);
+};
+
+struct codec {
+    const char *name; /* the dialect's, as in dialect_by_name */
+    codec_read_request *read_request;
+    codec_write_request *write_request;
+    const struct codec_response *response;
+};
+
+/* ---- what writers share ---- */
+
+/* codec_open_event — begins an SSE block whose data is one JSON object, which is left open in
+ * *writer; `event` may be NULL. codec_open_typed_event — the same name is its first member, "type".
+ * codec_close_event — closes the object, and the block. */
+void codec_open_event(struct json_writer *writer, struct buf *out, const char *event);
+void codec_open_typed_event(struct json_writer *writer, struct buf *out, const char *event);
+void codec_close_event(struct json_writer *writer);
+void codec_member(struct json_writer *writer, const char *name, struct slice text);
+void codec_raw_member(struct json_writer *writer, const char *name, struct slice raw); /* if any */
+void codec_count_member(struct json_writer *writer, const char *name, int64_t count);  /* -1: 0 */
+/* codec_id — `prefix` and the stream's ID without its dashes; with n >= 0, "_" and n. As a value. */
+void codec_id(struct json_writer *writer, const char *prefix,
+    const struct sequence_context *context, int64_t n);
+/* codec_image_address — an image's URL, or one of its data: as a value. */
+void codec_image_address(struct json_writer *writer, const struct neutral_part *image);
+/* codec_stops — the stop sequences as an array of that name, if there are any. */
+void codec_stops(
+    struct json_writer *writer, const char *name, const struct neutral_request *request);
+/* codec_openai_error_event — {"error": {…}} as an SSE block. */
+enum err codec_openai_error_event(struct buf *out, const struct neutral_error *error) NODISCARD;
+/* codec_leave_out — notes the path of a member of what has `path`. */
+void codec_leave_out(struct neutral_report *report, struct slice path, const char *member);
+
+/* codec_effort — the word for how much to reason, from a budget if need be; empty: not said.
+ * codec_budget — the tokens for it, where the whole answer may have `limit`; -1: not said.
+ *     minimal, low 1024 · medium 4096 · high 16384 · xhigh, max 32768, at most half the limit
+ *     up to 2048 low · up to 8192 medium · beyond high */
+struct slice codec_effort(const struct neutral_request *request);
+int64_t codec_budget(const struct neutral_request *request, int64_t limit);
+
+/* How a dialect names the options of a request; NULL: it has no word for that one. */
+struct codec_option {
+    enum neutral_option option;
+    const char *name;
+    const char *why;    /* without a name: the sentence of the refusal… */
+    const char *unless; /* …unless the value is this JSON text */
+};
+/* codec_options — writes those that were said.  answers ERR_INVALID refused */
+enum err codec_options(struct json_writer *writer, const struct neutral_request *request,
+    const struct codec_option *options, size_t count, struct neutral_report *report) NODISCARD;
+
+/* ---- what readers share ---- */
+
+/* codec_frame — the data of an SSE block, if it is a JSON object; then *event is its name. What is
+ * cut or broken JSON cannot be translated: that is said to `out`. */
+bool codec_frame(struct slice block, struct slice *event, struct slice *data, struct sequence *out);
+/* codec_scan — json_scan_all of a span; nothing is found in what is no object. */
+void codec_scan(
+    struct json_span object, const char *const *names, size_t count, struct json_span *out);
+/* codec_text — decoded; SLICE_NONE if it is no string. codec_count — -1 if it is no count. */
+struct slice codec_text(struct json_span span, struct sequence *sequence);
+int64_t codec_count(struct json_span span);
+/* codec_has_items — whether it is an array or an object with something in it.
+ * codec_each — calls `read` for each item of an array of a frame; other types have none. */
+bool codec_has_items(struct json_span span);
+typedef void codec_read_item(struct json_span item, size_t index, void *into);
+void codec_each(struct json_span array, codec_read_item *read, void *into);
+/* codec_openai_usage — either of OpenAI's two shapes. */
+void codec_openai_usage(struct json_span usage, struct sequence *out);
+/* codec_error — an OpenAI-shaped {message, type, code} in a stream: the status follows from its
+ * type or code. codec_status_of — of such a word; 500 for unknown ones. */
+void codec_error(struct json_span error, struct sequence *out);
+int codec_status_of(struct slice word);
+
+#endif

@@ -1,0 +1,239 @@
+/* sequence — what is open, what is over; and the events of a frame in a list that grows. */
+#include "protocol/dialect/sequence.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    EVENTS_FIRST = 8, /* nearly every frame says one or two things */
+    EVENTS_MAX = NEUTRAL_FRAME_BYTES_MAX / sizeof(struct neutral_event),
+    STATUS_CANNOT = 502, /* the provider's answer is one that we cannot pass on */
+};
+
+void sequence_init(struct sequence *sequence, const struct sequence_context *context)
+{
+    *sequence = (struct sequence){.context = context, .usage = NEUTRAL_USAGE_UNKNOWN};
+    arena_init(&sequence->arena, NEUTRAL_FRAME_BYTES_MAX);
+}
+
+void sequence_deinit(struct sequence *sequence)
+{
+    free(sequence->events);
+    arena_deinit(&sequence->arena);
+}
+
+void sequence_clear(struct sequence *sequence)
+{
+    sequence->count = 0;
+    arena_reset(&sequence->arena);
+}
+
+static enum err grow(struct sequence *sequence)
+{
+    size_t capacity = sequence->capacity ? 2 * sequence->capacity : EVENTS_FIRST;
+    if (capacity > EVENTS_MAX)
+        return ERR_LIMIT;
+    struct neutral_event *events = realloc(sequence->events, capacity * sizeof *events);
+    if (!events)
+        return fault(ERR_NOMEM, "%zu events of a frame", capacity);
+    sequence->events = events;
+    sequence->capacity = capacity;
+    return ERR_OK;
+}
+
+static void add(struct sequence *sequence, struct neutral_event event)
+{
+    if (sequence->err == ERR_OK && sequence->count == sequence->capacity)
+        sequence->err = grow(sequence);
+    if (sequence->err == ERR_OK)
+        sequence->events[sequence->count++] = event;
+}
+
+void sequence_start(
+    struct sequence *sequence, struct slice id, struct slice model, int64_t created_s)
+{
+    if (sequence->is_started || sequence->is_over)
+        return;
+    sequence->is_started = true;
+    add(sequence, (struct neutral_event){
+                      .kind = NEUTRAL_START,
+                      .id = id,
+                      .model = model.size ? model : sequence->context->model,
+                      .created_s = created_s > 0 ? created_s : sequence->context->created_s,
+                  });
+}
+
+/* Whether a part may begin or go on: not after the end of the content. */
+static bool takes_content(struct sequence *sequence)
+{
+    if (sequence->is_finished || sequence->is_over)
+        return false;
+    sequence_start(sequence, SLICE_NONE, SLICE_NONE, 0);
+    return true;
+}
+
+void sequence_close(struct sequence *sequence)
+{
+    if (!sequence->is_open)
+        return;
+    sequence->is_open = false;
+    add(sequence, (struct neutral_event){.kind = NEUTRAL_END, .part = sequence->open});
+}
+
+static void begin(struct sequence *sequence, struct neutral_event event)
+{
+    sequence_close(sequence);
+    event.kind = NEUTRAL_BEGIN;
+    sequence->is_open = true;
+    sequence->open = event.part;
+    add(sequence, event);
+}
+
+void sequence_open(struct sequence *sequence, enum neutral_part_kind kind)
+{
+    ASSERT(kind == NEUTRAL_TEXT || kind == NEUTRAL_REFUSAL || kind == NEUTRAL_REASONING);
+    if (takes_content(sequence))
+        begin(sequence, (struct neutral_event){.part = kind});
+}
+
+void sequence_text(struct sequence *sequence, enum neutral_part_kind kind, struct slice text)
+{
+    if (text.size == 0 || !takes_content(sequence))
+        return;
+    if (!sequence->is_open || sequence->open != kind)
+        sequence_open(sequence, kind);
+    add(sequence, (struct neutral_event){.kind = NEUTRAL_DELTA, .part = kind, .text = text});
+}
+
+static struct slice made_call_id(struct sequence *sequence)
+{
+    struct buf text;
+    struct slice id = SLICE_NONE;
+    buf_init(&text, 128);
+    sequence->err = buf_printf(
+        &text, "call_%.*s_%u", SLICE_PRINT(sequence->context->stream_id), sequence->tool_calls);
+    if (sequence->err == ERR_OK)
+        sequence->err = arena_copy(&sequence->arena, buf_slice(&text), &id);
+    buf_deinit(&text);
+    return id;
+}
+
+void sequence_tool_call(struct sequence *sequence, struct slice id, struct slice name)
+{
+    if (!takes_content(sequence) || sequence->err != ERR_OK)
+        return;
+    if (id.size == 0)
+        id = made_call_id(sequence);
+    sequence->tool_calls++;
+    begin(sequence, (struct neutral_event){.part = NEUTRAL_TOOL_CALL, .id = id, .name = name});
+}
+
+void sequence_arguments(struct sequence *sequence, struct slice text)
+{
+    if (text.size == 0 || !sequence->is_open || sequence->open != NEUTRAL_TOOL_CALL)
+        return;
+    add(sequence,
+        (struct neutral_event){.kind = NEUTRAL_DELTA, .part = NEUTRAL_TOOL_CALL, .text = text});
+}
+
+void sequence_seal(
+    struct sequence *sequence, struct slice format, struct slice id, struct slice opaque)
+{
+    if (opaque.size == 0 || !takes_content(sequence))
+        return;
+    if (!sequence->is_open || sequence->open != NEUTRAL_REASONING)
+        sequence_open(sequence, NEUTRAL_REASONING);
+    add(sequence, (struct neutral_event){
+                      .kind = NEUTRAL_SEAL,
+                      .part = NEUTRAL_REASONING,
+                      .format = format.size ? format : SLICE("unknown"),
+                      .id = id,
+                      .text = opaque,
+                  });
+}
+
+void sequence_redacted(
+    struct sequence *sequence, struct slice format, struct slice id, struct slice opaque)
+{
+    if (!takes_content(sequence))
+        return;
+    begin(sequence, (struct neutral_event){
+                        .part = NEUTRAL_REASONING,
+                        .is_redacted = true,
+                        .format = format.size ? format : SLICE("unknown"),
+                        .id = id,
+                        .text = opaque,
+                    });
+    sequence_close(sequence);
+}
+
+static bool raise(int64_t *count, int64_t value)
+{
+    if (value <= *count)
+        return false;
+    *count = value;
+    return true;
+}
+
+void sequence_usage(struct sequence *sequence, const struct neutral_usage *usage)
+{
+    struct neutral_usage *known = &sequence->usage;
+    bool is_news = raise(&known->counts.input, usage->counts.input);
+    is_news |= raise(&known->counts.output, usage->counts.output);
+    is_news |= raise(&known->counts.cached, usage->counts.cached);
+    is_news |= raise(&known->counts.reasoning, usage->counts.reasoning);
+    is_news |= raise(&known->counts.total, usage->counts.total);
+    is_news |= raise(&known->cache_write, usage->cache_write);
+    if (known->counts.input >= 0 && known->counts.output >= 0)
+        (void)raise(&known->counts.total, known->counts.input + known->counts.output);
+    if (!is_news || sequence->is_over)
+        return;
+    sequence_start(sequence, SLICE_NONE, SLICE_NONE, 0);
+    add(sequence, (struct neutral_event){.kind = NEUTRAL_USAGE, .usage = *known});
+}
+
+void sequence_finish(struct sequence *sequence, enum neutral_finish finish, struct slice stop)
+{
+    if (!takes_content(sequence))
+        return;
+    sequence_close(sequence);
+    sequence->is_finished = true;
+    if (finish == NEUTRAL_STOP && sequence->tool_calls > 0)
+        finish = NEUTRAL_TOOL_CALLS;
+    add(sequence, (struct neutral_event){.kind = NEUTRAL_FINISH, .finish = finish, .text = stop});
+}
+
+void sequence_done(struct sequence *sequence)
+{
+    if (sequence->is_over)
+        return;
+    sequence_finish(sequence, NEUTRAL_STOP, SLICE_NONE);
+    sequence->is_over = true;
+    add(sequence, (struct neutral_event){.kind = NEUTRAL_DONE});
+}
+
+void sequence_error(struct sequence *sequence, int status, struct slice code, struct slice message)
+{
+    if (sequence->is_over)
+        return;
+    sequence->is_over = true;
+    if (message.size == 0)
+        message = SLICE("the provider reported an error without a message");
+    add(sequence, (struct neutral_event){.kind = NEUTRAL_ERROR, .error = {status, code, message}});
+}
+
+void sequence_cannot(struct sequence *sequence, const char *what, struct slice name)
+{
+    struct buf text;
+    struct slice message = SLICE_NONE;
+    buf_init(&text, 256);
+    enum err err = buf_printf(&text, "the provider sent what cannot be translated: %s %.*s", what,
+        (int)(name.size < 80 ? name.size : 80), (const char *)name.data);
+    if (err == ERR_OK)
+        err = arena_copy(&sequence->arena, buf_slice(&text), &message);
+    buf_deinit(&text);
+    if (err != ERR_OK)
+        sequence->err = err;
+    else
+        sequence_error(sequence, STATUS_CANNOT, SLICE("untranslatable"), message);
+}

@@ -1,0 +1,232 @@
+/* translate — a request: read, then written. A response: a sequence between a reader and a writer,
+ * and a fold beside the writer.
+ *
+ *     frame ─▶ provider.read_event ─▶ sequence ─┬▶ fold
+ *                                               └▶ caller.write_event ─▶ bytes */
+#include "protocol/dialect/translate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/base/own.h"
+#include "protocol/dialect/codec.h"
+#include "protocol/dialect/walk.h"
+
+enum {
+    PATH_BYTES_MAX = 1024, /* of a request to a provider; the model's name is at most 255 long */
+    STATUS_BAD_GATEWAY = 502,
+};
+
+/* ---- requests ---- */
+
+void translated_request_init(struct translated_request *request, size_t body_bytes_max)
+{
+    *request = (struct translated_request){.headers = ""};
+    buf_init(&request->body, body_bytes_max);
+    buf_init(&request->path, PATH_BYTES_MAX);
+}
+
+void translated_request_deinit(struct translated_request *request)
+{
+    buf_deinit(&request->body);
+    buf_deinit(&request->path);
+}
+
+enum err translate_request(const struct codec *caller, const struct codec *provider,
+    struct slice body, const struct translate_target *target, struct translated_request *out,
+    struct neutral_report *report)
+{
+    CLEANUP(neutral_request_deinit) struct neutral_request request;
+    ASSERT(translate_takes_calls(caller) && translate_asks(provider));
+    neutral_request_init(&request);
+    TRY(caller->read_request(body, &request, report));
+    TRY(provider->write_request(&request, target, out, report));
+    ASSERT(out->path.size > 0 && out->body.size > 0);
+    out->is_streamed = request.is_streamed;
+    out->includes_usage = request.includes_usage;
+    return ERR_OK;
+}
+
+/* ---- responses ---- */
+
+struct translation {
+    const struct codec *provider, *caller;
+    const struct dialect *caller_dialect;
+    struct sequence_context context; /* its slices are in `names` */
+    struct buf names;
+    struct sequence sequence;
+    struct fold fold;
+    void *reader, *writer;
+};
+
+static enum err copy_context(
+    struct translation *translation, const struct sequence_context *context)
+{
+    size_t id_size = context->stream_id.size;
+    buf_init(&translation->names, id_size + context->model.size);
+    TRY(buf_append(&translation->names, context->stream_id));
+    TRY(buf_append(&translation->names, context->model));
+    struct slice names = buf_slice(&translation->names);
+    translation->context = *context;
+    translation->context.stream_id = slice_sub(names, 0, id_size);
+    translation->context.model = slice_sub(names, id_size, names.size - id_size);
+    return ERR_OK;
+}
+
+enum err translation_new(const struct codec *provider, const struct codec *caller,
+    const struct sequence_context *context, struct translation **out)
+{
+    ASSERT(translate_takes_calls(caller) && translate_asks(provider));
+    struct translation *translation = calloc(1, sizeof *translation);
+    if (!translation)
+        return fault(ERR_NOMEM, "a translation");
+    translation->provider = provider;
+    translation->caller = caller;
+    ASSERT(dialect_by_name(slice_text(caller->name), &translation->caller_dialect) == ERR_OK);
+    sequence_init(&translation->sequence, &translation->context);
+    fold_init(&translation->fold, caller->response->fold);
+    translation->reader = calloc(1, provider->response->reader_bytes + 1);
+    translation->writer = calloc(1, caller->response->writer_bytes + 1);
+    enum err err = copy_context(translation, context);
+    if (err == ERR_OK && (!translation->reader || !translation->writer))
+        err = fault(ERR_NOMEM, "the states of a translation");
+    if (err != ERR_OK)
+        translation = translation_free(translation);
+    *out = translation;
+    return err;
+}
+
+struct translation *translation_free(struct translation *translation)
+{
+    if (!translation)
+        return NULL;
+    sequence_deinit(&translation->sequence);
+    fold_deinit(&translation->fold);
+    buf_deinit(&translation->names);
+    free(translation->reader);
+    free(translation->writer);
+    free(translation);
+    return NULL;
+}
+
+/* What the sequence holds, to the fold and the writer. */
+static enum err write_events(struct translation *translation, struct buf *out)
+{
+    struct sequence *sequence = &translation->sequence;
+    for (size_t i = 0; i < sequence->count; i++) {
+        const struct neutral_event *event = &sequence->events[i];
+        TRY(fold_event(&translation->fold, event));
+        TRY(translation->caller->response->write_event(
+            translation->writer, event, &translation->context, &translation->fold, out));
+    }
+    return ERR_OK;
+}
+
+enum err translation_event(struct translation *translation, struct slice frame, struct buf *out)
+{
+    struct sequence *sequence = &translation->sequence;
+    if (sequence->is_over)
+        return ERR_OK;
+    sequence_clear(sequence);
+    translation->provider->response->read_event(translation->reader, frame, sequence);
+    TRY(sequence->err);
+    return write_events(translation, out);
+}
+
+enum err translation_end(struct translation *translation, struct buf *out)
+{
+    struct sequence *sequence = &translation->sequence;
+    if (sequence->is_over || !translation->provider->response->read_end)
+        return ERR_OK;
+    sequence_clear(sequence);
+    translation->provider->response->read_end(translation->reader, sequence);
+    TRY(sequence->err);
+    return write_events(translation, out);
+}
+
+static enum err write_failure(struct translation *translation, int status, struct slice code,
+    struct slice message, struct buf *out)
+{
+    char text[64] = "upstream_error";
+    if (code.size > 0 && code.size < sizeof text) {
+        memcpy(text, code.data, code.size);
+        text[code.size] = '\0';
+    }
+    return dialect_write_error(translation->caller_dialect, out, status, text, message, NULL);
+}
+
+static enum err write_whole(struct translation *translation, struct buf *out, int *status)
+{
+    CLEANUP(buf_deinit) struct buf body;
+    buf_init(&body, out->size_max);
+    enum err err =
+        translation->caller->response->write_body(&translation->context, &translation->fold, &body);
+    if (err == ERR_OK)
+        return buf_append(out, buf_slice(&body));
+    if (err != ERR_INVALID)
+        return err;
+    *status = STATUS_BAD_GATEWAY;
+    return write_failure(translation, *status, SLICE("untranslatable"),
+        SLICE("the model gave arguments to a tool that are no JSON object"), out);
+}
+
+enum err translation_body(
+    struct translation *translation, struct slice body, struct buf *out, int *status)
+{
+    struct sequence *sequence = &translation->sequence;
+    struct fold *fold = &translation->fold;
+    const char *why;
+    size_t at;
+    ASSERT(!sequence->is_started && !sequence->is_over);
+    fold->depth = FOLD_EVERYTHING;
+    if (json_object_check(body, &why, &at) == ERR_OK)
+        translation->provider->response->read_body(body, sequence);
+    TRY(sequence->err);
+    for (size_t i = 0; i < sequence->count; i++)
+        TRY(fold_event(fold, &sequence->events[i]));
+    *status = fold->is_failed ? fold->status : fold->is_done ? 200 : STATUS_BAD_GATEWAY;
+    if (fold->is_failed)
+        return write_failure(translation, *status, buf_slice(&fold->error_code),
+            buf_slice(&fold->error_message), out);
+    if (!fold->is_done)
+        return write_failure(translation, *status, SLICE("upstream_malformed"),
+            SLICE("the provider's answer is not of its API"), out);
+    return write_whole(translation, out, status);
+}
+
+/* The places where providers put the message: {"error":{"message","code","type"}}, {"error":"…"},
+ * {"message":"…"}, {"detail":"…"}. */
+static void read_failure(struct slice body, struct sequence *sequence)
+{
+    static const char *const names[] = {"error", "message", "detail"};
+    struct json_span spans[COUNT_OF(names)] = {0};
+    const char *why;
+    size_t at;
+    if (json_object_check(body, &why, &at) == ERR_OK)
+        json_scan_all(body, names, COUNT_OF(names), spans);
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (spans[i].raw.size && spans[i].type != JSON_NULL) {
+            codec_error(spans[i], sequence);
+            return;
+        }
+    sequence_error(sequence, STATUS_BAD_GATEWAY, SLICE_NONE, SLICE_NONE);
+}
+
+enum err translation_failure(
+    struct translation *translation, int status, struct slice body, struct buf *out)
+{
+    struct sequence *sequence = &translation->sequence;
+    ASSERT(status >= 400);
+    sequence_clear(sequence);
+    sequence->is_over = false;
+    read_failure(body, sequence);
+    TRY(sequence->err);
+    ASSERT(sequence->count == 1 && sequence->events[0].kind == NEUTRAL_ERROR);
+    const struct neutral_error *error = &sequence->events[0].error;
+    return write_failure(translation, status, error->code, error->message, out);
+}
+
+const struct neutral_usage *translation_usage(const struct translation *translation)
+{
+    return &translation->sequence.usage;
+}
