@@ -187,6 +187,15 @@ static enum err adopt(void *context, const struct row *row)
     return err;
 }
 
+void mend_expect(const struct store *store, struct journal_recovery *found)
+{
+    if (found->last_lsn >= store_closed_lsn(store))
+        return;
+    found->corrupt_batches++;
+    found->missing_batches++;
+    found->torn_batches = 0; /* that was it */
+}
+
 enum err mend_run(struct tails *tails, struct store *store, uint64_t *failed)
 {
     struct mend mend = {.tails = tails, .store = store};

@@ -16,8 +16,13 @@
 #ifndef TOKENLOG_STORAGE_MEND_H
 #define TOKENLOG_STORAGE_MEND_H
 
+#include "storage/journal.h"
 #include "storage/tail.h"
 
+/* mend_expect — where the last run ended in good order it said how far its journal went. What does not
+ *   reach so far has lost its end, which by itself looks like a batch that was torn and never counted:
+ *   *found then has it as corrupt, and missing. */
+void mend_expect(const struct store *store, struct journal_recovery *found);
 /* mend_run — after the replay of a journal that had gaps, before replay_finish.
  *   *failed  streams that were ended as failed, reason "corrupt", or of which nothing is left; each
  *            is named in the log

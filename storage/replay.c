@@ -266,6 +266,31 @@ enum err replay_deletions(struct replay *replay, struct store *store, int64_t to
     return err;
 }
 
+/* Keys. */
+
+static enum err compare_attempts(struct tail *tail, struct store *store)
+{
+    uint32_t newest;
+    const struct row *row = &tail->durable->row;
+    enum err err = store_newest_attempt(store, tail->project, row->key, &newest);
+    if (err == ERR_NOTFOUND)
+        return ERR_OK;
+    TRY(err);
+    tail->is_outdone = newest > row->attempt;
+    return ERR_OK;
+}
+
+enum err replay_keys(struct replay *replay, struct store *store)
+{
+    const struct map *map = &replay->tails->by_number;
+    for (struct map_node *node = map_walk(map, NULL); node; node = map_walk(map, node)) {
+        struct tail *tail = CONTAINER_OF(node, struct tail, by_number);
+        if (tail->durable && tail->durable->row.key.size)
+            TRY(compare_attempts(tail, store));
+    }
+    return ERR_OK;
+}
+
 /* The end. */
 
 static void note(struct replay *replay, const struct tail *tail, const char *what)

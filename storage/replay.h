@@ -31,6 +31,10 @@ enum err replay_record(struct replay *replay, const struct record *record, uint6
  *   answers ERR_FULL the store has no room: the archiver will see to it all · faults the store's */
 enum err replay_deletions(
     struct replay *replay, struct store *store, int64_t tombstone_ttl_s) NODISCARD;
+/* replay_keys — a tail whose key has a newer attempt in the store, alone (of that one nothing is left
+ *   to replay: it was deleted, say), must not be found by the key: tail_is_outdone.
+ *   faults the store's */
+enum err replay_keys(struct replay *replay, struct store *store) NODISCARD;
 /* replay_finish — drop what is incomplete, and say so in the log; ended streams become ready to be
  * shipped, live ones are in tails->live. The ledger has been started. */
 void replay_finish(struct replay *replay);

@@ -57,6 +57,7 @@ const char *schema_table_name(enum table table);
 #define META_UUID     "uuid"     /* 16 bytes, random */
 #define META_EPOCH    "epoch"    /* u32: how often a server has opened the store */
 #define META_ABSORBED "absorbed" /* u64: LSN */
+#define META_CLOSED   "closed"   /* u64: the journal's last LSN at an orderly close, or 0 */
 #define META_PROJECT  "project/" /* ‖ number u32: the project's name */
 #define META_NAME     "name/"    /* ‖ name: the project's number, u32 */
 

@@ -343,8 +343,10 @@ static enum err open_all(struct storage *storage, int *holder_pid, struct storag
     TRY(take_lock(storage, holder_pid));
     TRY(open_store(storage));
     TRY(open_journal(storage, &report->journal));
+    mend_expect(storage->store, &report->journal);
     TRY(mend(storage, report));
     TRY(delete_again(storage));
+    TRY(replay_keys(&storage->replay, storage->store));
     TRY(amendments_recover(&storage->tails, storage->store));
     TRY(start_threads(storage));
     replay_finish(&storage->replay);
@@ -440,11 +442,27 @@ static void stop_threads(struct storage *storage)
     storage->archiver = archiver_stop(storage->archiver);
 }
 
+/* A hint for the next start: without it damage to the journal's end looks like a torn write. */
+static void mark_closed(struct storage *storage)
+{
+    const struct storage_host *host = storage->config.host;
+    struct journal_status journal;
+    journal_status(storage->journal, &journal);
+    if (!journal_is_idle(storage->journal) || journal.is_stuck ||
+        store_failure(storage->store) != ERR_OK)
+        return;
+    if (store_mark_closed(storage->store, journal.durable_lsn) != ERR_OK)
+        host->log(host->context, 1, "the store could not note that it was closed in good order");
+}
+
 struct storage *storage_close(struct storage *storage)
 {
     if (!storage)
         return NULL;
+    bool was_open = storage->readers;
     stop_threads(storage);
+    if (was_open)
+        mark_closed(storage);
     storage->journal = journal_close(storage->journal);
     return storage_abandon(storage);
 }

@@ -138,6 +138,7 @@ enum err tail_end(
  *   tail_durable_row      newest durable version, NULL before the first; until the next tick
  *   tail_events           appended                tail_watermark   visible
  *   tail_has_ended        the final row is durable
+ *   tail_is_outdone       recovered, and the store has a newer attempt of its key: the key is not its
  *   tail_owner            the hub's, set by tail_set_owner; NULL at first                     */
 const struct row *tail_row(const struct tail *tail);
 bool tail_is_row_durable(const struct tail *tail);
@@ -145,6 +146,7 @@ const struct row *tail_durable_row(const struct tail *tail);
 uint64_t tail_events(const struct tail *tail);
 uint64_t tail_watermark(const struct tail *tail);
 bool tail_has_ended(const struct tail *tail);
+bool tail_is_outdone(const struct tail *tail);
 void tail_set_owner(struct tail *tail, void *owner);
 void *tail_owner(const struct tail *tail);
 

@@ -33,6 +33,7 @@ struct store {
     uint8_t audit_key[ED25519_BYTES];
     bool has_audit_key;
     atomic_uint_fast64_t absorbed_lsn;
+    uint64_t closed_lsn;
 };
 
 struct store_txn {
@@ -110,7 +111,7 @@ static enum err write_identity(struct store *store)
 static enum err read_identity(struct store *store, struct view *view)
 {
     struct slice uuid;
-    uint64_t format = 0, absorbed = 0;
+    uint64_t format = 0, absorbed = 0, closed = 0;
     TRY(get_meta(view, META_FORMAT, 4, &format));
     if (format == 0)
         return ERR_NOTFOUND;
@@ -122,7 +123,9 @@ static enum err read_identity(struct store *store, struct view *view)
         return fault(ERR_CORRUPT, "the store's UUID has %zu bytes", uuid.size);
     memcpy(store->uuid, uuid.data, UUID_BYTES);
     TRY(get_meta(view, META_ABSORBED, 8, &absorbed));
+    TRY(get_meta(view, META_CLOSED, 8, &closed));
     atomic_store(&store->absorbed_lsn, absorbed);
+    store->closed_lsn = closed;
     return ERR_OK;
 }
 
@@ -231,6 +234,8 @@ static enum err raise_epoch(struct store_txn *txn, uint32_t *epoch)
     if (before == UINT32_MAX)
         return fault(ERR_CORRUPT, "the boot epoch is at its end");
     *epoch = (uint32_t)before + 1;
+    if (txn->store->closed_lsn)
+        TRY(put_meta_u64(txn, META_CLOSED, 0));
     return put_meta_u32(txn, META_EPOCH, *epoch);
 }
 
@@ -247,6 +252,22 @@ enum err store_next_epoch(struct store *store, uint32_t *epoch)
     TRY(store_commit(txn, 0));
     *epoch = raised;
     return ERR_OK;
+}
+
+uint64_t store_closed_lsn(const struct store *store)
+{
+    return store->closed_lsn;
+}
+
+enum err store_mark_closed(struct store *store, uint64_t lsn)
+{
+    struct store_txn *txn = NULL;
+    TRY(store_begin(store, &txn));
+    enum err err = put_meta_u64(txn, META_CLOSED, lsn);
+    if (err == ERR_OK)
+        return store_commit(txn, 0);
+    store_abort(txn);
+    return err;
 }
 
 void store_size(const struct store *store, struct store_size *out)
@@ -506,6 +527,19 @@ enum err store_find_key(struct store *store, uint32_t project, struct slice key,
     view_abort(view);
     TRY(err);
     *out = caller.id;
+    return ERR_OK;
+}
+
+enum err store_newest_attempt(
+    struct store *store, uint32_t project, struct slice key, uint32_t *attempt)
+{
+    struct view *view;
+    struct schema_caller_value caller;
+    TRY(view_begin(store->tables, false, &view));
+    enum err err = roll_find_caller(view, project, key, &caller);
+    view_abort(view);
+    TRY(err);
+    *attempt = caller.attempt;
     return ERR_OK;
 }
 

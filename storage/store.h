@@ -33,6 +33,11 @@ struct store *store_close(struct store *store); /* NULL is taken */
 void store_set_cache(struct store *store, struct block_cache *cache);
 void store_uuid(const struct store *store, uint8_t out[16]);
 uint64_t store_absorbed_lsn(const struct store *store); /* of the last commit; any thread */
+/* store_closed_lsn — the last LSN that the journal had when the store was last closed in good order;
+ *   0 if it was not. Until the next store_next_epoch, which takes it back.
+ * store_mark_closed — the journal ends with `lsn`, and nothing writes to it any more (blocking). */
+uint64_t store_closed_lsn(const struct store *store);
+enum err store_mark_closed(struct store *store, uint64_t lsn) NODISCARD;
 /* store_failure — a commit has failed for good (tables_failure): nothing more can be stored until the
  * next store_open; any thread */
 enum err store_failure(const struct store *store) NODISCARD;
@@ -158,7 +163,7 @@ enum err store_audit_key(const struct store *store, uint8_t out[ED25519_BYTES]) 
 /* Reading, any thread: `codec` is the calling thread's own. What is copied into `out` is appended.
  *   answers ERR_NOTFOUND · faults ERR_CORRUPT, ERR_IO, ERR_NOMEM
  *   store_get_row    the encoded row: decode it there
- *   store_find_key   the newest attempt of a caller's key
+ *   store_find_key   the newest attempt of a caller's key; store_newest_attempt: its number
  *   store_get_block  the stored block that holds part `part` of event `seq`
  *   store_get_body   the body from `offset` to the end of the piece that holds it; ERR_CLOSED at
  *                    the body's end, also if there is none
@@ -167,6 +172,8 @@ enum err store_get_row(
     struct store *store, uint32_t project, const struct id *id, struct buf *out) NODISCARD;
 enum err store_find_key(
     struct store *store, uint32_t project, struct slice key, struct id *out) NODISCARD;
+enum err store_newest_attempt(
+    struct store *store, uint32_t project, struct slice key, uint32_t *attempt) NODISCARD;
 enum err store_get_block(struct store *store, struct block_codec *codec, uint32_t project,
     uint64_t number, uint64_t seq, uint32_t part, struct block **out) NODISCARD;
 enum err store_get_body(struct store *store, struct block_codec *codec, uint32_t project,

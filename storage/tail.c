@@ -312,6 +312,11 @@ void tail_set_owner(struct tail *tail, void *owner)
     tail->owner = owner;
 }
 
+bool tail_is_outdone(const struct tail *tail)
+{
+    return tail->is_outdone;
+}
+
 void *tail_owner(const struct tail *tail)
 {
     return tail->owner;

@@ -118,6 +118,7 @@ struct tail {
     uint64_t partial_bytes;
     bool is_finished; /* ended, and all has been shipped */
     bool is_broken;   /* replay: records are missing */
+    bool is_outdone;  /* replay: the store has a newer attempt of its key */
 };
 
 void tails_init(struct tails *tails, const struct storage_host *host, bool is_memory);

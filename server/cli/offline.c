@@ -20,6 +20,7 @@
 #include "protocol/base/map.h"
 #include "protocol/base/own.h"
 #include "storage/deletion.h"
+#include "storage/mend.h"
 #include "storage/tail.h"
 
 enum {
@@ -531,6 +532,7 @@ static enum err open_all(struct offline *offline, const char *path)
     if (offline->has_wanted)
         TRY(find_wanted(offline));
     TRY(open_journal(offline, path));
+    mend_expect(offline->store, &offline->recovery);
     TRY(settle(offline));
     if (offline->has_wanted)
         settle_wanted(offline);

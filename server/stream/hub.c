@@ -252,7 +252,7 @@ static enum err recover(struct hub *hub, struct tail *tail)
     const struct row *row = tail_row(tail);
     struct stream *stream;
     TRY(stream_new(hub, NULL, row->project, &row->id, &stream));
-    enum err err = stream_index_key(stream, row);
+    enum err err = tail_is_outdone(tail) ? ERR_OK : stream_index_key(stream, row);
     stream_take_tail(stream, tail);
     stream->was_first_event_seen = true;
     stream_unref(stream); /* the tail's is left */
