@@ -76,6 +76,8 @@ void sequence_close(struct sequence *sequence)
 {
     if (!sequence->is_open)
         return;
+    if (sequence->open == NEUTRAL_TOOL_CALL && !sequence->has_arguments)
+        sequence_arguments(sequence, SLICE("{}"));
     sequence->is_open = false;
     add(sequence, (struct neutral_event){.kind = NEUTRAL_END, .part = sequence->open});
 }
@@ -126,12 +128,14 @@ void sequence_tool_call(struct sequence *sequence, struct slice id, struct slice
         id = made_call_id(sequence);
     sequence->tool_calls++;
     begin(sequence, (struct neutral_event){.part = NEUTRAL_TOOL_CALL, .id = id, .name = name});
+    sequence->has_arguments = false;
 }
 
 void sequence_arguments(struct sequence *sequence, struct slice text)
 {
     if (text.size == 0 || !sequence->is_open || sequence->open != NEUTRAL_TOOL_CALL)
         return;
+    sequence->has_arguments = true;
     add(sequence,
         (struct neutral_event){.kind = NEUTRAL_DELTA, .part = NEUTRAL_TOOL_CALL, .text = text});
 }

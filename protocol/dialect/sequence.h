@@ -32,6 +32,7 @@ struct sequence {
     bool is_started, is_open, is_finished, is_over;
     enum neutral_part_kind open; /* while is_open */
     uint32_t tool_calls;         /* begun so far */
+    bool has_arguments;          /* of the open one some were said */
 };
 
 void sequence_init(struct sequence *sequence, const struct sequence_context *context);
@@ -47,7 +48,8 @@ void sequence_open(struct sequence *sequence, enum neutral_part_kind kind);
  * changes nothing. */
 void sequence_text(struct sequence *sequence, enum neutral_part_kind kind, struct slice text);
 /* sequence_tool_call — begins one; without an ID it gets "call_<stream id>_<n>".
- * sequence_arguments — more of the open one's. */
+ * sequence_arguments — more of the open one's. A call that ends without any has the arguments {}:
+ * callers parse them. */
 void sequence_tool_call(struct sequence *sequence, struct slice id, struct slice name);
 void sequence_arguments(struct sequence *sequence, struct slice text);
 /* sequence_seal — of the open REASONING part, which is begun if none is open.

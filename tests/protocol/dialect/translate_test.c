@@ -1,0 +1,314 @@
+/* translate — the golden cases of golden/translate, a file each; streams fed in every way; what is
+ * refused.
+ *
+ *     source: where the shape of the provider's or caller's text is known from
+ *     kind: request | stream | body | failure
+ *     caller: openai_chat
+ *     provider: anthropic
+ *     usage: yes                  the caller asked for usage in the stream
+ *     status: 529                 of a failure, or what a body gives
+ *     left_out: tools[0].cache_control
+ *     refused: messages[0].name   a request: no second part then
+ *     target: effort, reasoning, max_tokens
+ *     == from
+ *     … the caller's request, or the provider's response
+ *     == to
+ *     … the provider's request, or the caller's response
+ *
+ * A blank line before `==`, and the end of the file, belong to the part before. To write the second
+ * parts anew, for reading: TOKENLOG_GOLDEN_WRITE=1. */
+#include "protocol/dialect/translate.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "protocol/base/own.h"
+#include "protocol/http/sse.h"
+
+enum { CASE_BYTES_MAX = 1 << 20, OUT_BYTES_MAX = 1 << 22 };
+
+static const char folder[] = "golden/translate";
+
+struct golden {
+    char path[512];
+    struct buf text;
+    struct slice head, from, to;
+};
+
+static void golden_open(struct golden *golden, const char *name)
+{
+    uint8_t *at;
+    (void)snprintf(golden->path, sizeof golden->path, "%s/%s", folder, name);
+    buf_init(&golden->text, CASE_BYTES_MAX);
+    FILE *file = fopen(golden->path, "rb");
+    assert_non_null(file);
+    assert_int_equal(buf_reserve(&golden->text, CASE_BYTES_MAX, &at), ERR_OK);
+    buf_commit(&golden->text, fread(at, 1, CASE_BYTES_MAX, file));
+    assert_int_equal(fclose(file), 0);
+    struct slice text = buf_slice(&golden->text);
+    ptrdiff_t from = slice_find(text, SLICE("== from\n"));
+    ptrdiff_t to = slice_find(text, SLICE("== to\n"));
+    assert_true(from > 0);
+    size_t end = to < 0 ? text.size : (size_t)to;
+    size_t begin = (size_t)from + strlen("== from\n");
+    golden->head = slice_sub(text, 0, (size_t)from);
+    golden->from = slice_sub(text, begin, end - begin);
+    golden->to = to < 0 ? SLICE_NONE : slice_sub(text, end + strlen("== to\n"), text.size);
+}
+
+static void golden_close(struct golden *golden)
+{
+    buf_deinit(&golden->text);
+}
+
+/* The value of a line of the head; empty if there is none. */
+static struct slice said(const struct golden *golden, const char *name)
+{
+    char key[64];
+    (void)snprintf(key, sizeof key, "%s: ", name);
+    struct slice rest = golden->head;
+    while (rest.size) {
+        ptrdiff_t end = slice_find_byte(rest, '\n');
+        struct slice line = slice_sub(rest, 0, end < 0 ? rest.size : (size_t)end);
+        if (slice_has_prefix(line, slice_text(key)))
+            return slice_sub(line, strlen(key), line.size);
+        rest = slice_sub(rest, line.size + 1, rest.size);
+    }
+    return SLICE_NONE;
+}
+
+static const struct codec *codec(struct slice name)
+{
+    const struct codec *found = NULL;
+    if (translate_codec(name, &found) != ERR_OK)
+        fail_msg("no codec %.*s", SLICE_PRINT(name));
+    return found;
+}
+
+static void rewrite(const struct golden *golden, struct slice to)
+{
+    FILE *file = fopen(golden->path, "wb");
+    assert_non_null(file);
+    (void)fwrite(golden->head.data, 1, golden->head.size, file);
+    (void)fwrite("== from\n", 1, strlen("== from\n"), file);
+    (void)fwrite(golden->from.data, 1, golden->from.size, file);
+    if (to.size) {
+        (void)fwrite("== to\n", 1, strlen("== to\n"), file);
+        (void)fwrite(to.data, 1, to.size, file);
+    }
+    assert_int_equal(fclose(file), 0);
+}
+
+static void assert_text(const struct golden *golden, struct slice got)
+{
+    if (getenv("TOKENLOG_GOLDEN_WRITE"))
+        rewrite(golden, got);
+    else if (!slice_equal(got, golden->to))
+        fail_msg("%s: got\n%.*s", golden->path, SLICE_PRINT(got));
+}
+
+/* ---- requests ---- */
+
+static struct translate_target target_of(const struct golden *golden)
+{
+    struct slice words = said(golden, "target");
+    return (struct translate_target){
+        .model = SLICE("their-model"),
+        .takes_effort = slice_find(words, SLICE("effort")) >= 0 && words.size,
+        .takes_reasoning = slice_find(words, SLICE("reasoning")) >= 0 && words.size,
+        .takes_max_tokens = slice_find(words, SLICE("max_tokens")) >= 0 && words.size,
+    };
+}
+
+static void check_request(const struct golden *golden)
+{
+    CLEANUP(translated_request_deinit) struct translated_request sent;
+    CLEANUP(neutral_report_deinit) struct neutral_report report;
+    CLEANUP(buf_deinit) struct buf got;
+    struct translate_target target = target_of(golden);
+    struct slice refused = said(golden, "refused");
+    buf_init(&got, OUT_BYTES_MAX);
+    translated_request_init(&sent, OUT_BYTES_MAX);
+    neutral_report_init(&report);
+    enum err err = translate_request(codec(said(golden, "caller")), codec(said(golden, "provider")),
+        golden->from, &target, &sent, &report);
+    if (refused.size) {
+        assert_int_equal(err, ERR_INVALID);
+        if (!slice_equal(slice_text(report.path), refused))
+            fail_msg("%s: refused %s: %s", golden->path, report.path, report.why);
+        assert_true(report.why[0]);
+        return;
+    }
+    if (err != ERR_OK)
+        fail_msg("%s: %s: %s: %s", golden->path, err_name(err), report.path, report.why);
+    struct slice left_out = said(golden, "left_out");
+    if (!slice_equal(buf_slice(&report.left_out), left_out))
+        fail_msg("%s: left out %.*s", golden->path, SLICE_PRINT(buf_slice(&report.left_out)));
+    assert_int_equal(buf_printf(&got, "POST %.*s\n%s\n%.*s\n", SLICE_PRINT(buf_slice(&sent.path)),
+                         sent.headers, SLICE_PRINT(buf_slice(&sent.body))),
+        ERR_OK);
+    assert_text(golden, buf_slice(&got));
+}
+
+/* ---- responses ---- */
+
+static struct sequence_context context_of(const struct golden *golden)
+{
+    return (struct sequence_context){
+        .stream_id = SLICE("0198c0de-0000-7000-8000-000000000001"),
+        .created_s = 1767225600,
+        .model = SLICE("our-model"),
+        .includes_usage = slice_equal(said(golden, "usage"), SLICE("yes")),
+    };
+}
+
+static struct translation *begin(const struct golden *golden)
+{
+    struct translation *translation;
+    struct sequence_context context = context_of(golden);
+    assert_int_equal(translation_new(codec(said(golden, "provider")), codec(said(golden, "caller")),
+                         &context, &translation),
+        ERR_OK);
+    return translation;
+}
+
+/* How much of `held` is one frame; 0 if there is none yet. Of SSE the splitter is told the fresh
+ * bytes only. */
+static size_t first_frame(enum translate_framing framing, struct slice text)
+{
+    struct sse_splitter splitter = {0};
+    size_t end = 0;
+    switch (framing) {
+    case TRANSLATE_SSE: return sse_split(&splitter, text, &end) == ERR_OK ? end : 0;
+    case TRANSLATE_LINES: {
+        ptrdiff_t line = slice_find_byte(text, '\n');
+        return line < 0 ? 0 : (size_t)line + 1;
+    }
+    case TRANSLATE_EVENT_STREAM: {
+        uint32_t total;
+        if (text.size < 4)
+            return 0;
+        total = (uint32_t)text.data[0] << 24 | (uint32_t)text.data[1] << 16 |
+                (uint32_t)text.data[2] << 8 | text.data[3];
+        return text.size < total ? 0 : total;
+    }
+    }
+    return 0;
+}
+
+/* Feeds `text` in pieces of at most `step` bytes. */
+static void feed(const struct golden *golden, struct slice text, size_t step, struct buf *out)
+{
+    CLEANUP(buf_deinit) struct buf held;
+    struct translation *translation = begin(golden);
+    enum translate_framing framing = translate_framing_of(codec(said(golden, "provider")));
+    size_t frame;
+    buf_init(&held, CASE_BYTES_MAX);
+    while (text.size) {
+        assert_int_equal(buf_append(&held, slice_sub(text, 0, step)), ERR_OK);
+        text = slice_sub(text, step, text.size);
+        while ((frame = first_frame(framing, buf_slice(&held))) > 0) {
+            assert_int_equal(
+                translation_event(translation, slice_of(held.data, frame), out), ERR_OK);
+            buf_consume(&held, frame);
+        }
+    }
+    assert_int_equal(translation_end(translation, out), ERR_OK);
+    (void)translation_free(translation);
+}
+
+/* Whole, in pieces of every small size, and cut in two at each offset: each gives the same. Of a
+ * stream that is cut off, what is written is the beginning of the whole. */
+static void check_stream(const struct golden *golden)
+{
+    CLEANUP(buf_deinit) struct buf whole, got;
+    size_t size = golden->from.size;
+    buf_init(&whole, OUT_BYTES_MAX);
+    buf_init(&got, OUT_BYTES_MAX);
+    feed(golden, golden->from, size, &whole);
+    assert_text(golden, buf_slice(&whole));
+    for (size_t step = 1; step < 4; step++) {
+        buf_clear(&got);
+        feed(golden, golden->from, step, &got);
+        assert_true(slice_equal(buf_slice(&got), buf_slice(&whole)));
+    }
+    bool has_terminator = !slice_equal(said(golden, "ends"), SLICE("framing"));
+    for (size_t cut = 0; has_terminator && cut < size; cut += 1 + size / 200) {
+        buf_clear(&got);
+        feed(golden, slice_sub(golden->from, 0, cut), size, &got);
+        assert_true(slice_has_prefix(buf_slice(&whole), buf_slice(&got)));
+    }
+}
+
+static void check_body(const struct golden *golden, bool is_failure)
+{
+    CLEANUP(buf_deinit) struct buf got;
+    struct translation *translation = begin(golden);
+    struct slice said_status = said(golden, "status");
+    uint64_t expected = 200;
+    int status = 0;
+    buf_init(&got, OUT_BYTES_MAX);
+    if (said_status.size)
+        assert_int_equal(slice_u64(said_status, &expected), ERR_OK);
+    if (is_failure) {
+        assert_int_equal(
+            translation_failure(translation, (int)expected, golden->from, &got), ERR_OK);
+    } else {
+        assert_int_equal(translation_body(translation, golden->from, &got, &status), ERR_OK);
+        assert_int_equal(status, expected);
+    }
+    assert_int_equal(buf_append(&got, SLICE("\n")), ERR_OK);
+    assert_text(golden, buf_slice(&got));
+    (void)translation_free(translation);
+}
+
+/* ---- all of them ---- */
+
+static void check(const char *name)
+{
+    struct golden golden;
+    golden_open(&golden, name);
+    struct slice kind = said(&golden, "kind");
+    print_message("%s\n", name);
+    assert_true(said(&golden, "source").size > 0);
+    if (slice_equal(kind, SLICE("request")))
+        check_request(&golden);
+    else if (slice_equal(kind, SLICE("stream")))
+        check_stream(&golden);
+    else if (slice_equal(kind, SLICE("body")))
+        check_body(&golden, false);
+    else if (slice_equal(kind, SLICE("failure")))
+        check_body(&golden, true);
+    else
+        fail_msg("%s: of no kind", name);
+    golden_close(&golden);
+}
+
+static void test_goldens(void **state)
+{
+    struct dirent **entries;
+    (void)state;
+    int count = scandir(folder, &entries, NULL, alphasort);
+    assert_true(count > 2);
+    for (int i = 0; i < count; i++) {
+        size_t size = strlen(entries[i]->d_name);
+        if (size > 4 && strcmp(entries[i]->d_name + size - 4, ".txt") == 0)
+            check(entries[i]->d_name);
+        free(entries[i]);
+    }
+    free(entries);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_goldens),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
