@@ -28,6 +28,7 @@
 #include "server/io/disk.h"
 #include "server/io/listener.h"
 #include "server/io/upstream_warm.h"
+#include "server/reactors.h"
 #include "server/reload.h"
 
 enum {
@@ -55,6 +56,7 @@ struct server {
     struct storage_host host;
     struct upstreams *upstreams;
     struct exchanges *exchanges;
+    struct reactors *reactors;
     struct api api;
     struct catalogues *catalogues;
     struct tokens *tokens;
@@ -175,6 +177,7 @@ static void turn_end(void *context)
         return;
     storage_tick(server->storage);
     hub_tick(server->hub);
+    reactors_measure(server->reactors);
 }
 
 /* ── ending ─────────────────────────────────────────────────────────────────────────────────── */
@@ -243,6 +246,7 @@ static void begin_drain(struct server *server, int signal_number)
         LOG_NUMBER("limit_s", server->config->drain_timeout_s));
     server->api.is_draining = true;
     listener_close(server->listener, NULL);
+    reactors_refuse(server->reactors);
     server->is_listener_open = false;
     enter_phase(server, PHASE_FINISHING, server->config->drain_timeout_s * 1000);
 }
@@ -456,8 +460,8 @@ static int open_http(struct server *server)
         .auth = server->auth,
         .metrics = server->metrics,
         .log = server->log,
-    };
         .catalogues = server->catalogues,
+    };
     struct exchange_config exchange = {
         .loop = server->loop,
         .metrics = server->metrics,
@@ -476,12 +480,28 @@ static int open_http(struct server *server)
         .context = &server->api,
     };
     if (upstreams_new(server->loop, proxy, &server->upstreams) ||
-        exchanges_new(&exchange, &server->exchanges))
         tokens_new(server->loop, server->upstreams, &server->tokens) ||
+        exchanges_new(&exchange, &server->exchanges))
         return complain(EXIT_FAILED, "%s", fault_origin());
-    server->api.producer = (struct producer_config){server->upstreams, server->metrics, server->log,
     server->api.tokens = server->tokens;
+    server->api.producer = (struct producer_config){server->upstreams, server->metrics, server->log,
         config->connect_timeout_ms, config->first_byte_timeout_ms, config->stall_timeout_ms};
+    return 0;
+}
+
+static int open_reactors(struct server *server)
+{
+    const struct reactors_config reactors = {
+        .config = server->config,
+        .core = server->loop,
+        .first = server->listener,
+        .upstreams = server->upstreams,
+        .exchanges = server->exchanges,
+        .metrics = server->metrics,
+        .log = server->log,
+    };
+    if (reactors_new(&reactors, &server->reactors))
+        return complain(EXIT_FAILED, "%s", fault_origin());
     return 0;
 }
 
@@ -509,7 +529,8 @@ static int open_loop(struct server *server)
 static int server_open(struct server *server)
 {
     static int (*const steps[])(struct server *) = {open_log, open_signals, open_loop, open_socket,
-        open_auth, check_exposure, open_catalogue, open_hub, open_storage, open_http};
+        open_auth, check_exposure, open_catalogue, open_hub, open_storage, open_http,
+        open_reactors};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         int code = steps[i](server);
         if (code)
@@ -525,7 +546,9 @@ static int server_open(struct server *server)
  * posted must not run. */
 static void leave_if_restless(struct server *server, int code)
 {
-    if (!server->storage || storage_is_drained(server->storage))
+    bool is_open = server->reactors && reactors_count(server->reactors) > 1 &&
+                   exchanges_open_count(server->exchanges) > 0;
+    if (!is_open && (!server->storage || storage_is_drained(server->storage)))
         return;
     LOG(server->log, LOG_WARNING, "left_to_recovery");
     _exit(code);
@@ -538,18 +561,20 @@ static void server_close(struct server *server, int code)
         listener_close(server->listener, NULL);
     if (server->signal_op.in_flight)
         loop_cancel(server->loop, &server->signal_op);
+    reactors_stop(server->reactors);
     upstreams_free(server->upstreams);
     storage_close(server->storage);
     server->storage = NULL;
     if (server->hub)
         hub_set_storage(server->hub, NULL);
     loop_free(server->loop);
+    reactors_free(server->reactors);
     exchanges_free(server->exchanges);
     hub_free(server->hub);
     disk_ring_free(server->disk);
-    auth_free(server->auth);
     catalogues_free(server->catalogues);
     tokens_free(server->tokens);
+    auth_free(server->auth);
     tls_context_free(server->tls);
     metrics_free(server->metrics);
     log_free(server->log);
@@ -566,10 +591,12 @@ static void announce(struct server *server)
     int64_t memory = config->bodies_bytes_max + config->tails_bytes_max +
                      config->cache_bytes_max + config->connections_max * CONN_SEND_BYTES_MAX / 16 +
                      (int64_t)RECV_BUFFER_BYTES * RECV_BUFFER_COUNT +
-                     (int64_t)BATCH_BYTES * BATCH_BUFFER_COUNT + ARCHIVE_TXN_BYTES_MAX;
+                     (int64_t)BATCH_BYTES * BATCH_BUFFER_COUNT + ARCHIVE_TXN_BYTES_MAX +
+                     reactors_memory_bytes(server->reactors);
     LOG(server->log, LOG_INFO, "serving", LOG_TEXT("address", listener_address(server->listener)),
         LOG_TEXT("version", TOKENLOG_VERSION), LOG_TEXT("data", config->data),
         LOG_TEXT("durability", config->durability), LOG_TEXT("io_uring", status.features),
+        LOG_NUMBER("reactors", reactors_count(server->reactors)),
         LOG_NUMBER("providers", config->provider_count), LOG_NUMBER("memory_bytes_max", memory));
     (void)printf(
         "listening %s://%s\n", server->tls ? "https" : "http", listener_address(server->listener));
@@ -598,6 +625,7 @@ static void server_recovered_durably(struct hub_barrier *barrier, enum err err)
     if (err)
         LOG(server->log, LOG_ERROR, "recovery_not_recorded", LOG_TEXT("error", err_text(err)));
     listener_start(server->listener, exchanges_accept, server->exchanges);
+    reactors_accept(server->reactors);
     announce(server);
     if (uses_tls_upstream(server))
         upstreams_warm(server->upstreams);
@@ -630,8 +658,8 @@ int serve_main(int argc, char **argv)
     buf_init(&why, 64 * 1024);
     struct config_request request;
     struct server server = {.signal_fd = -1};
-    if (config_load(argc, argv, environ, &server.config, &request, &why))
     server.reload = (struct reload){.argc = argc, .argv = argv, .environment = environ};
+    if (config_load(argc, argv, environ, &server.config, &request, &why))
         return complain(EXIT_USAGE, "%.*s", SLICE_PRINT(buf_slice(&why)));
     if (request.wants_help || request.wants_print) {
         int code = print_only(server.config, request.wants_help);
