@@ -6,6 +6,7 @@ error is kept, and looked through for what sanitizers and broken claims print.
     TOKENLOG_BIN, MOCK_BIN            the programs; by default those of build/asan
     TOKENLOG_FAST_BIN, MOCK_FAST_BIN  for tests of many connections; by default the same
     TOKENLOG_LONG=1                   long loops and large crowds
+    TOKENLOG_REACTORS=N               what the servers run with; else as many as processors
     TOKENLOG_SEED                     of the random choices; each test prints the one it took
 """
 
@@ -44,9 +45,10 @@ SANITIZERS = {
 
 
 def environment(extra=None):
-    """Ours, without what would configure the server."""
+    """Ours, without what would configure the server, but for the number of its threads."""
     kept = {name: value for name, value in os.environ.items()
-            if not name.startswith("TOKENLOG_") and not name.endswith("_API_KEY")}
+            if name == "TOKENLOG_REACTORS"
+            or not name.startswith("TOKENLOG_") and not name.endswith("_API_KEY")}
     return kept | SANITIZERS | (extra or {})
 
 
