@@ -31,6 +31,7 @@ static const struct stopped {
     {SLICE("X-Api-Key"), TO_PROVIDER},
     {SLICE("Api-Key"), TO_PROVIDER},
     {SLICE("X-Goog-Api-Key"), TO_PROVIDER},
+    {SLICE("Xi-Api-Key"), TO_PROVIDER},
     {SLICE("Cookie"), TO_PROVIDER},
     /* Who the caller is and where it comes from is not the provider's to know. */
     {SLICE("Forwarded"), TO_PROVIDER},

@@ -72,12 +72,15 @@ static void add_cors(struct exchange *exchange, struct slice origin, bool is_pre
             exchange, 400, "bad_request", "Origin", "the request's CORS fields are malformed");
 }
 
+/* A caller that speaks a provider's own language names its key as it would there. */
 static struct slice presented_key(const struct exchange *exchange)
 {
+    static const struct slice schemes[] = {SLICE("Bearer "), SLICE("Token "), SLICE("Key ")};
+    static const char *const names[] = {"x-api-key", "api-key", "x-goog-api-key", "xi-api-key"};
     struct slice value = exchange_header(exchange, "Authorization");
-    if (slice_equal_nocase(slice_sub(value, 0, 7), SLICE("Bearer ")))
-        return slice_trim(slice_sub(value, 7, value.size));
-    static const char *const names[] = {"x-api-key", "api-key"};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (slice_equal_nocase(slice_sub(value, 0, schemes[i].size), schemes[i]))
+            return slice_trim(slice_sub(value, schemes[i].size, value.size));
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if ((value = exchange_header(exchange, names[i])).size)
             return value;

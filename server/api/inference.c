@@ -13,13 +13,15 @@
  * request is running, we attach instead:
  *         that is what a recording is for. `Tokenlog-Attach: never` gives its 409. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
-#include "server/api/api.h"
+#include "server/api/inference.h"
 #include "server/api/replay.h"
 #include "server/api/refusal.h"
 #include "server/route/outbound.h"
+#include "server/stream/bounds.h"
 
 enum {
     METADATA_BYTES_MAX = 4096,
@@ -35,6 +37,7 @@ struct call {
     struct hub_lookup lookup;
     const struct dialect *dialect;
     struct dialect_request request;
+    struct slice native_target; /* behind the provider's base URL, if it is passed on as it is */
     struct slice key, metadata;
     int64_t ttl_s; /* 0: for ever */
     bool is_sliding;
@@ -158,19 +161,28 @@ static bool read_fields(struct call *call)
                &call->restarts);
 }
 
+static bool is_native(const struct call *call)
+{
+    return call->native_target.size > 0;
+}
+
+static bool read_body(struct call *call)
+{
+    const char *why = "the body could not be read", *param = NULL;
+    if (is_native(call) || dialect_read_request(call->dialect, exchange_body(call->exchange),
+                               &call->request, &why, &param) == ERR_OK)
+        return true;
+    exchange_error(call->exchange, 400, "invalid_body", param, "%s", why);
+    return false;
+}
+
 static bool read_request(struct call *call)
 {
     struct exchange *exchange = call->exchange;
-    struct slice body = exchange_body(exchange);
-    const char *why = "the body could not be read", *param = NULL;
-    if (dialect_read_request(call->dialect, body, &call->request, &why, &param)) {
-        exchange_error(exchange, 400, "invalid_body", param, "%s", why);
-        return false;
-    }
-    if (!read_fields(call))
+    if (!read_body(call) || !read_fields(call))
         return false;
     const struct http1_request *request = exchange_request(exchange);
-    struct slice parts[] = {request->method, request->target, body};
+    struct slice parts[] = {request->method, request->target, exchange_body(exchange)};
     sha256_parts(parts, 3, call->fingerprint);
     return true;
 }
@@ -211,32 +223,58 @@ static void make_row(struct call *call, const struct attempt *attempt, struct ro
 
 /* What is to be sent. */
 struct sending {
-    struct buf body;
+    struct buf body, target;
     struct outbound outbound;
+    char method[PRODUCER_METHOD_BYTES], content_type[CONTENT_TYPE_BYTES_MAX];
     bool hides_usage;
 };
 
 static void sending_deinit(struct sending *sending)
 {
     buf_deinit(&sending->body);
+    buf_deinit(&sending->target);
     outbound_deinit(&sending->outbound);
+}
+
+static enum err copy_text(struct slice text, char *out, size_t size_max)
+{
+    if (text.size >= size_max)
+        return ERR_LIMIT;
+    if (text.size)
+        memcpy(out, text.data, text.size);
+    out[text.size] = '\0';
+    return ERR_OK;
+}
+
+static enum err write_native(struct call *call, struct sending *out)
+{
+    TRY(buf_append(&out->body, exchange_body(call->exchange)));
+    TRY(buf_append(&out->target, call->native_target));
+    return copy_text(exchange_header(call->exchange, "Content-Type"), out->content_type,
+        sizeof out->content_type);
+}
+
+static enum err write_inference(struct call *call, struct sending *out)
+{
+    struct slice target = exchange_request(call->exchange)->target;
+    TRY(copy_text(SLICE("application/json"), out->content_type, sizeof out->content_type));
+    TRY(outbound_api_target(call->choice.provider, target, &out->target));
+    return dialect_write_request(call->dialect, exchange_body(call->exchange), &call->request,
+        call->choice.model, call->api->config->ask_usage, &out->body, &out->hides_usage);
 }
 
 static enum err prepare(struct call *call, struct sending *out)
 {
-    CLEANUP(buf_deinit) struct buf target;
-    struct slice body = exchange_body(call->exchange);
     const struct http1_request *request = exchange_request(call->exchange);
     const char *why;
     *out = (struct sending){0};
-    buf_init(&out->body, body.size + DIALECT_MODEL_BYTES * 6 + 1024);
-    buf_init(&target, HTTP_TARGET_BYTES_MAX * 2);
-    TRY(dialect_write_request(call->dialect, body, &call->request, call->choice.model,
-        call->api->config->ask_usage, &out->body, &out->hides_usage));
-    TRY(outbound_api_target(call->choice.provider, request->target, &target));
+    buf_init(&out->body, exchange_body(call->exchange).size + DIALECT_MODEL_BYTES * 6 + 1024);
+    buf_init(&out->target, HTTP_TARGET_BYTES_MAX * 2);
+    TRY(copy_text(request->method, out->method, sizeof out->method));
+    TRY(is_native(call) ? write_native(call, out) : write_inference(call, out));
     struct outbound_request outbound = {.provider = call->choice.provider,
-        .method = "POST",
-        .target = buf_slice(&target),
+        .method = out->method,
+        .target = buf_slice(&out->target),
         .body = buf_slice(&out->body),
         .headers = &request->headers,
         .wall_s = loop_wall_ns(call->api->loop) / 1000000000};
@@ -248,7 +286,9 @@ static enum err dispatch(struct call *call, struct stream *stream, const struct 
 {
     return producer_start(&call->api->producer, stream,
         &(struct producer_request){.dialect = call->dialect,
+            .method = sending->method,
             .url = (const char *)sending->outbound.url.data,
+            .content_type = sending->content_type,
             .credentials = sending->outbound.headers,
             .ca_file = call->choice.provider->ca_file,
             .headers = &exchange_request(call->exchange)->headers,
@@ -267,7 +307,7 @@ static bool check_route(struct call *call)
         refuse_route(call->exchange, call->choice_err, &call->why);
         return false;
     }
-    if (!provider->api_prefix) {
+    if (!provider->api_prefix && !is_native(call)) {
         exchange_error(call->exchange, 400, "unsupported_call", "model",
             "%s has no calls of this kind; its own are passed on under /%s/…", provider->name,
             provider->native);
@@ -430,13 +470,11 @@ static void token_came(struct token_wait *wait)
     go_on(call);
 }
 
-static void find_route(struct call *call)
+/* A provider may want a token that has to be fetched first. */
+static void await_token(struct call *call)
 {
     struct slice token;
     const char *why;
-    call->catalogue = catalogues_get(call->api->catalogues);
-    call->choice_err =
-        catalogue_pick(call->catalogue, slice_text(call->request.model), &call->choice, &call->why);
     if (call->choice_err ||
         tokens_get(call->api->tokens, call->choice.provider, &token, &why) != ERR_AGAIN) {
         go_on(call);
@@ -447,22 +485,53 @@ static void find_route(struct call *call)
     tokens_wait(call->api->tokens, call->choice.provider, &call->wait);
 }
 
-void inference_post(struct api *api, struct exchange *exchange, struct slice id)
+static struct call *call_new(
+    struct api *api, struct exchange *exchange, struct catalogue *catalogue)
 {
-    (void)id;
     struct call *call = calloc(1, sizeof *call);
     if (!call) {
         refuse_stream(exchange, ERR_LIMIT);
-        return;
+        catalogue_unref(catalogue);
+        return NULL;
     }
     call->api = api;
     call->exchange = exchange;
+    call->catalogue = catalogue;
     list_init(&call->wait.node);
     buf_init(&call->why, WHY_BYTES_MAX);
+    return call;
+}
+
+void inference_post(struct api *api, struct exchange *exchange, struct slice id)
+{
+    (void)id;
+    struct call *call = call_new(api, exchange, catalogues_get(api->catalogues));
+    if (!call)
+        return;
     enum err err = dialect_for_path(exchange_target(exchange).path, &call->dialect);
     ASSERT(!err); /* the router asked the same table */
+    if (!read_request(call)) {
+        call_free(call);
+        return;
+    }
+    call->choice_err =
+        catalogue_pick(call->catalogue, slice_text(call->request.model), &call->choice, &call->why);
+    await_token(call);
+}
+
+void inference_native(struct api *api, struct exchange *exchange, const struct native_call *native)
+{
+    struct call *call = call_new(api, exchange, native->catalogue);
+    if (!call)
+        return;
+    call->dialect = native->dialect;
+    call->native_target = native->target;
+    call->choice.provider = native->provider;
+    call->choice.model = slice_sub(native->model, 0, DIALECT_MODEL_BYTES - 1);
+    call->choice.known = catalogue_model_of(call->catalogue, native->provider, native->model);
+    call->request.is_streamed = native->is_streamed;
     if (read_request(call))
-        find_route(call);
+        await_token(call);
     else
         call_free(call);
 }

@@ -1,7 +1,7 @@
 /* routes — the table of what is served. A pattern's segments match literally; `*` is a stream's
- * ID. Inference calls come from the dialects'
+ * ID, `**` what is left of the path. Inference calls come from the dialects'
  * allow-list (dialect_for_path), so that each path is written once. */
-#include "server/api/api.h"
+#include "server/api/native.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +22,8 @@ static const struct route {
     {"GET", "/v1/streams/*/proof", stream_proof},
     {"GET", "/v1/audit/head", audit_head_get},
     {"GET", "/v1/audit/consistency", audit_consistency_get},
+    {"GET", "/v1/models", models_list},
+    {"GET", "/v1/models/**", model_show},
     {"GET", "/healthz", health_get},
     {"GET", "/readyz", ready_get},
     {"GET", "/metrics", metrics_get},
@@ -34,12 +36,15 @@ enum {
 static bool matches(const char *pattern, struct slice path, struct slice *id)
 {
     struct slice wanted = slice_text(pattern);
-    size_t count = path_segment_count(wanted);
-    if (path_segment_count(path) != count)
+    size_t count = path_segment_count(wanted), got_count = path_segment_count(path);
+    bool is_open = slice_equal(path_segment(wanted, count - 1), SLICE("**"));
+    if (is_open ? got_count < count : got_count != count)
         return false;
     for (size_t i = 0; i < count; i++) {
         struct slice want = path_segment(wanted, i), got = path_segment(path, i);
-        if (slice_equal(want, SLICE("*")))
+        if (slice_equal(want, SLICE("**")))
+            *id = slice_of(got.data, (size_t)(path.data + path.size - got.data));
+        else if (slice_equal(want, SLICE("*")))
             *id = got;
         else if (!slice_equal(want, got))
             return false;
@@ -89,10 +94,12 @@ static void refuse_path(struct exchange *exchange)
         "/v1/streams");
 }
 
-static void answer_options(struct exchange *exchange, struct slice path)
+static void answer_options(struct api *api, struct exchange *exchange, struct slice path)
 {
     char methods[ALLOWED_BYTES], allowed[ALLOWED_BYTES + sizeof ", OPTIONS"];
     list_methods(path, methods);
+    if (!methods[0] && native_serves(api, path))
+        list_methods(SLICE("*"), methods);
     (void)snprintf(allowed, sizeof allowed, "%s, OPTIONS", methods);
     if (!methods[0])
         refuse_path(exchange);
@@ -117,7 +124,7 @@ void api_handle(void *context, struct exchange *exchange)
     struct slice path = exchange_target(exchange).path;
     const struct dialect *dialect;
     if (slice_equal(method, SLICE("OPTIONS"))) {
-        answer_options(exchange, path);
+        answer_options(api, exchange, path);
         return;
     }
     if (dialect_for_path(path, &dialect) == ERR_OK) {
@@ -135,6 +142,6 @@ void api_handle(void *context, struct exchange *exchange)
     list_methods(path, allowed);
     if (allowed[0])
         refuse_method(exchange, allowed);
-    else
+    else if (!native_handle(api, exchange))
         refuse_path(exchange);
 }

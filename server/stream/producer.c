@@ -467,7 +467,9 @@ static void fail_by_event(struct producer *producer)
 static void finish_sse(struct producer *producer)
 {
     struct slice residue = buf_slice(&producer->pending);
+    /* Where HTTP's framing is the end, all that came before it is the response. */
     bool is_event = residue.size && (sse_split_end(&producer->splitter) ||
+                                        !producer->dialect->has_terminator ||
                                         producer->dialect->is_terminator_residue(residue));
     if (is_event) {
         enum err err = handle_event(producer, residue);

@@ -262,7 +262,7 @@ def test_keys_are_read_again_on_sighup(serve, model):
     programs.eventually(lambda: status("second") == 200)
     keys.write_text("no keys file\n")
     server.process.send_signal(signal.SIGHUP)
-    programs.eventually(lambda: "keys_refused" in server.log())
+    programs.eventually(lambda: "reload_refused" in server.log())
     assert (status("first"), status("second"), status("third")) == (200, 200, 401)
 
 

@@ -1,0 +1,22 @@
+/* inference — asking a provider, recording, and answering from the recording: for calls in a dialect
+ * of ours (inference_post, in api.h) and for those that are passed on as they are.
+ *
+ *   thread  loop */
+#ifndef TOKENLOG_SERVER_API_INFERENCE_H
+#define TOKENLOG_SERVER_API_INFERENCE_H
+
+#include "server/api/api.h"
+
+struct native_call {
+    struct catalogue *catalogue; /* a reference, taken over */
+    const struct provider *provider;
+    const struct dialect *dialect; /* that the answer is read by */
+    struct slice target;           /* behind the provider's base URL; of the request's, as is… */
+    struct slice model;            /* for the row; may be empty */
+    bool is_streamed;              /* likewise */
+};
+
+/* inference_native — answers the exchange, now or later. */
+void inference_native(struct api *api, struct exchange *exchange, const struct native_call *native);
+
+#endif
