@@ -204,20 +204,10 @@ static enum err read_message(struct walk *walk, struct json_span value, void *in
 /* The system prompt comes before the messages, wherever it stands in the body. */
 static enum err read_system(struct walk *walk, struct json_span value, void *into)
 {
-    struct neutral_request *request = into;
     struct neutral_part *list = NULL;
     struct walk_parts parts = walk_parts(&list);
-    struct neutral_message *messages = request->messages;
-    void **end = request->messages_end;
     TRY(read_content(walk, value, read_inner_block, &parts));
-    request->messages = NULL;
-    request->messages_end = (void **)&request->messages;
-    TRY(walk_add_message(walk, request, NEUTRAL_SYSTEM, list));
-    if (messages) {
-        request->messages->next = messages;
-        request->messages_end = end;
-    }
-    return ERR_OK;
+    return walk_add_first_message(walk, into, NEUTRAL_SYSTEM, list);
 }
 
 /* ---- tools ---- */

@@ -316,6 +316,21 @@ enum err walk_add_message(struct walk *walk, struct neutral_request *request,
     return walk_path(walk, &message->path);
 }
 
+enum err walk_add_first_message(struct walk *walk, struct neutral_request *request,
+    enum neutral_role role, struct neutral_part *parts)
+{
+    struct neutral_message *others = request->messages;
+    void **end = request->messages_end;
+    request->messages = NULL;
+    request->messages_end = (void **)&request->messages;
+    TRY(walk_add_message(walk, request, role, parts));
+    if (others) {
+        request->messages->next = others;
+        request->messages_end = end;
+    }
+    return ERR_OK;
+}
+
 enum err walk_add_tool(
     struct walk *walk, struct neutral_request *request, struct neutral_tool **out)
 {

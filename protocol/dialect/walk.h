@@ -115,6 +115,9 @@ enum err walk_add_part(
     struct walk *walk, struct walk_parts *parts, enum neutral_part_kind kind) NODISCARD;
 enum err walk_add_message(struct walk *walk, struct neutral_request *request,
     enum neutral_role role, struct neutral_part *parts) NODISCARD;
+/* walk_add_first_message — before those that are there already. */
+enum err walk_add_first_message(struct walk *walk, struct neutral_request *request,
+    enum neutral_role role, struct neutral_part *parts) NODISCARD;
 enum err walk_add_tool(
     struct walk *walk, struct neutral_request *request, struct neutral_tool **out) NODISCARD;
 /* walk_add_stop — a walk_read: a string of an array of stop sequences, into the request. */
