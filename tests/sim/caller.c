@@ -48,7 +48,8 @@ static void caller_ended(struct caller *caller, enum err err)
     struct model *model = &history->model;
     const struct stream *stream = reader_stream(caller->reader);
     const struct model_stream *known = &model->streams[caller->tag];
-    bool may_be_gone = known->is_delete_asked || known->ttl_s > 0 || model->is_rotten;
+    bool may_be_gone =
+        known->is_delete_asked || known->ttl_s > 0 || model->may_evict || model->is_rotten;
     if (err == ERR_CLOSED && caller->follows && !stream_is_deleted(stream) &&
         (!stream_has_ended(stream) || caller->seq != stream_watermark(stream)))
         model_problem(model, caller->tag, "a reader was told the end at %" PRIu64, caller->seq);
@@ -241,4 +242,31 @@ void caller_claim(struct history *history)
     errand->key = (int)below(history, KEYS);
     hub_claim(
         history->hub, &history->project, slice_text(generation_keys[errand->key]), &errand->lookup);
+}
+
+static void hold_done(void *owner, enum err err)
+{
+    struct holding *holding = owner;
+    struct history *history = holding->history;
+    holding->history = NULL;
+    if (err == ERR_OK && !history->is_dead)
+        history->model.streams[holding->tag].is_held = holding->is_held;
+}
+
+void caller_hold(struct history *history, uint32_t tag)
+{
+    struct model_stream *stream = &history->model.streams[tag];
+    struct holding *holding = &history->holds[tag];
+    if (holding->history || !stream->is_row_visible || stream->is_delete_asked)
+        return;
+    *holding = (struct holding){history, tag, !stream->is_held};
+    stream->is_held = false; /* neither is promised meanwhile */
+    struct storage_amendment amendment = {.project = history->project.number,
+        .id = stream->id,
+        .number = stream->number,
+        .kind = holding->is_held ? AMEND_HOLD : AMEND_RELEASE,
+        .done = hold_done,
+        .owner = holding};
+    if (storage_amend(history->storage, &amendment) != ERR_OK)
+        holding->history = NULL;
 }

@@ -18,6 +18,8 @@ void callers_leave(struct history *history);
  * caller_claim — find a key's stream, or begin one. */
 void caller_go(struct history *history, enum intent intent, uint32_t tag, bool *is_done);
 void caller_claim(struct history *history);
+/* caller_hold — put a legal hold on a stream, or lift it; the model is told when it is durable. */
+void caller_hold(struct history *history, uint32_t tag);
 /* caller_ask_for_tombstones — of the deletes under way. */
 void caller_ask_for_tombstones(struct history *history);
 

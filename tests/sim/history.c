@@ -54,6 +54,14 @@ static bool store_one_in(struct history *history, uint64_t count)
     return sim_random_below(&history->store.random, count) == 0;
 }
 
+/* Not in histories of a plain store: they came before these. */
+static void store_act(struct history *history)
+{
+    struct sim_random *random = &history->store.random;
+    if (history->model.count > 0 && store_one_in(history, 12))
+        caller_hold(history, (uint32_t)sim_random_below(random, history->model.count));
+}
+
 /* An operation that fails, or an end in the middle of one, some operations from now. */
 static void store_fault(struct history *history)
 {
@@ -249,6 +257,9 @@ static void set_up_store(struct history *history, uint64_t seed)
         store->cuts = cuts_new(seed, options->cut_every, 1 + seed % options->cut_every);
     file_sim_begin("store.lmdb", seed, process_before_operation, history);
     store->is_by_chance = !options->is_store_plain && !options->cut_every && !options->fail_nth;
+    history->model.may_evict = !options->is_store_plain && store_one_in(history, 4);
+    if (history->model.may_evict)
+        history->config.keep_bytes_max = 60000 + sim_random_below(&store->random, 200000);
     file_sim_ignore_flushes(options->has_lying_store);
 }
 
@@ -259,6 +270,8 @@ static void live(struct history *history, uint64_t steps)
         if (history->store.cuts && cuts_is_child(history->store.cuts))
             break;
         act(history);
+        if (!history->options.is_store_plain)
+            store_act(history);
         if (history->store.is_by_chance)
             store_fault(history);
         pull_some(history);

@@ -131,7 +131,9 @@ void model_gone(struct model *model, uint32_t tag, bool is_deleted, int64_t wall
     /* Its end may have been durable in the moment of a crash, and nobody has seen it. */
     int64_t since_ns = stream->ended == STREAM_ACCEPTED ? stream->live_ns : stream->ended_ns;
     bool has_expired = stream->ttl_s > 0 && wall_ns >= since_ns + stream->ttl_s * 1000000000;
-    if (stream->is_delete_asked || has_expired || model->is_rotten)
+    if (stream->is_held && !stream->is_delete_asked && !model->is_rotten)
+        model_problem(model, tag, "it is held, and gone");
+    if (stream->is_delete_asked || has_expired || model->is_rotten || model->may_evict)
         return;
     if (is_deleted || stream->is_row_visible)
         model_problem(model, tag, "%s (ttl %" PRId64 " s, %s)",

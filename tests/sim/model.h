@@ -5,6 +5,7 @@
  *   visible    what was shown once is shown ever after: events, the row, the end, a delete
  *   ends       completed: its terminator is the last event · failed: the provider failed, or the disk
  *              · stopped: somebody asked · interrupted: the process ended, or was told to
+ *   holds      what is held is there, whatever its age and size
  *   keys       a key leads to the newest attempt that was visible, and is free only before the first
  *
  * A bit that flips in the journal may take back what was not in the store yet; the streams must then
@@ -29,6 +30,7 @@ struct model_stream {
     bool has_head, has_done, has_failed;
     /* What was asked. */
     bool is_stop_asked, is_delete_asked, is_delete_durable;
+    bool is_held; /* durably, and nobody has asked for its release */
     /* What was shown. */
     bool is_row_visible;
     int64_t live_ns; /* when it was last seen without an end; at first: when it began */
@@ -45,6 +47,7 @@ struct model {
     bool is_rotten;       /* a bit of the journal has flipped */
     bool was_interrupted; /* by a crash, or the end */
     bool was_stuck;       /* the disk failed for good */
+    bool may_evict;       /* the oldest go when there is too much */
     uint64_t problems;
     uint64_t trace; /* a digest of all that was seen, to compare two runs of a seed */
 };

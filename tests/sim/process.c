@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "storage/audit.h"
@@ -267,6 +268,7 @@ void process_die(struct history *history, bool is_power_cut)
     file_sim_stop();
     history->storage = storage_abandon(history->storage);
     drop_tasks(history);
+    memset(history->holds, 0, sizeof history->holds); /* nobody will be told */
     hub_set_storage(history->hub, NULL);
     history->hub = hub_free(history->hub);
     end_store(history, &cut);

@@ -45,6 +45,13 @@ struct deleting {
     bool is_asking;
 };
 
+/* A hold, or its end, on its way to the store. */
+struct holding {
+    struct history *history; /* NULL: free */
+    uint32_t tag;
+    bool is_held;
+};
+
 /* What is to happen to the store's file, and has. Drawn from a source of its own, so that a history
  * with a plain store is the same as it was before there was any other. */
 struct store_fate {
@@ -83,6 +90,7 @@ struct history {
     struct task *first_task, **last_task;
     struct caller callers[READERS_MAX];
     struct deleting deletes[MODEL_STREAMS_MAX];
+    struct holding holds[MODEL_STREAMS_MAX];
 };
 
 /* below — 0 … bound - 1. one_in — true once in `count` times. */
