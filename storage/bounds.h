@@ -118,6 +118,13 @@ enum {
     SHIP_BYTES = 1024 * 1024,
     /* …in bundles of about so many at the most (whole events). */
     SHIP_BYTES_MAX = 8 * 1024 * 1024,
+    /* A stream's full blocks go before they are old when there is so much: they become one stored
+     * value, which need not be merged with others. */
+    SHIP_STREAM_BYTES = STORED_RAW_BYTES_MAX - BLOCK_BYTES_MAX,
+    /* While the archiver has so much, what ages waits: its next transaction takes about so much. */
+    SHIP_FLIGHT_BYTES = 2 * SHIP_BYTES_MAX,
+    /* Of the journal; past it events age faster, up to JOURNAL_REFUSE_PERCENT. */
+    SHIP_CALM_PERCENT = 30,
     /* Tails of one bundle: bounds its rows, which can be 15 KiB each. */
     SHIP_STREAMS_MAX = 4096,
     /* Resolution of the absorbed position: this part of the ring… */
@@ -173,6 +180,7 @@ static_assert(FRAME_BYTES_MAX + 256 <= BLOCK_STORED_BYTES_MAX, "a frame and its 
 static_assert((int)FRAME_BYTES_MAX <= (int)FRAGMENT_BYTES_MAX, "a frame is one journal record");
 static_assert((int)SHIP_BYTES_MAX < (int)ARCHIVE_TXN_BYTES_MAX, "a bundle fits a transaction");
 static_assert((int)EVICT_STEP_STREAMS <= (int)RETENTION_STEP_STREAMS, "one list holds either");
+static_assert((int)SHIP_CALM_PERCENT < (int)JOURNAL_REFUSE_PERCENT, "haste comes before refusing");
 static_assert(JOURNAL_REFUSE_PERCENT < JOURNAL_PAUSE_PERCENT, "new work yields to work under way");
 
 #endif

@@ -202,6 +202,7 @@ static enum err gather_blocks(struct shipment *shipment, struct tail *tail)
     }
     shipment->parcels[shipment->parcel_count - 1].blocks += count;
     tail->block_items++;
+    tail->is_aged &= tail->shipped_blocks + (tail->is_open ? 1 : 0) < tail->block_count;
     add_item(shipment, item, bytes);
     return ERR_OK;
 }
@@ -408,23 +409,38 @@ static void ship(struct shipper *shipper, int64_t now_ns)
 
 /* When. */
 
-/* Unshipped events keep the journal from being absorbed: under pressure they age fast. */
+/* Unshipped events keep the journal from being absorbed: the fuller it is, the faster they age. The
+ * way there is a gentle one, or else thousands of streams would ship a few events each. */
 static int64_t age_ns(const struct shipper *shipper)
 {
+    int64_t after_ns = shipper->archive_after_ns;
     if (shipper->is_draining)
         return 0;
-    bool is_fast = shipper->is_pressed && shipper->archive_after_ns > SHIP_INTERVAL_NS;
-    return is_fast ? SHIP_INTERVAL_NS : shipper->archive_after_ns;
+    if (shipper->used_percent <= SHIP_CALM_PERCENT || after_ns <= SHIP_INTERVAL_NS)
+        return after_ns;
+    if (shipper->used_percent >= JOURNAL_REFUSE_PERCENT)
+        return SHIP_INTERVAL_NS;
+    int64_t left = JOURNAL_REFUSE_PERCENT - shipper->used_percent;
+    return SHIP_INTERVAL_NS +
+           (after_ns - SHIP_INTERVAL_NS) * left / (JOURNAL_REFUSE_PERCENT - SHIP_CALM_PERCENT);
+}
+
+/* What would only wait for the archiver may as well go on growing: its blocks will be fewer. */
+static bool is_archiver_busy(const struct shipper *shipper)
+{
+    return !shipper->is_draining &&
+           shipper->flight_bytes + shipper->tails->ready_bytes >= SHIP_FLIGHT_BYTES;
 }
 
 static void age(struct shipper *shipper, int64_t now_ns)
 {
     struct tails *tails = shipper->tails;
-    while (!list_is_empty(&tails->aging)) {
+    while (!list_is_empty(&tails->aging) && !is_archiver_busy(shipper)) {
         struct tail *tail = CONTAINER_OF(tails->aging.next, struct tail, ship);
         if (now_ns - tail->aging_since_ns < age_ns(shipper))
             return;
         tail_seal(tail);
+        tail->is_aged = tail->shipped_blocks < tail->block_count;
         tail_make_ready(tail);
     }
 }
@@ -456,7 +472,7 @@ int64_t shipper_wake_ns(const struct shipper *shipper)
     int64_t ready = ready_ns(shipper);
     if (shipper->failure != ERR_OK)
         return INT64_MAX;
-    if (shipper->is_draining || list_is_empty(&tails->aging))
+    if (shipper->is_draining || list_is_empty(&tails->aging) || is_archiver_busy(shipper))
         return ready;
     const struct tail *oldest = CONTAINER_OF(tails->aging.next, struct tail, ship);
     int64_t old = oldest->aging_since_ns + age_ns(shipper);

@@ -228,7 +228,7 @@ static void measure(struct storage *storage, struct journal_status *journal)
                            journal->backlog_bytes + journal->backlog_bytes / 4;
     storage->tails.room_bytes = ring_bytes > taken_bytes ? ring_bytes - taken_bytes : 0;
     storage->tails.commit_bytes = journal->commit_bytes;
-    storage->shipper.is_pressed = journal->used_percent >= JOURNAL_REFUSE_PERCENT;
+    storage->shipper.used_percent = journal->used_percent;
 }
 
 /* Opening. */
@@ -310,7 +310,6 @@ static enum err start_threads(struct storage *storage)
     struct query_config query = {.store = storage->store,
         .host = config->host,
         .archiver = storage->archiver,
-        .cache = storage->cache,
         .zstd_level = config->zstd_level,
         .is_inline = config->has_no_threads};
     return query_readers_start(&query, &storage->readers);
@@ -676,9 +675,15 @@ enum err storage_query(struct storage *storage, struct storage_query *query)
 }
 
 struct block *storage_cached(
-    struct storage *storage, uint64_t number, struct block_position at)
+    struct storage *storage, enum block_kind kind, uint64_t number, struct block_position at)
 {
-    return block_cache_find(storage->cache, number, at);
+    return block_cache_find(storage->cache, kind, number, at);
+}
+
+void storage_keep(
+    struct storage *storage, enum block_kind kind, uint64_t number, struct block *block)
+{
+    block_cache_put(storage->cache, kind, number, block);
 }
 
 void storage_status(const struct storage *storage, struct storage_status *out)

@@ -153,6 +153,13 @@ struct row_version *tail_newest(const struct tail *tail)
                : CONTAINER_OF(tail->versions.prev, struct row_version, node);
 }
 
+void tail_add_version(struct tail *tail, struct row_version *version)
+{
+    list_append(&tail->versions, &version->node);
+    tail->queued_rows += !version->is_journalled;
+    tail->is_closed = !stream_state_is_live(version->row.state);
+}
+
 void tail_set_durable(struct tail *tail, struct row_version *version)
 {
     tail->durable = version;
@@ -210,7 +217,7 @@ void tail_durable(struct tail *tail, enum ledger_kind kind)
 
 bool tail_is_ended_durably(const struct tail *tail)
 {
-    return tail->durable && !stream_state_is_live(tail->durable->row.state);
+    return tail->is_closed && tail->durable && !stream_state_is_live(tail->durable->row.state);
 }
 
 bool tail_has_unshipped(const struct tail *tail)
@@ -253,13 +260,23 @@ void tail_make_ready(struct tail *tail)
     tail_set_place(tail, TAIL_READY);
 }
 
+/* Whether its full blocks fill a stored value: then they go before they are old. */
+static bool has_much(const struct tail *tail)
+{
+    size_t full = tail->block_count - (tail->is_open ? 1 : 0);
+    if (full <= tail->shipped_blocks || !tail_block_is_shippable(tail, full - 1))
+        return false;
+    const struct block *last = tail_block_at(tail, full - 1)->block;
+    return last->first_offset + last->size - tail->shipped_bytes >= SHIP_STREAM_BYTES;
+}
+
 void tail_check_ready(struct tail *tail)
 {
     if (tail->place == TAIL_READY || tail->is_finished)
         return;
-    bool has_block = tail->shipped_blocks < tail->block_count &&
-                     tail_block_is_shippable(tail, tail->shipped_blocks);
-    if (has_block || tail_is_ended_durably(tail))
+    bool is_old = tail->is_aged && tail->shipped_blocks < tail->block_count &&
+                  tail_block_is_shippable(tail, tail->shipped_blocks);
+    if (is_old || has_much(tail) || tail_is_ended_durably(tail))
         tail_make_ready(tail);
 }
 
@@ -303,7 +320,7 @@ uint64_t tail_watermark(const struct tail *tail)
 
 bool tail_has_ended(const struct tail *tail)
 {
-    const struct row_version *version = visible_row(tail);
+    const struct row_version *version = tail->is_closed ? visible_row(tail) : NULL;
     return version && !stream_state_is_live(version->row.state);
 }
 

@@ -84,6 +84,8 @@ struct tail {
     struct id id;
 
     struct list versions; /* of the row: the durable one, if any, and those after it */
+    uint32_t queued_rows; /* of them; not journalled */
+    bool is_closed;       /* the newest of them is final */
     struct row_version *durable;
     uint64_t row_position; /* tails->commit_bytes when the row was last journalled */
     uint64_t forward_hold; /* of a forwarded row on its way */
@@ -97,6 +99,7 @@ struct tail {
     size_t block_first, block_count, block_capacity;
     size_t shipped_blocks; /* of block_count */
     bool is_open;          /* the last block is appended to */
+    bool is_aged;          /* a block was sealed for its age: it goes as soon as it is durable */
     uint32_t next_capacity;
     size_t queued_frames; /* not journalled; the first of them is… */
     size_t write_block;   /* …in this block after block_first… */
@@ -133,10 +136,12 @@ void tail_durable(struct tail *tail, enum ledger_kind kind);
 void tail_set_changed(struct tail *tail);
 
 /* Row versions. row_version_new — a copy of `row`, encoded and decoded.
+ * tail_add_version — as the newest: the tail's from here on.
  * tail_set_durable — `version` is durable: older ones go. tail_newest — NULL before the first. */
 enum err row_version_new(const struct row *row, struct row_version **out) NODISCARD;
 struct row_version *row_version_free(struct row_version *version);
 void tail_set_durable(struct tail *tail, struct row_version *version);
+void tail_add_version(struct tail *tail, struct row_version *version);
 struct row_version *tail_newest(const struct tail *tail);
 
 /* Shipping. tail_touch — something of it is unshipped: it ages.

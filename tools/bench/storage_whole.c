@@ -13,7 +13,7 @@
 #include "tools/bench/watch.h"
 
 enum {
-    ARCHIVE_AFTER_MS = 3000, /* as the server's default */
+    ARCHIVE_AFTER_MS = 10000, /* as the server's default */
     DRAIN_S_MAX = 60,
 };
 
