@@ -148,6 +148,8 @@ static void storage_committed(void *context, int64_t latency_ns, uint64_t record
     metrics_add(server->metrics, METRIC_journal_bytes_total, bytes);
     metrics_observe(server->metrics, METRIC_commit_seconds, latency_ns);
     metrics_observe(server->metrics, METRIC_commit_records, (int64_t)records);
+    if (server->hub && strcmp(server->config->durability, "memory") != 0)
+        hub_committed(server->hub, latency_ns);
 }
 
 static void server_changed(void *context, struct tail *tail)
@@ -446,6 +448,7 @@ static int open_hub(struct server *server)
         server->config->streams_max, server->config->tails_bytes_max};
     if (hub_new(&hub, &server->hub))
         return complain(EXIT_FAILED, "%s", fault_origin());
+    hub_set_lag_max(server->hub, server->config->lag_max_ms * 1000000);
     return 0;
 }
 

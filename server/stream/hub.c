@@ -50,12 +50,33 @@ struct stream *hub_find_key(struct hub *hub, uint32_t project, struct slice key)
 
 /* ── the hub ────────────────────────────────────────────────────────────────────────────────── */
 
+static void probe_again(struct hub *hub)
+{
+    hub->probe_due_ns = loop_now_ns(hub->config.loop) + OVERLOAD_PROBE_MS * INT64_C(1000000);
+    timer_set(hub->config.loop, &hub->probe, hub->probe_due_ns);
+}
+
+/* Once nothing is under way, nothing is too much. */
+static void probe_fired(struct timer *timer)
+{
+    struct hub *hub = CONTAINER_OF(timer, struct hub, probe);
+    int64_t lag_ns = loop_now_ns(hub->config.loop) - hub->probe_due_ns;
+    if (hub->live_count) {
+        overload_note(&hub->overload, lag_ns, hub->live_count);
+        probe_again(hub);
+    } else {
+        overload_forget(&hub->overload);
+    }
+}
+
 enum err hub_new(const struct hub_config *config, struct hub **out)
 {
     struct hub *hub = calloc(1, sizeof *hub);
     if (!hub)
         return fault(ERR_NOMEM, "hub");
     hub->config = *config;
+    hub->probe.fire = probe_fired;
+    overload_init(&hub->overload, 0);
     map_init(&hub->by_id);
     map_init(&hub->by_key);
     map_init(&hub->claims);
@@ -88,6 +109,7 @@ void hub_set_storage(struct hub *hub, struct storage *storage)
     hub->storage = storage;
     if (storage)
         return;
+    timer_cancel(hub->config.loop, &hub->probe);
     for (struct map_node *node = map_walk(&hub->by_id, NULL); node;
          node = map_walk(&hub->by_id, node)) {
         struct stream *stream = CONTAINER_OF(node, struct stream, by_id);
@@ -125,10 +147,24 @@ uint64_t hub_live_count(const struct hub *hub)
     return hub->live_count;
 }
 
-enum err hub_admits(const struct hub *hub)
+void hub_committed(struct hub *hub, int64_t latency_ns)
+{
+    overload_note_commit(&hub->overload, latency_ns);
+}
+
+void hub_set_lag_max(struct hub *hub, int64_t lag_max_ns)
+{
+    overload_init(&hub->overload, lag_max_ns);
+}
+
+enum err hub_admits(struct hub *hub)
 {
     if (hub->live_count >= (uint64_t)hub->config.streams_max)
         return ERR_LIMIT;
+    if (hub->overload.lag_max_ns && !hub->probe.index)
+        probe_again(hub);
+    if (!overload_admits(&hub->overload, hub->live_count))
+        return ERR_AGAIN;
     struct storage_status status;
     storage_status(hub->storage, &status);
     if (status.tail_bytes >= (uint64_t)hub->config.tail_bytes_max)

@@ -25,6 +25,7 @@
 #include "server/observe/log.h"
 #include "server/observe/metrics.h"
 #include "server/policy/auth.h"
+#include "server/policy/overload.h"
 #include "server/stream/bounds.h"
 #include "storage/storage.h"
 
@@ -57,10 +58,14 @@ void hub_paused(void *hub, bool is_paused);
  * waits for more of a stream is told so, now and from now on. */
 void hub_stuck(struct hub *hub);
 
-/* hub_admits — whether a new stream may begin: ERR_LIMIT streams_max are live (429) · ERR_AGAIN
- * storage
- * is behind (503, in a moment) · ERR_FULL storage has no room (503). */
-enum err hub_admits(const struct hub *hub) NODISCARD;
+/* hub_admits — whether a new stream may begin: ERR_LIMIT streams_max are
+ * live (429) · ERR_AGAIN storage is behind, or the loop is (503, in a moment) · ERR_FULL storage has
+ * no room (503). */
+enum err hub_admits(struct hub *hub) NODISCARD;
+/* hub_set_lag_max — the loop is behind when what arrives waits for longer; 0, the default: never. */
+void hub_set_lag_max(struct hub *hub, int64_t lag_max_ns);
+/* hub_committed — a commit that readers waited for took so long, from its first record on. */
+void hub_committed(struct hub *hub, int64_t latency_ns);
 uint64_t hub_live_count(const struct hub *hub);
 /* hub_interrupt_all — end every live stream (shutdown): interrupted, with this reason. */
 void hub_interrupt_all(struct hub *hub, const char *reason);

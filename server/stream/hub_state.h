@@ -20,6 +20,9 @@ struct hub {
     uint64_t live_count, watcher_count;
     bool is_paused, is_stuck;
     struct list barriers; /* by LSN */
+    struct overload overload;
+    struct timer probe; /* set while generations are under way, if there is a bound */
+    int64_t probe_due_ns;
 };
 
 struct stream {
