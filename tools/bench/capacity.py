@@ -53,7 +53,7 @@ def streams_held(bench, servers, slow):
 
 def overload(bench, server, capacity):
     """From half of what it holds to three times that. Each stream ends after two seconds and is followed by another, so
-    that new ones are asked for all the time; whoever is refused asks again after 100 ms."""
+    that new ones are asked for all the time; whoever is refused asks again after a second."""
     names = {"accepted": ("streams going on at the end", "streams", ""),
              "refused": ("refused", "1/s", ""),
              "refusal": ("time to a refusal, p99", "ms", "less"),

@@ -13,6 +13,7 @@
 enum {
     READY_MAX = 256,      /* clients looked at per wait */
     PAUSE_MS = 100,       /* after a failure, so that a dead server is not hammered */
+    REFUSED_MS = 1000,    /* after a refusal, as Retry-After: 1 asks */
     RECORDING_S_MAX = 60, /* until all streams to be replayed are there */
     FILES_BESIDE = 64,    /* descriptors that are no clients */
 };
@@ -278,12 +279,11 @@ static bool is_refused(const struct crowd *crowd, const struct client *client)
     return crowd->options->may_refuse && (status == 429 || status == 503);
 }
 
-/* It is asked again a little later, as a caller with some patience would. */
 static void note_refusal(struct crowd *crowd, struct client *client)
 {
     if (crowd->phase == PHASE_WINDOW)
         histogram_add(&crowd->results->refused, crowd->now_ns - client->sent_ns, 1);
-    enqueue(crowd, client, crowd->now_ns + (int64_t)PAUSE_MS * 1000000);
+    enqueue(crowd, client, crowd->now_ns + (int64_t)REFUSED_MS * 1000000);
 }
 
 static void note_recorded(struct crowd *crowd, struct client *client)
