@@ -93,10 +93,7 @@ static void anthropic_read_body(struct dialect_reading *reading, struct slice bo
 
 static bool anthropic_is_terminator_residue(struct slice residue)
 {
-    struct dialect_reading reading;
-    dialect_reading_init(&reading);
-    (void)anthropic_read_event(&reading, residue);
-    return reading.is_terminated; /* its data were whole, or they had not parsed */
+    return reading_ends(anthropic_read_event, residue);
 }
 
 static const char *error_type(int status)

@@ -43,7 +43,7 @@ static enum err write_image_part(struct sending *sending, const struct neutral_p
     json_open(writer, '{');
     json_key(writer, "url");
     codec_image_address(writer, part);
-    if (part->detail.size)
+    if (part->detail.size && !slice_equal(part->detail, SLICE("auto")))
         codec_member(writer, "detail", part->detail);
     json_close(writer, '}');
     json_close(writer, '}');

@@ -97,10 +97,7 @@ static void responses_read_body(struct dialect_reading *reading, struct slice bo
 
 static bool responses_is_terminator_residue(struct slice residue)
 {
-    struct dialect_reading reading;
-    dialect_reading_init(&reading);
-    (void)responses_read_event(&reading, residue);
-    return reading.is_terminated; /* its data were whole, or they had not parsed */
+    return reading_ends(responses_read_event, residue);
 }
 
 const struct dialect dialect_openai_responses = {

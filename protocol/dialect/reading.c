@@ -127,6 +127,15 @@ struct slice reading_event_name(
     return json_text(json_get(*tree, "type"));
 }
 
+bool reading_ends(enum dialect_verdict (*read_event)(struct dialect_reading *, struct slice),
+    struct slice residue)
+{
+    struct dialect_reading reading;
+    dialect_reading_init(&reading);
+    (void)read_event(&reading, residue);
+    return reading.is_terminated;
+}
+
 static const char *openai_type(int status)
 {
     switch (status) {

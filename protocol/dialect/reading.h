@@ -34,6 +34,11 @@ void reading_body_free(struct json **members, size_t count);
 struct slice reading_event_name(
     const struct sse_fields *fields, struct slice data, struct json **tree);
 
+/* reading_ends — is_terminator_residue of a dialect whose terminator is an event like any other: the
+ * residue is read, and its data were whole, or they had not parsed. */
+bool reading_ends(enum dialect_verdict (*read_event)(struct dialect_reading *, struct slice),
+    struct slice residue);
+
 /* reading_openai_error — OpenAI's error object. */
 enum err reading_openai_error(struct buf *out, int status, const char *code, struct slice message,
     const char *param) NODISCARD;
