@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "storage/bounds.h"
+
 enum {
     SINGLES_MAX = 6, /* unflushed writes that are kept alone */
     TORN_ENDS = 2,   /* for each operation: sectors by chance, and chance differs */
@@ -149,9 +151,17 @@ static void copy_file(const char *from, const char *to)
     ASSERT(rename(beside, to) == 0);
 }
 
-static bool is_locked_file(const char *name)
+static bool is_copied(const char *name)
 {
-    return strcmp(name, "lock") == 0 || strcmp(name, "store.lmdb-lock") == 0;
+    return strcmp(name, "lock") != 0 && strcmp(name, "store.lmdb-lock") != 0 &&
+           strcmp(name, "ballast") != 0;
+}
+
+void cuts_ballast(void)
+{
+    int fd = open("ballast", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    ASSERT(fd >= 0 && ftruncate(fd, BALLAST_BYTES) == 0);
+    (void)close(fd);
 }
 
 void cuts_leave(struct cuts *cuts)
@@ -168,11 +178,12 @@ void cuts_leave(struct cuts *cuts)
         char to[PATH_BYTES + sizeof entry->d_name + 1];
         (void)snprintf(to, sizeof to, "%s/%s", cuts->directory, entry->d_name);
         if (stat(entry->d_name, &stat_now) == 0 && S_ISREG(stat_now.st_mode) &&
-            !is_locked_file(entry->d_name))
+            is_copied(entry->d_name))
             copy_file(entry->d_name, to);
     }
     (void)closedir(directory);
     ASSERT(chdir(cuts->directory) == 0);
+    cuts_ballast();
 }
 
 static void remove_here(const char *path)

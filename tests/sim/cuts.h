@@ -35,6 +35,9 @@ struct cut {
 bool cuts_take(struct cuts *cuts, struct cut *out);
 /* cuts_leave — the working directory is a copy of it from now on, without what is locked. */
 void cuts_leave(struct cuts *cuts);
+/* cuts_ballast — the store's ballast file, there but for its blocks: making it for each of thousands of
+ * directories would be most of the work. */
+void cuts_ballast(void);
 /* cuts_exit — ends the child with what its history has come to. */
 _Noreturn void cuts_exit(struct cuts *cuts, uint64_t problems);
 

@@ -195,6 +195,7 @@ static void make_directory(struct history *history)
     const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     (void)snprintf(history->directory, sizeof history->directory, "%s/tokenlog-sim-XXXXXX", base);
     ASSERT(mkdtemp(history->directory) && chdir(history->directory) == 0);
+    cuts_ballast();
 }
 
 static void remove_directory(const char *path)
