@@ -58,7 +58,7 @@ static enum err fail(struct mend *mend, struct tail *tail, const struct row *fro
     version->is_journalled = true;
     version->hold = *hold;
     *hold = 0;
-    list_append(&tail->versions, &version->node);
+    tail_add_version(tail, version);
     tail_set_durable(tail, version);
     id_format(&tail->id, id);
     note(mend, id, "events are missing", tail->events);

@@ -132,7 +132,7 @@ static enum err replay_row(
     tail->project = row.project;
     version->is_journalled = true;
     version->hold = ledger_hold(&tail->tails->ledger, lsn);
-    list_append(&tail->versions, &version->node);
+    tail_add_version(tail, version);
     tail_set_durable(tail, version);
     return ERR_OK;
 }

@@ -34,15 +34,9 @@ static enum err make_version(const struct tail *tail, const struct row *row, uin
 
 /* Into the journal. */
 
-static bool has_queued_row(const struct tail *tail)
-{
-    struct row_version *newest = tail_newest(tail);
-    return newest && !newest->is_journalled;
-}
-
 bool tail_has_queue(const struct tail *tail)
 {
-    return tail->queued_frames > 0 || has_queued_row(tail);
+    return tail->queued_frames > 0 || tail->queued_rows > 0;
 }
 
 static bool has_work(const struct tail *tail)
@@ -114,6 +108,7 @@ static enum err journal_row(struct tail *tail, struct row_version *version)
     uint64_t lsn;
     TRY(ledger_append(&tails->ledger, &record, LEDGER_ROW, tail, &lsn));
     version->is_journalled = true;
+    tail->queued_rows -= !list_is_empty(&version->node); /* it was one of them */
     version->hold = ledger_hold(&tails->ledger, lsn);
     tail->row_position = tails->commit_bytes;
     list_unlink(&tail->live);
@@ -249,11 +244,6 @@ void tails_write(struct tails *tails)
 
 /* Writing. */
 
-static bool is_closed(const struct tail *tail)
-{
-    return !stream_state_is_live(tail_newest(tail)->row.state);
-}
-
 static bool has_queue_room(const struct tails *tails, size_t size)
 {
     return tails->queued_bytes == 0 || tails->queued_bytes + size <= WRITE_QUEUE_BYTES_MAX;
@@ -327,7 +317,7 @@ static enum err append_now(struct tail *tail, struct slice event, int64_t time_n
 
 enum err tail_append(struct tail *tail, struct slice event, int64_t time_ns)
 {
-    ASSERT(!is_closed(tail));
+    ASSERT(!tail->is_closed);
     if (event.size <= FRAME_BYTES_MAX && !tail_has_queue(tail)) {
         TRY(append_now(tail, event, time_ns));
     } else {
@@ -340,7 +330,7 @@ enum err tail_append(struct tail *tail, struct slice event, int64_t time_ns)
 
 enum err tail_aside(struct tail *tail, struct slice event, int64_t time_ns)
 {
-    ASSERT(!is_closed(tail));
+    ASSERT(!tail->is_closed);
     struct ledger *ledger = &tail->tails->ledger;
     if (event.size > FRAGMENT_BYTES_MAX)
         return ERR_LIMIT;
@@ -380,14 +370,14 @@ static enum err put_row(struct tail *tail, struct row_version *version)
         queue_work(tail);
     else
         TRY(journal_row(tail, version));
-    list_append(&tail->versions, &version->node);
+    tail_add_version(tail, version);
     note_given(tail);
     return ERR_OK;
 }
 
 enum err tail_update(struct tail *tail, const struct row *row)
 {
-    ASSERT(!is_closed(tail) && stream_state_is_live(row->state));
+    ASSERT(!tail->is_closed && stream_state_is_live(row->state));
     struct row_version *version;
     TRY(make_version(tail, row, tail->events, tail->bytes, tail->last_event_ns, &version));
     enum err err = put_row(tail, version);
@@ -416,7 +406,7 @@ static enum err end_queued(
 {
     if (event.size > 0)
         TRY(queue_event(tail, event, time_ns));
-    list_append(&tail->versions, &version->node);
+    tail_add_version(tail, version);
     queue_work(tail);
     note_given(tail);
     tails_write(tail->tails);
@@ -438,7 +428,7 @@ static void end_in_place(struct tail *tail, struct row_version *version)
     version->is_journalled = true;
     version->hold = tail->durable->hold;
     tail->durable->hold = 0;
-    list_append(&tail->versions, &version->node);
+    tail_add_version(tail, version);
     list_unlink(&tail->live);
     tail_set_durable(tail, version);
     tail_seal(tail);
@@ -449,7 +439,7 @@ static void end_in_place(struct tail *tail, struct row_version *version)
 enum err tail_end(
     struct tail *tail, struct slice last_event, int64_t time_ns, const struct row *row)
 {
-    ASSERT(!is_closed(tail) && !stream_state_is_live(row->state));
+    ASSERT(!tail->is_closed && !stream_state_is_live(row->state));
     bool has_event = last_event.size > 0;
     struct row_version *version;
     TRY(make_version(tail, row, tail->events + has_event, tail->bytes + last_event.size,

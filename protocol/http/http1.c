@@ -737,7 +737,10 @@ enum err http1_write_header(struct buf *out, struct slice name, struct slice val
 size_t http1_chunk_head(size_t size, char out[HTTP1_CHUNK_HEAD_BYTES])
 {
     ASSERT(size > 0);
-    int written = snprintf(out, HTTP1_CHUNK_HEAD_BYTES, "%zx\r\n", size);
-    ASSERT(written > 0 && written < HTTP1_CHUNK_HEAD_BYTES);
-    return (size_t)written;
+    static const char digits[] = "0123456789abcdef";
+    size_t count = (size_t)(67 - __builtin_clzll(size)) / 4; /* of digits */
+    for (size_t i = count; i > 0; i--, size >>= 4)
+        out[i - 1] = digits[size & 15];
+    memcpy(out + count, "\r\n", 3);
+    return count + 2;
 }

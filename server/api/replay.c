@@ -373,8 +373,10 @@ static void replay_fill(void *context, struct exchange *exchange)
     while ((room = exchange_room(exchange)) > 0 && !is_one_a_send(replay)) {
         struct reader_view view;
         enum err err = reader_peek(replay->reader, &view);
-        if (err == ERR_AGAIN)
+        if (err == ERR_AGAIN) {
+            exchange_rest(exchange);
             return;
+        }
         if (err == ERR_CLOSED) {
             finish(replay);
             return;

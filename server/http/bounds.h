@@ -8,6 +8,7 @@ enum {
     STALL_CHECKS = 4,                  /* looks at a stalled send per send_timeout_ms */
     EXCHANGE_PREFIX_BYTES_MAX = 64,    /* copied before each pushed piece: an id line */
     EXCHANGE_SEGMENTS_MIN = 8,         /* iovecs that must be free for one more piece */
+    EXCHANGE_COPIED_BYTES_MAX = 1280,  /* of one send: so little is copied rather than borrowed */
 };
 
 #endif

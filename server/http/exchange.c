@@ -50,6 +50,7 @@ struct exchange {
     struct buf out;
     size_t out_pushed;     /* bytes of `out` */
     bool is_continue_owed; /* 100 Continue is to be sent */
+    bool is_resting;       /* the responder waits to wake us */
     bool keeps_alive;
     bool is_clean;
     bool is_head_method;
@@ -440,12 +441,37 @@ void exchange_wake(struct exchange *exchange)
         conn_wake(exchange->conn);
 }
 
+void exchange_rest(struct exchange *exchange)
+{
+    exchange->is_resting = true;
+}
+
 size_t exchange_room(const struct exchange *exchange)
 {
     size_t segments;
     size_t room = conn_room(exchange->conn, &segments);
     size_t overhead = HTTP1_CHUNK_HEAD_BYTES + EXCHANGE_PREFIX_BYTES_MAX + 2;
     return segments < EXCHANGE_SEGMENTS_MIN || room <= overhead ? 0 : room - overhead;
+}
+
+/* A heavy send has at most half as many pieces as iovecs, and each may have copies around it. */
+static_assert(
+    EXCHANGE_COPIED_BYTES_MAX +
+            CONN_SEGMENTS_MAX / 2 * (HTTP1_CHUNK_HEAD_BYTES + EXCHANGE_PREFIX_BYTES_MAX + 2) <=
+        CONN_SCRATCH_BYTES,
+    "copies find room");
+
+/* A small piece is copied: it is in the cache now, and would not be when the send is over. */
+static enum err push_piece(
+    struct exchange *exchange, struct slice bytes, void (*release)(void *owner), void *owner)
+{
+    size_t pushed = CONN_SEND_BYTES_MAX - conn_room(exchange->conn, NULL);
+    if (pushed + bytes.size > EXCHANGE_COPIED_BYTES_MAX)
+        return conn_push(exchange->conn, bytes, release, owner);
+    TRY(conn_push_copy(exchange->conn, bytes));
+    if (release)
+        release(owner);
+    return ERR_OK;
 }
 
 enum err exchange_push(struct exchange *exchange, struct slice prefix, struct slice bytes,
@@ -461,7 +487,7 @@ enum err exchange_push(struct exchange *exchange, struct slice prefix, struct sl
     size += prefix.size;
     enum err err = size ? conn_push_copy(exchange->conn, slice_of(head, size)) : ERR_OK;
     if (!err)
-        err = conn_push(exchange->conn, bytes, release, owner);
+        err = push_piece(exchange, bytes, release, owner);
     if (err) {
         if (release)
             release(owner);
@@ -538,7 +564,9 @@ static void conn_writable(void *context)
     }
     if (exchange->state < STATE_RESPONDING || exchange->state == STATE_CLOSING)
         return;
-    if (exchange->out_pushed < exchange->out.size) {
+    bool has_out = exchange->out_pushed < exchange->out.size;
+    exchange->is_resting = false;
+    if (has_out) {
         push_out(exchange);
     } else if (exchange->state == STATE_FLUSHING) {
         exchange_next(exchange);
@@ -549,6 +577,8 @@ static void conn_writable(void *context)
     if (exchange->state == STATE_RESPONDING && exchange->responder &&
         exchange->out_pushed == exchange->out.size)
         exchange->responder->fill(exchange->context, exchange);
+    if (exchange->is_resting && !has_out) /* `out` is dropped when it has been sent */
+        conn_rest(exchange->conn);
     watch_sending(exchange);
 }
 

@@ -105,5 +105,6 @@ enum err exchange_push(struct exchange *exchange, struct slice prefix, struct sl
     void (*release)(void *owner), void *owner) NODISCARD;
 void exchange_finish(struct exchange *exchange, bool is_clean);
 void exchange_wake(struct exchange *exchange); /* call `fill` later in this turn */
+void exchange_rest(struct exchange *exchange); /* from within `fill`: nothing more until a wake */
 
 #endif

@@ -39,6 +39,7 @@ struct conn {
     bool is_queued : 1;     /* the task */
     bool is_resumed : 1;    /* conn_resume was called */
     bool is_woken : 1;      /* conn_wake was called */
+    bool is_resting : 1;    /* conn_rest was called */
     bool is_pushing : 1;    /* within writable() */
     bool is_sending : 1;    /* the burst is the socket's */
     bool has_end : 1;       /* the peer has ended its side */
@@ -209,6 +210,12 @@ void conn_wake(struct conn *conn)
     run_later(conn);
 }
 
+void conn_rest(struct conn *conn)
+{
+    ASSERT(conn->is_pushing);
+    conn->is_resting = true;
+}
+
 enum err conn_push(struct conn *conn, struct slice bytes, void (*release)(void *owner), void *owner)
 {
     ASSERT(conn->is_pushing);
@@ -252,7 +259,7 @@ static void pump(struct conn *conn)
         break_off(conn);
         return;
     }
-    conn->is_woken = false;
+    conn->is_woken = conn->is_resting = false;
     conn->is_pushing = true;
     conn->owner->writable(conn->context);
     conn->is_pushing = false;
@@ -277,8 +284,8 @@ static void socket_sent(void *context)
     ASSERT(conn->is_sending);
     conn->is_sending = false;
     burst_end(conn);
-    conn->is_woken = true;
-    if (is_serving(conn))
+    conn->is_woken |= !conn->is_resting;
+    if (conn->is_woken && is_serving(conn))
         pump(conn);
 }
 

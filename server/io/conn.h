@@ -4,7 +4,7 @@
  *   received(bytes) ──▶ the owner consumes what it can; the rest is kept until conn_resume, and
  *                       from CONN_UNREAD_BYTES_MAX on receiving stops
  *   conn_wake() ──▶ later in the turn: writable() ──▶ owner pushes segments ──▶ one sendmsg in
- *                   flight ──▶ writable() again… until the owner pushes nothing; then the
+ *                   flight ──▶ writable() again… until the owner pushes nothing, or rests; then the
  *                   connection is parked and holds no buffer
  *
  * So a slow peer costs one send's worth (CONN_SEND_BYTES_MAX) and nothing more, and several events
@@ -65,6 +65,10 @@ void conn_resume(struct conn *conn);
 /* conn_wake — writable() will be called later in this turn (if a send is in flight: when it is
  * done; TLS: not before the handshake is). */
 void conn_wake(struct conn *conn);
+
+/* conn_rest — from within writable(): when this send is done, writable() is not called before the
+ * next conn_wake. */
+void conn_rest(struct conn *conn);
 
 /* Pushing, only from within writable(). Answers ERR_LIMIT: not pushed, the send is full; push it in
  * the next writable(). What is larger than CONN_SEND_BYTES_MAX (a copy: CONN_SCRATCH_BYTES) never

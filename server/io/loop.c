@@ -614,7 +614,11 @@ void loop_recv(struct loop *loop, struct op *op, int fd)
 void loop_send(struct loop *loop, struct op *op, int fd, struct msghdr *message)
 {
     struct io_uring_sqe *entry = take_entry(loop);
-    io_uring_prep_sendmsg(entry, fd, message, MSG_NOSIGNAL);
+    const struct iovec *first = message->msg_iov;
+    if (message->msg_iovlen == 1) /* nothing to gather: the kernel has less to do */
+        io_uring_prep_send(entry, fd, first->iov_base, first->iov_len, MSG_NOSIGNAL);
+    else
+        io_uring_prep_sendmsg(entry, fd, message, MSG_NOSIGNAL);
     start(loop, op, entry);
 }
 
