@@ -74,6 +74,33 @@ enum err block_new(
     return ERR_OK;
 }
 
+enum err block_derive(const struct block *from, uint32_t capacity, struct block **out)
+{
+    struct block *block;
+    TRY(block_allocate(from->frame_count, capacity, &block));
+    block->first_seq = from->first_seq;
+    block->part = from->part;
+    block->first_offset = from->first_offset;
+    *out = block;
+    return ERR_OK;
+}
+
+uint8_t *block_tip(struct block *block)
+{
+    return block->bytes + block->size;
+}
+
+void block_put(struct block *block, const struct block *from, size_t size)
+{
+    uint32_t index = block->frame_count;
+    ASSERT(index < from->frame_count && index < block->frame_capacity);
+    ASSERT(size <= block->capacity - block->size);
+    block->size += (uint32_t)size;
+    block->frames[index] =
+        (struct frame){from->frames[index].time_ns, block->size, from->frames[index].flags};
+    block->frame_count++;
+}
+
 struct block *block_ref(struct block *block)
 {
     unsigned before = atomic_fetch_add_explicit(&block->references, 1, memory_order_relaxed);

@@ -53,6 +53,14 @@ struct block_position {
  *   faults ERR_NOMEM */
 enum err block_new(uint64_t first_seq, uint32_t part, uint64_t first_offset, uint32_t capacity,
     struct block **out) NODISCARD;
+/* block_derive — an empty block for the same events as `from`, one frame for one frame, with other
+ *   bytes: `capacity` of them. What a reader makes of a stored block once, for all readers.
+ *   faults ERR_NOMEM
+ * block_tip — where its next frame is written. block_put — so many bytes were, for the frame of
+ *   `from` with the same index; of any length. */
+enum err block_derive(const struct block *from, uint32_t capacity, struct block **out) NODISCARD;
+uint8_t *block_tip(struct block *block);
+void block_put(struct block *block, const struct block *from, size_t size);
 struct block *block_ref(struct block *block);
 struct block *block_unref(struct block *block); /* NULL is taken; returns NULL */
 

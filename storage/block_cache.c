@@ -1,8 +1,8 @@
 /* block_cache — see block_cache.h.
  *
- *     by_number ──▶ row of a stream: its blocks in order ■ ■ ■ ■      (binary search)
- *                                       ▲   ▲   ▲
- *     by_use    ──────────── oldest ────┴───┴───┴──── newest
+ *     by_number ──▶ row of a stream and a kind: blocks in order ■ ■ ■ ■   (binary search)
+ *                                                            ▲ ▲ ▲
+ *     by_use    ───────────────────────── oldest ────────────┴─┴─┴──── newest
  *
  * A merge replaces stored blocks by larger ones: a row may so have some that overlap. The last that
  * begins at or before a place is looked at; should an earlier, larger one hold the place, it is
@@ -30,6 +30,7 @@ struct entry {
 struct cache_row {
     struct map_node by_number;
     uint64_t number;
+    enum block_kind kind;
     struct entry **entries; /* by the place where they begin */
     size_t count, capacity;
 };
@@ -65,23 +66,25 @@ static uint64_t hash_number(uint64_t number)
     return map_hash(slice_of(&number, sizeof number));
 }
 
-static struct cache_row *find_row(const struct block_cache *cache, uint64_t number)
+static struct cache_row *find_row(
+    const struct block_cache *cache, enum block_kind kind, uint64_t number)
 {
     struct map_node *node = map_first(&cache->by_number, hash_number(number));
     for (; node; node = map_next(node)) {
         struct cache_row *row = CONTAINER_OF(node, struct cache_row, by_number);
-        if (row->number == number)
+        if (row->number == number && row->kind == kind)
             return row;
     }
     return NULL;
 }
 
-static struct cache_row *row_new(struct block_cache *cache, uint64_t number)
+static struct cache_row *row_new(struct block_cache *cache, enum block_kind kind, uint64_t number)
 {
     struct cache_row *row = calloc(1, sizeof *row);
     if (!row)
         return NULL;
     row->number = number;
+    row->kind = kind;
     if (map_insert(&cache->by_number, &row->by_number, hash_number(number)) != ERR_OK) {
         free(row);
         return NULL;
@@ -225,10 +228,10 @@ struct block_cache *block_cache_free(struct block_cache *cache)
     return NULL;
 }
 
-static struct entry *find_entry(
-    const struct block_cache *cache, uint64_t number, struct block_position at)
+static struct entry *find_entry(const struct block_cache *cache, enum block_kind kind,
+    uint64_t number, struct block_position at)
 {
-    const struct cache_row *row = find_row(cache, number);
+    const struct cache_row *row = find_row(cache, kind, number);
     size_t count = row ? count_before(row, at, true) : 0;
     if (count == 0)
         return NULL;
@@ -236,13 +239,14 @@ static struct entry *find_entry(
     return block_holds(entry->block, at) ? entry : NULL;
 }
 
-struct block *block_cache_find(struct block_cache *cache, uint64_t number, struct block_position at)
+struct block *block_cache_find(
+    struct block_cache *cache, enum block_kind kind, uint64_t number, struct block_position at)
 {
     if (!cache)
         return NULL;
     struct block *block = NULL;
     lock(cache);
-    struct entry *entry = find_entry(cache, number, at);
+    struct entry *entry = find_entry(cache, kind, number, at);
     if (entry) {
         block = block_ref(entry->block);
         list_unlink(&entry->by_use);
@@ -255,28 +259,39 @@ struct block *block_cache_find(struct block_cache *cache, uint64_t number, struc
     return block;
 }
 
-static void put(struct block_cache *cache, uint64_t number, struct block *block)
+static void put(
+    struct block_cache *cache, enum block_kind kind, uint64_t number, struct block *block)
 {
     uint64_t cost = cost_of(block);
     if (cost > cache->bytes_max || is_forgotten(cache, number))
         return;
     while (cache->status.bytes > cache->bytes_max - cost)
         drop_oldest(cache);
-    struct cache_row *row = find_row(cache, number);
+    struct cache_row *row = find_row(cache, kind, number);
     if (!row)
-        row = row_new(cache, number);
+        row = row_new(cache, kind, number);
     if (row && !insert(cache, row, block))
         drop_empty_row(cache, row);
 }
 
-void block_cache_put(struct block_cache *cache, uint64_t number, struct block *block)
+void block_cache_put(
+    struct block_cache *cache, enum block_kind kind, uint64_t number, struct block *block)
 {
     ASSERT(block->frame_count > 0);
     if (!cache)
         return;
     lock(cache);
-    put(cache, number, block);
+    put(cache, kind, number, block);
     unlock(cache);
+}
+
+static void drop_row(struct block_cache *cache, enum block_kind kind, uint64_t number)
+{
+    struct cache_row *row = find_row(cache, kind, number);
+    if (!row)
+        return;
+    drop_range(cache, row, 0, row->count);
+    drop_empty_row(cache, row);
 }
 
 void block_cache_forget(struct block_cache *cache, uint64_t number)
@@ -284,11 +299,8 @@ void block_cache_forget(struct block_cache *cache, uint64_t number)
     if (!cache)
         return;
     lock(cache);
-    struct cache_row *row = find_row(cache, number);
-    if (row) {
-        drop_range(cache, row, 0, row->count);
-        drop_empty_row(cache, row);
-    }
+    drop_row(cache, BLOCK_STORED, number);
+    drop_row(cache, BLOCK_DERIVED, number);
     if (!is_forgotten(cache, number)) {
         cache->forgotten[cache->forgotten_next] = number;
         cache->forgotten_next = (cache->forgotten_next + 1) % FORGOTTEN_COUNT;

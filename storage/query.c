@@ -38,21 +38,14 @@ static enum err read_key(struct store *store, struct storage_query *query)
     return store_get_row(store, query->project, &query->id, &query->bytes);
 }
 
-static enum err read_block(struct reader *reader, struct storage_query *query)
-{
-    const struct query_config *config = &reader->readers->config;
-    TRY(store_get_block(config->store, reader->codec, query->project, query->number, query->seq,
-        query->part, &query->block));
-    block_cache_put(config->cache, query->number, query->block);
-    return ERR_OK;
-}
-
 static enum err read_store(struct reader *reader, struct storage_query *query)
 {
     struct store *store = reader->readers->config.store;
     struct block_codec *codec = reader->codec;
     switch (query->kind) {
-    case STORAGE_BLOCK: return read_block(reader, query);
+    case STORAGE_BLOCK:
+        return store_get_block(
+            store, codec, query->project, query->number, query->seq, query->part, &query->block);
     case STORAGE_ROW: return store_get_row(store, query->project, &query->id, &query->bytes);
     case STORAGE_KEY: return read_key(store, query);
     case STORAGE_BODY:

@@ -17,7 +17,6 @@ struct query_config {
     struct store *store;
     const struct storage_host *host;
     struct archiver *archiver; /* told of streams that could not be read; NULL: nobody is */
-    struct block_cache *cache; /* gets the blocks that were read; NULL: none */
     int zstd_level;
     bool is_inline; /* without threads: query_submit reads and posts the answer */
 };

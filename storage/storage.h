@@ -199,9 +199,13 @@ struct storage_query {
  *   never not at all. */
 enum err storage_query(struct storage *storage, struct storage_query *query) NODISCARD;
 void storage_cancel(struct storage_query *query);
-/* storage_cached — STORAGE_BLOCK without waiting, a new reference; NULL: it is not in memory. */
-struct block *storage_cached(
-    struct storage *storage, uint64_t number, struct block_position at) NODISCARD;
+/* storage_cached — STORAGE_BLOCK without waiting, or what was made of it: a new reference; NULL: it is
+ *   not in memory.
+ * storage_keep — what was read, or made of it, for the next reader; takes a reference of its own. */
+struct block *storage_cached(struct storage *storage, enum block_kind kind, uint64_t number,
+    struct block_position at) NODISCARD;
+void storage_keep(
+    struct storage *storage, enum block_kind kind, uint64_t number, struct block *block);
 
 /* storage_delete — journal a delete of an ended stream; the recording goes from the store soon
  * after, and from then on queries answer with its tombstone. Its tail, if it still has one, is

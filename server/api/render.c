@@ -12,6 +12,10 @@ enum { DECIMAL_BYTES_MAX = 20 };
 static_assert(sizeof "id: " - 1 + DECIMAL_BYTES_MAX + 1 + 2 <= RENDER_FRAME_BYTES_MAX, "it fits");
 static_assert((int)RENDER_BYTES_MAX >= (int)FRAME_BYTES_MAX + (int)RENDER_FRAME_BYTES_MAX,
     "any frame fits a whole piece");
+static_assert(
+    (uint64_t)STORED_RAW_BYTES_MAX + (uint64_t)STORED_FRAMES_MAX * RENDER_FRAME_BYTES_MAX <
+        UINT32_MAX,
+    "32 bits hold a block's size");
 
 /* The index past the last frame that fits, and what they may come to. */
 static uint32_t count_fitting(const struct reader_view *view, size_t room, size_t *size)
@@ -80,5 +84,18 @@ enum err render_sse(const struct reader_view *view, size_t room, struct renderin
         at = put_frame(at, view->block, index);
     ASSERT((size_t)(at - bytes) <= size);
     *out = (struct rendering){bytes, (size_t)(at - bytes), end};
+    return ERR_OK;
+}
+
+enum err render_sse_block(const struct block *stored, struct block **out)
+{
+    struct block *block;
+    uint32_t size = stored->size + stored->frame_count * RENDER_FRAME_BYTES_MAX;
+    TRY(block_derive(stored, size, &block));
+    for (uint32_t index = 0; index < stored->frame_count; index++) {
+        uint8_t *at = block_tip(block);
+        block_put(block, stored, (size_t)(put_frame(at, stored, index) - at));
+    }
+    *out = block;
     return ERR_OK;
 }

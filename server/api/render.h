@@ -6,6 +6,8 @@
  * What is recorded goes unchanged, but: a byte order mark at the stream's beginning would hide the
  * first field behind the id line, and a last block that lacks its blank line gets it.
  *
+ * Events in memory are rendered for each reader, as they come; blocks of the store once for all.
+ *
  *   thread  any                                                                                */
 #ifndef TOKENLOG_SERVER_API_RENDER_H
 #define TOKENLOG_SERVER_API_RENDER_H
@@ -27,5 +29,9 @@ struct rendering {
  *   answers ERR_LIMIT not one does: it takes RENDER_FRAME_BYTES_MAX more than the frame
  *   faults  ERR_NOMEM */
 enum err render_sse(const struct reader_view *view, size_t room, struct rendering *out) NODISCARD;
+
+/* render_sse_block — all of a stored block, frame for frame: whatever readers send of it is then one
+ * run of bytes. A reader_derivation. faults ERR_NOMEM */
+enum err render_sse_block(const struct block *stored, struct block **out) NODISCARD;
 
 #endif

@@ -175,8 +175,8 @@ static void release_block(void *block)
     block_unref(block);
 }
 
-/* Frames that lie next to each other go as one piece: a provider's bytes need nothing in
- * between. */
+/* Frames that lie next to each other go as one piece: a provider's bytes need nothing in between, and
+ * a rendering has its id lines. */
 static enum err push_raw(struct replay *replay, const struct reader_view *view, size_t room)
 {
     struct block *block = view->block;
@@ -286,7 +286,7 @@ static void finish(struct replay *replay)
 
 static enum err push(struct replay *replay, const struct reader_view *view, size_t room)
 {
-    if (replay->format != REPLAY_SSE)
+    if (replay->format != REPLAY_SSE || view->is_derived)
         return push_raw(replay, view, room);
     return stream_row(replay->stream)->is_sse ? push_sse(replay, view, room)
                                               : push_opaque(replay, view);
@@ -474,6 +474,8 @@ void replay_start(
             exchange_error(exchange, 503, "overloaded", NULL, "out of memory; try again");
         return;
     }
+    if (request->format == REPLAY_SSE && stream_row(stream)->is_sse)
+        reader_derive(replay->reader, render_sse_block);
     replay->exchange = exchange;
     replay->stream = stream;
     replay->format = request->format;

@@ -21,6 +21,8 @@ struct reader {
     enum err err;   /* what the last query failed with */
     struct block *block;
     uint32_t index, end;
+    bool is_derived; /* the block */
+    reader_derivation *derive;
     struct storage_query *query; /* while one is under way: most readers wait without */
     void (*wake)(void *context);
     void *context;
@@ -55,6 +57,12 @@ enum err reader_new(struct stream *stream, uint64_t from, bool follow, void (*wa
     return ERR_OK;
 }
 
+void reader_derive(struct reader *reader, reader_derivation *derive)
+{
+    ASSERT(!reader->block && !reader->query);
+    reader->derive = derive;
+}
+
 struct stream *reader_stream(const struct reader *reader)
 {
     return reader->stream;
@@ -87,8 +95,8 @@ struct reader *reader_close(struct reader *reader)
     return NULL;
 }
 
-/* From a block of the store, which is the reader's from here on. */
-static enum err reader_begin(struct reader *reader, struct block *block)
+/* The reader takes over the block. */
+static enum err reader_begin(struct reader *reader, struct block *block, bool is_derived)
 {
     enum err err = block_find(block, reader->at.seq, &reader->index);
     if (err) {
@@ -97,7 +105,28 @@ static enum err reader_begin(struct reader *reader, struct block *block)
     }
     reader->block = block;
     reader->end = block->frame_count;
+    reader->is_derived = is_derived;
     return ERR_OK;
+}
+
+static void keep(struct reader *reader, enum block_kind kind, struct block *block)
+{
+    struct storage *storage = hub_storage(stream_hub(reader->stream));
+    if (storage) /* or it is closed: what was read before is told after */
+        storage_keep(storage, kind, stream_row(reader->stream)->number, block);
+}
+
+/* The same of a block of the store. */
+static enum err reader_begin_stored(struct reader *reader, struct block *stored)
+{
+    if (!reader->derive)
+        return reader_begin(reader, stored, false);
+    struct block *derived;
+    enum err err = reader->derive(stored, &derived);
+    block_unref(stored);
+    TRY(err);
+    keep(reader, BLOCK_DERIVED, derived);
+    return reader_begin(reader, derived, true);
 }
 
 static void query_done(struct storage_query *query, enum err err)
@@ -106,8 +135,10 @@ static void query_done(struct storage_query *query, enum err err)
     struct block *block = query->block;
     free(query);
     reader->query = NULL;
+    if (!err && !reader->derive)
+        keep(reader, BLOCK_STORED, block);
     if (!err)
-        err = reader_begin(reader, block);
+        err = reader_begin_stored(reader, block);
     if (reader->is_closed) {
         reader_free(reader);
         return;
@@ -117,15 +148,9 @@ static void query_done(struct storage_query *query, enum err err)
     reader->wake(reader->context);
 }
 
-/* The store's blocks begin where it suits the store: of an event cut there, the part that was sent
- * already is in an earlier one. */
-static enum err reader_query(struct reader *reader)
+static enum err reader_submit(struct reader *reader, struct storage *storage)
 {
     const struct row *row = stream_row(reader->stream);
-    struct storage *storage = hub_storage(stream_hub(reader->stream));
-    struct block *cached = storage_cached(storage, row->number, reader->at);
-    if (cached)
-        return reader_begin(reader, cached);
     struct storage_query *query = malloc(sizeof *query);
     if (!query)
         return fault(ERR_NOMEM, "a reader's query");
@@ -145,6 +170,19 @@ static enum err reader_query(struct reader *reader)
     return ERR_AGAIN;
 }
 
+/* The store's blocks begin where it suits the store: of an event cut there, the part that was sent
+ * already is in an earlier one. */
+static enum err reader_query(struct reader *reader)
+{
+    struct storage *storage = hub_storage(stream_hub(reader->stream));
+    uint64_t number = stream_row(reader->stream)->number;
+    struct block *block;
+    if (reader->derive && (block = storage_cached(storage, BLOCK_DERIVED, number, reader->at)))
+        return reader_begin(reader, block, true);
+    block = storage_cached(storage, BLOCK_STORED, number, reader->at);
+    return block ? reader_begin_stored(reader, block) : reader_submit(reader, storage);
+}
+
 /* The next block, from wherever it is. */
 static enum err reader_fetch(struct reader *reader)
 {
@@ -152,6 +190,7 @@ static enum err reader_fetch(struct reader *reader)
     if (!tail)
         return reader->at.seq >= stream_row(reader->stream)->events ? ERR_CLOSED
                                                                     : reader_query(reader);
+    reader->is_derived = false;
     enum err err = tail_read(
         tail, reader->at.seq, reader->at.part, &reader->block, &reader->index, &reader->end);
     if (err == ERR_AGAIN && hub_is_stuck(stream_hub(reader->stream)))
@@ -188,7 +227,7 @@ enum err reader_peek(struct reader *reader, struct reader_view *view)
         TRY(err);
     }
     reader->end = clip(reader);
-    *view = (struct reader_view){reader->block, reader->index, reader->end};
+    *view = (struct reader_view){reader->block, reader->index, reader->end, reader->is_derived};
     return ERR_OK;
 }
 

@@ -29,6 +29,10 @@ struct reader;
  *   wake    something changed after ERR_AGAIN; called from the loop, never from inside a call */
 enum err reader_new(struct stream *stream, uint64_t from, bool follow, void (*wake)(void *context),
     void *context, struct reader **out) NODISCARD;
+/* reader_derive — before the first peek: blocks of the store come as `derive` makes them (one way for
+ * all readers, BLOCK_DERIVED), made once for all. Those from memory come as they are. */
+typedef enum err reader_derivation(const struct block *stored, struct block **out);
+void reader_derive(struct reader *reader, reader_derivation *derive);
 /* reader_close — at any time; NULL is taken. Blocks that are being sent keep their references. */
 struct reader *reader_close(struct reader *reader);
 struct stream *reader_stream(const struct reader *reader);
@@ -37,6 +41,7 @@ uint64_t reader_seq(const struct reader *reader); /* the next event; = events ta
 struct reader_view {
     struct block *block; /* borrowed; reference it to keep its bytes while they are sent */
     uint32_t index, end;
+    bool is_derived;
 };
 enum err reader_peek(struct reader *reader, struct reader_view *view) NODISCARD;
 /* reader_take — the frames before `index` have been sent. */

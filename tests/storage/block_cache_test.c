@@ -33,14 +33,15 @@ static struct block *block_of(uint64_t seq, uint32_t part, uint32_t count, bool 
 
 static void put(struct block_cache *cache, uint64_t number, struct block *block)
 {
-    block_cache_put(cache, number, block);
+    block_cache_put(cache, BLOCK_STORED, number, block);
     block_unref(block);
 }
 
 /* The first seq and part of the block that is found; -1: none is. */
 static int found(struct block_cache *cache, uint64_t number, uint64_t seq, uint32_t part)
 {
-    struct block *block = block_cache_find(cache, number, (struct block_position){seq, part});
+    struct block *block =
+        block_cache_find(cache, BLOCK_STORED, number, (struct block_position){seq, part});
     if (!block)
         return -1;
     assert_true(block_holds(block, (struct block_position){seq, part}));
@@ -101,7 +102,7 @@ static void test_the_bound(void **state)
     struct block *held = block_of(0, 0, 1, false);
     struct block_cache *cache = cache_of(10000);
     struct block_cache_status status;
-    block_cache_put(cache, 0, held);
+    block_cache_put(cache, BLOCK_STORED, 0, held);
     uint64_t most = 0;
     for (uint64_t number = 1; number < 50; number++) {
         put(cache, number, block_of(0, 0, 3, false));
@@ -122,6 +123,36 @@ static void test_the_bound(void **state)
     assert_int_equal(found(cache, 1, 0, 0), -1);
     block_cache_free(cache);
     assert_int_equal(found(NULL, 1, 0, 0), -1);
+}
+
+/* What was made of a block lies beside it. */
+static void test_kinds(void **state)
+{
+    (void)state;
+    struct block_cache *cache = cache_of(1 << 20);
+    struct block *stored = block_of(5, 2, 3, true), *derived;
+    assert_int_equal(block_derive(stored, 100, &derived), ERR_OK);
+    memcpy(block_tip(derived), "other bytes", 11);
+    block_put(derived, stored, 11);
+    block_put(derived, stored, 0);
+    assert_true(slice_equal(block_frame(derived, 0), SLICE("other bytes")));
+    put(cache, 1, stored);
+    block_cache_put(cache, BLOCK_DERIVED, 1, derived);
+    block_cache_put(cache, BLOCK_DERIVED, 2, derived);
+    struct block *found_one =
+        block_cache_find(cache, BLOCK_DERIVED, 1, (struct block_position){5, 2});
+    assert_ptr_equal(found_one, derived);
+    block_unref(found_one);
+    assert_int_equal(found(cache, 1, 6, 0), 502);
+    assert_int_equal(found(cache, 2, 6, 0), -1);
+    block_cache_forget(cache, 1);
+    assert_null(block_cache_find(cache, BLOCK_DERIVED, 1, (struct block_position){5, 2}));
+    assert_int_equal(found(cache, 1, 6, 0), -1);
+    found_one = block_cache_find(cache, BLOCK_DERIVED, 2, (struct block_position){6, 0});
+    assert_ptr_equal(found_one, derived);
+    block_unref(found_one);
+    block_unref(derived);
+    block_cache_free(cache);
 }
 
 static void test_a_deleted_stream_is_forgotten(void **state)
@@ -150,8 +181,8 @@ static void *use(void *argument)
     for (unsigned i = 0; i < 2000; i++) {
         uint64_t number = i * 7919 % 13;
         put(cache, number, block_of(i % 5 * 3, 0, 3 + i % 4, false));
-        struct block *block =
-            block_cache_find(cache, (number + i) % 13, (struct block_position){i % 17, 0});
+        struct block *block = block_cache_find(
+            cache, BLOCK_STORED, (number + i) % 13, (struct block_position){i % 17, 0});
         if (block) {
             assert_int_equal(block->bytes[0], 'x');
             block_unref(block);
@@ -183,6 +214,7 @@ int main(void)
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_a_larger_block_takes_the_place_of_smaller_ones),
         cmocka_unit_test(test_the_bound),
+        cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_a_deleted_stream_is_forgotten),
         cmocka_unit_test(test_threads),
     };

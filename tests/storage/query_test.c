@@ -189,7 +189,8 @@ static void test_bound(void **state)
 
 static bool is_cached(struct world *world, uint64_t number)
 {
-    struct block *block = storage_cached(world->storage, number, (struct block_position){.seq = 0});
+    struct block *block =
+        storage_cached(world->storage, BLOCK_STORED, number, (struct block_position){.seq = 0});
     if (!block)
         return false;
     assert_int_equal(block->first_seq, 0);
@@ -207,6 +208,7 @@ static void test_what_was_read_is_kept_until_it_is_deleted(void **state)
     assert_false(is_cached(world, row.number));
     struct storage_query query = {.kind = STORAGE_BLOCK, .project = 1, .number = row.number};
     assert_int_equal(world_query(world, &query), ERR_OK);
+    storage_keep(world->storage, BLOCK_STORED, row.number, query.block);
     block_unref(query.block);
     assert_true(is_cached(world, row.number));
     struct storage_status status;

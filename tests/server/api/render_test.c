@@ -23,7 +23,7 @@ static void add(struct block *block, const char *text, uint32_t flags)
 
 static void expect(struct block *block, uint32_t from, size_t room, uint32_t end, const char *text)
 {
-    struct reader_view view = {block, from, block->frame_count};
+    struct reader_view view = {.block = block, .index = from, .end = block->frame_count};
     struct rendering rendering;
     assert_int_equal(render_sse(&view, room, &rendering), ERR_OK);
     assert_int_equal(rendering.end, end);
@@ -86,7 +86,7 @@ static void test_rooms(void **state)
     for (int i = 0; i < FRAMES; i++)
         add(block, "data: x\n\n", 0);
     for (size_t room = 0; room < (FRAMES + 2) * (FRAME_BYTES + RENDER_FRAME_BYTES_MAX); room++) {
-        struct reader_view view = {block, 0, FRAMES - 1};
+        struct reader_view view = {.block = block, .end = FRAMES - 1};
         struct rendering rendering;
         size_t fitting = room / (FRAME_BYTES + RENDER_FRAME_BYTES_MAX);
         enum err err = render_sse(&view, room, &rendering);
@@ -103,7 +103,7 @@ static void test_rooms(void **state)
     memset(large, 'x', FRAME_BYTES_MAX);
     for (int i = 0; i < 4; i++)
         add(block, large, 0);
-    struct reader_view view = {block, 0, 4};
+    struct reader_view view = {.block = block, .end = 4};
     struct rendering rendering;
     assert_int_equal(render_sse(&view, SIZE_MAX, &rendering), ERR_OK);
     assert_int_equal(rendering.end, 4);
@@ -112,12 +112,43 @@ static void test_rooms(void **state)
     block_unref(block);
 }
 
+/* Frame for frame the same as what readers get piece by piece. */
+static void test_whole_blocks(void **state)
+{
+    (void)state;
+    struct block *blocks[] = {block_of(0, 0), block_of(40, 3)}, *rendered;
+    for (size_t i = 0; i < 2; i++) {
+        add(blocks[i],
+            "\xef\xbb\xbf"
+            "data: a\n\n",
+            0);
+        add(blocks[i], "data: b", 0);
+        add(blocks[i], "", 0);
+        add(blocks[i], "data: c\n\n", FRAME_MORE);
+        assert_int_equal(render_sse_block(blocks[i], &rendered), ERR_OK);
+        assert_int_equal(rendered->frame_count, 4);
+        assert_int_equal(rendered->first_seq, blocks[i]->first_seq);
+        assert_int_equal(rendered->part, blocks[i]->part);
+        for (uint32_t at = 0; at < 4; at++) {
+            struct reader_view view = {.block = blocks[i], .index = at, .end = at + 1};
+            struct rendering one;
+            assert_int_equal(render_sse(&view, 1000, &one), ERR_OK);
+            assert_true(slice_equal(block_frame(rendered, at), slice_of(one.bytes, one.size)));
+            assert_int_equal(rendered->frames[at].flags, blocks[i]->frames[at].flags);
+            free(one.bytes);
+        }
+        block_unref(rendered);
+        block_unref(blocks[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ids_and_ends),
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_rooms),
+        cmocka_unit_test(test_whole_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
