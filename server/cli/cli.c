@@ -24,6 +24,8 @@ static const struct cli_command commands[] = {
     {"compact", "", "give the store's free pages back to the disk", command_compact},
     {"export", "", "write recordings into a file, or check such a file", command_export},
     {"import", "FILE", "take an export's recordings into a data directory", command_import},
+    {"reload", "", "have a running server read its providers, catalogue and keys anew",
+        command_reload},
     {"key", "new PROJECT", "make an API key", command_key},
 };
 

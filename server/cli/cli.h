@@ -108,6 +108,7 @@ int command_restore(struct cli *cli, int argc, char **argv);
 int command_compact(struct cli *cli, int argc, char **argv);
 int command_export(struct cli *cli, int argc, char **argv);
 int command_import(struct cli *cli, int argc, char **argv);
+int command_reload(struct cli *cli, int argc, char **argv);
 int command_key(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -109,6 +109,7 @@ static void what_cannot_be_reached_is_told(void **state)
     refused("ls --data /no/such/folder", CLI_UNREACHABLE, "is no data directory");
     refused("verify --data /no/such/folder", CLI_UNREACHABLE, "is no data directory");
     refused("backup /tmp/x --data /no/such/folder", CLI_UNREACHABLE, "is no data directory");
+    refused("reload --data /no/such/folder", CLI_UNREACHABLE, "no server runs on");
     refused("compact --data /no/such/folder", CLI_UNREACHABLE, "is no data directory");
     refused("import /no/such/export --data /no/such/folder", CLI_FAILED, "has no manifest");
     refused("export --verify /no/such/export", CLI_FAILED, "has no manifest");
@@ -141,7 +142,7 @@ static void each_help_is_its_golden_text(void **state)
 {
     (void)state;
     static const char *const names[] = {"ls", "show", "tail", "replay", "export", "import", "stop",
-        "rm", "verify", "backup", "restore", "compact", "key"};
+        "rm", "verify", "backup", "restore", "compact", "reload", "key"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char line[64];
         (void)snprintf(line, sizeof line, "%s --help", names[i]);
