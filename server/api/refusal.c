@@ -9,7 +9,7 @@ void refuse_stream(struct exchange *exchange, enum err err)
             "the server's limit of generations under way is reached; try again in a moment");
     else if (err == ERR_AGAIN)
         exchange_error(exchange, 503, "overloaded", NULL,
-            "more is being recorded than the disk takes; nothing was asked for; try again in a "
+            "as much goes on as this server keeps up with; nothing was asked for; try again in a "
             "moment");
     else
         exchange_error(exchange, 503, "storage_full", NULL,
