@@ -61,7 +61,7 @@ void generation_begin(struct history *history, int key, const struct stream *bef
         .number = row.number,
         .key = key,
         .ttl_s = row.ttl_s,
-        .live_ns = row.accepted_ns};
+        .began_ns = row.accepted_ns};
     model->count++;
     produce(history, stream, tag, key >= 0);
     if (one_in(history, 2))

@@ -102,8 +102,7 @@ static void saw_end(struct model *model, uint32_t tag, const struct row *row)
     stream->ended_ns = row->ended_ns;
 }
 
-void model_saw(
-    struct model *model, uint32_t tag, uint64_t watermark, const struct row *row, int64_t wall_ns)
+void model_saw(struct model *model, uint32_t tag, uint64_t watermark, const struct row *row)
 {
     struct model_stream *stream = &model->streams[tag];
     if (row && row->state == STREAM_DELETED)
@@ -117,8 +116,6 @@ void model_saw(
     if (!row)
         return;
     stream->is_row_visible = true;
-    if (stream_state_is_live(row->state))
-        stream->live_ns = wall_ns;
     if (!stream_state_is_live(row->state))
         saw_end(model, tag, row);
     else if (stream->ended != STREAM_ACCEPTED && !model->is_rotten)
@@ -128,8 +125,8 @@ void model_saw(
 void model_gone(struct model *model, uint32_t tag, bool is_deleted, int64_t wall_ns)
 {
     struct model_stream *stream = &model->streams[tag];
-    /* Its end may have been durable in the moment of a crash, and nobody has seen it. */
-    int64_t since_ns = stream->ended == STREAM_ACCEPTED ? stream->live_ns : stream->ended_ns;
+    /* Its end may have become durable in a crash, at any time after it was given: nobody saw it. */
+    int64_t since_ns = stream->ended == STREAM_ACCEPTED ? stream->began_ns : stream->ended_ns;
     bool has_expired = stream->ttl_s > 0 && wall_ns >= since_ns + stream->ttl_s * 1000000000;
     if (stream->is_held && !stream->is_delete_asked && !model->is_rotten)
         model_problem(model, tag, "it is held, and gone");

@@ -22,7 +22,7 @@ struct model_stream {
     struct id id;
     uint64_t number;
     int key; /* -1: none */
-    int64_t ttl_s;
+    int64_t ttl_s, began_ns;
     /* The provider. */
     enum model_kind kinds[MODEL_EVENTS_MAX];
     uint64_t given;   /* events sent, wholly */
@@ -33,7 +33,6 @@ struct model_stream {
     bool is_held; /* durably, and nobody has asked for its release */
     /* What was shown. */
     bool is_row_visible;
-    int64_t live_ns; /* when it was last seen without an end; at first: when it began */
     uint64_t visible;
     enum stream_state ended; /* STREAM_ACCEPTED: not yet */
     uint64_t ended_events;
@@ -63,8 +62,7 @@ void model_note(struct model *model, uint64_t what); /* into the trace */
  * row (NULL: none yet). model_gone — it was looked for, and not found, or found deleted. model_key —
  * what a claim answered: the stream, or NULL. */
 void model_saw_event(struct model *model, uint32_t tag, uint64_t seq, struct slice bytes);
-void model_saw(
-    struct model *model, uint32_t tag, uint64_t watermark, const struct row *row, int64_t wall_ns);
+void model_saw(struct model *model, uint32_t tag, uint64_t watermark, const struct row *row);
 void model_gone(struct model *model, uint32_t tag, bool is_deleted, int64_t wall_ns);
 void model_key(struct model *model, int key, const struct id *found);
 

@@ -282,7 +282,7 @@ void process_look(void *context, struct stream *stream)
     if (stream_is_deleted(stream))
         model_gone(&history->model, tag, true, loop_wall_ns(history->loop));
     else
-        model_saw(&history->model, tag, stream_watermark(stream), row, loop_wall_ns(history->loop));
+        model_saw(&history->model, tag, stream_watermark(stream), row);
 }
 
 static void check_memory(struct history *history)
