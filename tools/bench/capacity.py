@@ -2,8 +2,9 @@
 
 PACE_MS = 50  # a token that comes later than this against its schedule was not at its stream's pace
 RATE = 50
+FIRST, SLOW_FIRST = 200, 16  # streams a search begins with
 STREAMS_MAX = 8000  # no search goes further: the generator's core is full long before
-FACTORS = (0.5, 0.75, 1, 1.5, 2, 3)
+FACTORS = {True: (0.5, 1, 2, 3), False: (0.5, 0.75, 1, 1.5, 2, 3)}  # by --quick
 
 
 class Search:
@@ -11,11 +12,11 @@ class Search:
 
     def __init__(self, bench, server, first):
         self.bench, self.server = bench, server
-        self.first, self.halvings = first, 2 if bench.size.is_quick else 3
+        self.first, self.halvings = first, 1 if bench.size.is_quick else 3
 
     def holds(self, streams):
         size = self.bench.size
-        warmup, seconds = (1.2, 0.8) if size.is_quick else (1.5, 1.5)
+        warmup, seconds = (1.2, 0.6) if size.is_quick else (1.5, 1.5)
         self.bench.note(f"streams held: {self.server.name}: {streams}")
         result = self.bench.load(self.server, "stream", clients=streams, tick_us=1000, ramp=1, warmup=warmup,
                                  duration=seconds, may_refuse=True,
@@ -46,7 +47,7 @@ def streams_held(bench, servers, slow):
     row = bench.row(f"streams held at {RATE} events/s, p99 at most {PACE_MS} ms late", "streams", "more")
     found = {}
     for server in [*servers, *slow]:
-        found[server.name] = Search(bench, server, 8 if server in slow else 125).run()
+        found[server.name] = Search(bench, server, SLOW_FIRST if server in slow else FIRST).run()
         row.add(server.name, found[server.name])
     return found
 
@@ -62,7 +63,7 @@ def overload(bench, server, capacity):
     rows = {key: bench.row(f"overload of {server.name}, {capacity} streams being its capacity: {title}", unit, better)
             for key, (title, unit, better) in names.items()}
     warmup, seconds = (2, 1.5) if bench.size.is_quick else (3, 3)
-    for factor in FACTORS:
+    for factor in FACTORS[bench.size.is_quick]:
         bench.note(f"overload: {server.name}: {factor} ×")
         result = bench.load(server, "stream", clients=max(1, int(capacity * factor)), tick_us=1000, ramp=1.5,
                             warmup=warmup, duration=seconds, may_refuse=True, model=f"mock,events=100,rate={RATE}")

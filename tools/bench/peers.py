@@ -84,12 +84,12 @@ def versions():
     """{name: what it says of itself}, of those that are there."""
     found = {}
     for name, command in (("nginx", ["nginx", "-v"]), ("haproxy", ["haproxy", "-v"]),
-                          ("redis", ["redis-server", "--version"]), ("nats", ["nats-server", "--version"])):
+                          ("redis-server", ["redis-server", "--version"]), ("nats-server", ["nats-server", "--version"])):
         if has_program(command[0]):
             said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True,
                                   env={"PATH": "/usr/local/bin:/usr/sbin:/usr/bin"})
             found[name] = said.stdout.splitlines()[0]
     if os.path.exists(NODE):
         with open(os.path.join(SOURCE, "package.json"), encoding="utf-8") as file:
-            found.update(json.load(file)["dependencies"])
+            found.update({f"npm {name}": version for name, version in json.load(file)["dependencies"].items()})
     return found
