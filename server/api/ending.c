@@ -1,0 +1,146 @@
+/* ending — a generation stopped, a recording deleted: each is answered once it is durable. */
+#include <stdlib.h>
+
+#include "server/api/visit.h"
+
+/* ── stop: answered once the end is visible ──────────────────────────────────────────────────── */
+
+static void stop_answer(struct visit *visit)
+{
+    stream_unwatch(visit->stream, &visit->watcher);
+    if (stream_has_ended(visit->stream))
+        api_answer_stream(visit->exchange, visit->stream);
+    else
+        exchange_error(visit->exchange, 503, "storage_full", NULL,
+            "the stop could not be made durable: see the server's log");
+    visit_free(visit);
+}
+
+static bool is_stop_settled(const struct visit *visit)
+{
+    return stream_has_ended(visit->stream) || hub_is_stuck(visit->api->hub);
+}
+
+static void stop_woken(struct stream_watcher *watcher)
+{
+    struct visit *visit = CONTAINER_OF(watcher, struct visit, watcher);
+    watcher->is_parked = true;
+    if (is_stop_settled(visit))
+        stop_answer(visit);
+}
+
+static void stop_closed(void *context)
+{
+    struct visit *visit = context;
+    stream_unwatch(visit->stream, &visit->watcher);
+    visit_free(visit);
+}
+
+static const struct responder stop_responder = {NULL, stop_closed};
+
+static void stop_found(struct visit *visit, struct stream *stream)
+{
+    visit->stream = stream;
+    visit->watcher.wake = stop_woken;
+    (void)stream_stop(stream, "stopped", "the stream was stopped on request");
+    stream_watch(stream, &visit->watcher);
+    exchange_hold(visit->exchange, &stop_responder, visit);
+    stop_woken(&visit->watcher);
+}
+
+void stream_stop_post(struct api *api, struct exchange *exchange, struct slice id)
+{
+    visit_start(api, exchange, id, stop_found, NULL);
+}
+
+/* ── delete: answered once nothing brings it back ────────────────────────────────────────────── */
+
+enum {
+    REMOVED_CHECK_MS = 5,      /* between two looks at whether the store has the tombstone */
+    REMOVED_CHECKS_MAX = 1000, /* then the disk is full, or the like: it is as good as deleted */
+};
+
+static void removed_answer(struct visit *visit, int status)
+{
+    if (visit->exchange)
+        exchange_reply(visit->exchange, status, NULL, SLICE_NONE);
+    visit_free(visit);
+}
+
+static bool is_tombstone(struct storage_query *query)
+{
+    struct row row;
+    bool is_deleted =
+        row_decode(buf_slice(&query->bytes), &row) == ERR_OK && row.state == STREAM_DELETED;
+    buf_deinit(&query->bytes);
+    return is_deleted;
+}
+
+static void removed_checked(struct storage_query *query, enum err err)
+{
+    struct visit *visit = query->owner;
+    struct loop *loop = visit->api->loop;
+    (void)err; /* not found: it is not archived yet */
+    bool is_removed = is_tombstone(query);
+    if (!visit->exchange || is_removed)
+        removed_answer(visit, 204);
+    else if (++visit->checks == REMOVED_CHECKS_MAX)
+        removed_answer(visit, 202);
+    else
+        timer_set(loop, &visit->timer, loop_now_ns(loop) + REMOVED_CHECK_MS * 1000000ll);
+}
+
+static void check_removed(struct timer *timer)
+{
+    struct visit *visit = CONTAINER_OF(timer, struct visit, timer);
+    const struct row *row = stream_row(visit->stream);
+    visit->query = (struct storage_query){.kind = STORAGE_ROW,
+        .project = row->project,
+        .id = row->id,
+        .done = removed_checked,
+        .owner = visit};
+    if (!visit->exchange || storage_query(hub_storage(visit->api->hub), &visit->query))
+        removed_answer(visit, 202);
+}
+
+static void barrier_done(struct hub_barrier *barrier, enum err err)
+{
+    struct visit *visit = CONTAINER_OF(barrier, struct visit, barrier);
+    if (!err) {
+        check_removed(&visit->timer);
+        return;
+    }
+    if (visit->exchange)
+        exchange_error(visit->exchange, 503, "storage_full", NULL,
+            "the delete could not be made durable: see the server's log");
+    visit_free(visit);
+}
+
+static void remove_found(struct visit *visit, struct stream *stream)
+{
+    enum err err = stream_is_held(stream) ? ERR_DENIED : stream_delete(stream, "deleted");
+    if (!err) {
+        visit->stream = stream;
+        visit->barrier.done = barrier_done;
+        visit->timer.fire = check_removed;
+        exchange_hold(visit->exchange, &visit_responder, visit);
+        hub_wait_durable(visit->api->hub, &visit->barrier);
+        return;
+    }
+    if (err == ERR_BUSY)
+        exchange_error(visit->exchange, 409, "stream_live", NULL,
+            "the stream is still being written: stop it first (POST …/stop)");
+    else if (err == ERR_DENIED)
+        exchange_error(visit->exchange, 423, "stream_held", NULL,
+            "the recording is under a legal hold: lift it first (DELETE …/hold)");
+    else
+        exchange_error(visit->exchange, 503, "storage_full", NULL,
+            "the delete could not be recorded: %s", err_text(err));
+    stream_unref(stream);
+    free(visit);
+}
+
+void stream_remove(struct api *api, struct exchange *exchange, struct slice id)
+{
+    visit_start(api, exchange, id, remove_found, NULL);
+}
