@@ -349,7 +349,7 @@ static const struct walk_member members[] = {
     {"cache_control", .is_hint = true},
     {"service_tier", .why = "a service tier is one provider's own", .unless = "\"auto\""},
     {"container", .why = "the provider's API has no such thing"},
-    {"context_management", .why = "the provider's API has no such thing"},
+    {"context_management", .is_hint = true},
     {"mcp_servers", .why = "the provider's API has no such thing", .unless = "[]"},
     {"inference_geo", .why = "the provider's API has no such thing"},
 };

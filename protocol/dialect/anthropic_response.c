@@ -370,10 +370,8 @@ static enum err write_done(const struct fold *fold, struct buf *out)
 
 static enum err write_failure(const struct neutral_error *error, struct buf *out)
 {
-    const struct dialect *dialect;
     TRY(buf_append(out, SLICE("event: error\ndata: ")));
-    TRY(dialect_by_name(SLICE("anthropic"), &dialect));
-    TRY(dialect_write_error(dialect, out, error->status, "upstream_error", error->message, NULL));
+    TRY(codec_write_error("anthropic", out, error));
     return buf_append(out, SLICE("\n\n"));
 }
 

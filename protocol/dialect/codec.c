@@ -158,11 +158,16 @@ void codec_stops(
     json_close(writer, ']');
 }
 
-enum err codec_openai_error_event(struct buf *out, const struct neutral_error *error)
+enum err codec_write_error(const char *dialect, struct buf *out, const struct neutral_error *error)
 {
-    TRY(buf_append(out, SLICE("data: ")));
-    TRY(dialect_write_error(NULL, out, error->status, "upstream_error", error->message, NULL));
-    return buf_append(out, SLICE("\n\n"));
+    const struct dialect *known;
+    char code[64] = "upstream_error";
+    TRY(dialect_by_name(slice_text(dialect), &known));
+    if (error->code.size > 0 && error->code.size < sizeof code) {
+        memcpy(code, error->code.data, error->code.size);
+        code[error->code.size] = '\0';
+    }
+    return dialect_write_error(known, out, error->status, code, error->message, NULL);
 }
 
 void codec_leave_out(struct neutral_report *report, struct slice path, const char *member)

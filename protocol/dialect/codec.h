@@ -80,8 +80,10 @@ void codec_image_address(struct json_writer *writer, const struct neutral_part *
 /* codec_stops — the stop sequences as an array of that name, if there are any. */
 void codec_stops(
     struct json_writer *writer, const char *name, const struct neutral_request *request);
-/* codec_openai_error_event — {"error": {…}} as an SSE block. */
-enum err codec_openai_error_event(struct buf *out, const struct neutral_error *error) NODISCARD;
+/* codec_write_error — as dialect_write_error, with the provider's own code where it is a short
+ * word. */
+enum err codec_write_error(
+    const char *dialect, struct buf *out, const struct neutral_error *error) NODISCARD;
 /* codec_leave_out — notes the path of a member of what has `path`. */
 void codec_leave_out(struct neutral_report *report, struct slice path, const char *member);
 

@@ -388,7 +388,7 @@ static const struct walk_member members[] = {
     {"top_logprobs", .why = "the provider's API has no such thing", .unless = "0"},
     {"logit_bias", .why = "the provider's API has no such thing", .unless = "{}"},
     {"modalities", .why = "only text can be carried over", .unless = "[\"text\"]"},
-    {"service_tier", .why = "a service tier is one provider's own", .unless = "\"auto\""},
+    {"service_tier", .read = walk_service_tier},
     {"audio", .why = "audio cannot be carried over"},
     {"moderation", .why = "the provider's API has no such thing"},
     {"web_search_options", .why = "the provider's API has no such tool"},

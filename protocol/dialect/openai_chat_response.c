@@ -15,6 +15,7 @@
  *
  *   source  openai-python src/openai/types/chat/chat_completion_chunk.py at e43b4224 (2026-08-21);
  *           vercel/ai packages/openai/src/chat/__fixtures__/openai-text.chunks.txt at 733d0bfa */
+#include "protocol/base/map.h"
 #include "protocol/dialect/codec.h"
 #include "protocol/dialect/walk.h"
 #include "protocol/http/sse.h"
@@ -24,8 +25,9 @@ extern const struct codec_response openai_chat_response;
 /* ---- reading ---- */
 
 struct chat_reader {
-    int64_t calls; /* begun so far; the open one has the index calls - 1 */
-    int64_t index; /* the provider's index of the open one */
+    int64_t calls; /* begun so far */
+    int64_t index; /* the provider's index of the last one */
+    uint64_t id;   /* its ID, hashed */
 };
 
 /* Pieces of one chunk, on their way to a callback. */
@@ -59,7 +61,7 @@ static void read_finish(struct json_span span, struct sequence *out)
 }
 
 /* The open call goes on, or a new one begins. Some providers leave the index out of whole calls, or
- * repeat the id in every piece. */
+ * give them all the same one, or repeat the ID in every piece. */
 static void read_call(struct json_span item, size_t position, void *into)
 {
     static const char *const names[] = {"index", "id", "function"};
@@ -70,19 +72,22 @@ static void read_call(struct json_span item, size_t position, void *into)
     codec_scan(item, names, COUNT_OF(names), spans);
     codec_scan(spans[2], function_names, COUNT_OF(function_names), function);
     int64_t index = codec_count(spans[0]);
+    struct slice id = codec_text(spans[1], chunk->out);
     struct slice name = codec_text(function[0], chunk->out);
     if (index < 0)
         index = name.size ? reader->index + 1 : reader->index;
-    bool goes_on = reader->calls > 0 && index == reader->index;
+    bool is_other = id.size && name.size && map_hash(id) != reader->id;
+    bool goes_on = reader->calls > 0 && index == reader->index && !is_other;
     (void)position;
     if (!goes_on && reader->calls > 0 && index < reader->index) {
         sequence_cannot(chunk->out, "interleaved pieces of a tool call", name);
         return;
     }
     if (!goes_on) {
-        sequence_tool_call(chunk->out, codec_text(spans[1], chunk->out), name);
+        sequence_tool_call(chunk->out, id, name);
         reader->calls++;
         reader->index = index;
+        reader->id = map_hash(id);
     } else if (!chunk->out->is_open || chunk->out->open != NEUTRAL_TOOL_CALL) {
         if (codec_text(function[1], chunk->out).size > 0)
             sequence_cannot(chunk->out, "a tool call that goes on after something else", name);
@@ -367,6 +372,13 @@ static enum err write_done(const struct chat_writer *state, const struct sequenc
     return buf_append(out, SLICE("data: [DONE]\n\n"));
 }
 
+static enum err write_failure(const struct neutral_error *error, struct buf *out)
+{
+    TRY(buf_append(out, SLICE("data: ")));
+    TRY(codec_write_error("openai_chat", out, error));
+    return buf_append(out, SLICE("\n\n"));
+}
+
 static enum err chat_write_event(void *opaque, const struct neutral_event *event,
     const struct sequence_context *context, const struct fold *fold, struct buf *out)
 {
@@ -381,7 +393,7 @@ static enum err chat_write_event(void *opaque, const struct neutral_event *event
         state->has_usage = true;
         return ERR_OK;
     case NEUTRAL_DONE: return write_done(state, context, fold, out);
-    case NEUTRAL_ERROR: return codec_openai_error_event(out, &event->error);
+    case NEUTRAL_ERROR: return write_failure(&event->error, out);
     case NEUTRAL_BEGIN:
         if (!is_call && !event->is_redacted)
             return ERR_OK;

@@ -211,8 +211,10 @@ static void write_assistant_text(struct sending *sending, const struct neutral_p
     struct json_writer *writer = &sending->writer;
     size_t count = count_kind(parts, NEUTRAL_TEXT);
     json_key(writer, "content");
-    if (count == 0)
+    if (count == 0 && count_kind(parts, NEUTRAL_TOOL_CALL) > 0)
         json_null(writer);
+    else if (count == 0)
+        json_string(writer, SLICE_NONE);
     if (count > 1)
         json_open(writer, '[');
     for (const struct neutral_part *part = parts; part; part = part->next) {

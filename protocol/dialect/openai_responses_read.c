@@ -409,8 +409,8 @@ static const struct walk_member members[] = {
     {"prompt", .why = "another provider keeps the prompt: send it as input"},
     {"max_tool_calls", .why = "the provider's API has no such thing"},
     {"top_logprobs", .why = "the provider's API has no such thing", .unless = "0"},
-    {"service_tier", .why = "a service tier is one provider's own", .unless = "\"auto\""},
-    {"context_management", .why = "the provider's API has no such thing"},
+    {"service_tier", .read = walk_service_tier},
+    {"context_management", .is_hint = true},
     {"moderation", .why = "the provider's API has no such thing"},
 };
 

@@ -73,7 +73,7 @@ static void read_item_done(struct json_span item, struct sequence *out)
     struct json_span spans[COUNT_OF(names)];
     codec_scan(item, names, COUNT_OF(names), spans);
     struct slice type = codec_text(spans[0], out);
-    if (slice_equal(type, SLICE("function_call")) && !out->has_arguments)
+    if (slice_equal(type, SLICE("function_call")) && !out->has_content)
         sequence_arguments(out, codec_text(spans[1], out));
     else if (slice_equal(type, SLICE("reasoning")))
         read_seal(spans[2], spans[3], out);
@@ -150,10 +150,17 @@ static bool read_delta(struct slice type, struct json_span delta, struct sequenc
     return true;
 }
 
+/* The text in full: it counts where no piece of it came before. */
+static void read_done(enum neutral_part_kind kind, struct json_span text, struct sequence *out)
+{
+    if (out->is_open && out->open == kind && !out->has_content)
+        sequence_text(out, kind, codec_text(text, out));
+}
+
 static void responses_read_event(void *state, struct slice frame, struct sequence *out)
 {
     static const char *const names[] = {
-        "type", "response", "item", "part", "delta", "error", "summary_index"};
+        "type", "response", "item", "part", "delta", "error", "summary_index", "text", "refusal"};
     struct json_span spans[COUNT_OF(names)];
     struct slice event, data;
     (void)state;
@@ -166,8 +173,13 @@ static void responses_read_event(void *state, struct slice frame, struct sequenc
         type = event;
     if (read_delta(type, spans[4], out))
         return;
-    if (slice_equal(type, SLICE("response.created")))
+    if (slice_equal(type, SLICE("response.created")) ||
+        slice_equal(type, SLICE("response.in_progress")))
         read_start(spans[1], out);
+    else if (slice_equal(type, SLICE("response.output_text.done")))
+        read_done(NEUTRAL_TEXT, spans[7], out);
+    else if (slice_equal(type, SLICE("response.refusal.done")))
+        read_done(NEUTRAL_REFUSAL, spans[8], out);
     else if (slice_equal(type, SLICE("response.output_item.added")))
         read_item_added(spans[2], out);
     else if (slice_equal(type, SLICE("response.output_item.done")))

@@ -76,7 +76,7 @@ void sequence_close(struct sequence *sequence)
 {
     if (!sequence->is_open)
         return;
-    if (sequence->open == NEUTRAL_TOOL_CALL && !sequence->has_arguments)
+    if (sequence->open == NEUTRAL_TOOL_CALL && !sequence->has_content)
         sequence_arguments(sequence, SLICE("{}"));
     sequence->is_open = false;
     add(sequence, (struct neutral_event){.kind = NEUTRAL_END, .part = sequence->open});
@@ -87,6 +87,7 @@ static void begin(struct sequence *sequence, struct neutral_event event)
     sequence_close(sequence);
     event.kind = NEUTRAL_BEGIN;
     sequence->is_open = true;
+    sequence->has_content = false;
     sequence->open = event.part;
     add(sequence, event);
 }
@@ -104,6 +105,7 @@ void sequence_text(struct sequence *sequence, enum neutral_part_kind kind, struc
         return;
     if (!sequence->is_open || sequence->open != kind)
         sequence_open(sequence, kind);
+    sequence->has_content = true;
     add(sequence, (struct neutral_event){.kind = NEUTRAL_DELTA, .part = kind, .text = text});
 }
 
@@ -128,14 +130,13 @@ void sequence_tool_call(struct sequence *sequence, struct slice id, struct slice
         id = made_call_id(sequence);
     sequence->tool_calls++;
     begin(sequence, (struct neutral_event){.part = NEUTRAL_TOOL_CALL, .id = id, .name = name});
-    sequence->has_arguments = false;
 }
 
 void sequence_arguments(struct sequence *sequence, struct slice text)
 {
     if (text.size == 0 || !sequence->is_open || sequence->open != NEUTRAL_TOOL_CALL)
         return;
-    sequence->has_arguments = true;
+    sequence->has_content = true;
     add(sequence,
         (struct neutral_event){.kind = NEUTRAL_DELTA, .part = NEUTRAL_TOOL_CALL, .text = text});
 }

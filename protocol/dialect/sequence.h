@@ -32,7 +32,7 @@ struct sequence {
     bool is_started, is_open, is_finished, is_over;
     enum neutral_part_kind open; /* while is_open */
     uint32_t tool_calls;         /* begun so far */
-    bool has_arguments;          /* of the open one some were said */
+    bool has_content;            /* something of the part that is open, or was last, was said */
 };
 
 void sequence_init(struct sequence *sequence, const struct sequence_context *context);

@@ -6,7 +6,6 @@
 #include "protocol/dialect/translate.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "protocol/base/own.h"
 #include "protocol/dialect/codec.h"
@@ -51,7 +50,6 @@ enum err translate_request(const struct codec *caller, const struct codec *provi
 
 struct translation {
     const struct codec *provider, *caller;
-    const struct dialect *caller_dialect;
     struct sequence_context context; /* its slices are in `names` */
     struct buf names;
     struct sequence sequence;
@@ -82,7 +80,6 @@ enum err translation_new(const struct codec *provider, const struct codec *calle
         return fault(ERR_NOMEM, "a translation");
     translation->provider = provider;
     translation->caller = caller;
-    ASSERT(dialect_by_name(slice_text(caller->name), &translation->caller_dialect) == ERR_OK);
     sequence_init(&translation->sequence, &translation->context);
     fold_init(&translation->fold, caller->response->fold);
     translation->reader = calloc(1, provider->response->reader_bytes + 1);
@@ -147,12 +144,8 @@ enum err translation_end(struct translation *translation, struct buf *out)
 static enum err write_failure(struct translation *translation, int status, struct slice code,
     struct slice message, struct buf *out)
 {
-    char text[64] = "upstream_error";
-    if (code.size > 0 && code.size < sizeof text) {
-        memcpy(text, code.data, code.size);
-        text[code.size] = '\0';
-    }
-    return dialect_write_error(translation->caller_dialect, out, status, text, message, NULL);
+    const struct neutral_error error = {status, code, message};
+    return codec_write_error(translation->caller->name, out, &error);
 }
 
 static enum err write_whole(struct translation *translation, struct buf *out, int *status)

@@ -350,6 +350,15 @@ enum err walk_add_stop(struct walk *walk, struct json_span value, void *into)
     return walk_text(walk, value, &((struct neutral_stop *)taken)->text);
 }
 
+enum err walk_service_tier(struct walk *walk, struct json_span value, void *into)
+{
+    static const char *const words[] = {"auto", "default"};
+    size_t word;
+    (void)into;
+    return walk_word(walk, value, words, COUNT_OF(words),
+        "only auto and default can be carried over: a service tier is one provider's own", &word);
+}
+
 enum err walk_word(struct walk *walk, struct json_span span, const char *const *words, size_t count,
     const char *why, size_t *out)
 {

@@ -122,6 +122,8 @@ enum err walk_add_tool(
     struct walk *walk, struct neutral_request *request, struct neutral_tool **out) NODISCARD;
 /* walk_add_stop — a walk_read: a string of an array of stop sequences, into the request. */
 walk_read walk_add_stop;
+/* walk_service_tier — OpenAI's: "auto" and "default" say nothing, the others are its own. */
+walk_read walk_service_tier;
 /* walk_word — which of `words` the string is: its index. Refused with `why` if none. */
 enum err walk_word(struct walk *walk, struct json_span span, const char *const *words, size_t count,
     const char *why, size_t *out) NODISCARD;
