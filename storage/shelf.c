@@ -287,6 +287,7 @@ static enum err get_upto(
     CLEANUP(walk_end) struct walk walk = {0};
     TRY(walk_begin(shelf->view, table, stream_key(shelf), &walk));
     TRY(walk_upto(&walk, value_key(shelf, at)));
+    walk_fetch(&walk);
     return block_decode(shelf->codec, walk.value, out);
 }
 

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -566,4 +567,15 @@ enum err walk_upto(struct walk *walk, struct schema_key key)
     if (!slice_equal(slice_of_val(name), schema_key_slice(&key)))
         return walk_move(walk, MDB_PREV, SLICE_NONE);
     return walk_move(walk, MDB_GET_CURRENT, SLICE_NONE);
+}
+
+/* A value larger than a page lies in pages of its own, one behind the other; MDB_NORDAHEAD keeps the
+ * kernel from fetching more of them than the one that is touched. */
+void walk_fetch(const struct walk *walk)
+{
+    uintptr_t page = walk->view->tables->page_bytes;
+    uintptr_t begin = (uintptr_t)walk->value.data / page * page;
+    uintptr_t end = (uintptr_t)walk->value.data + walk->value.size;
+    if (end - begin > page)
+        (void)madvise((void *)begin, end - begin, MADV_WILLNEED); /* a hint */
 }

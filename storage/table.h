@@ -93,5 +93,8 @@ enum err walk_next(struct walk *walk) NODISCARD;
 enum err walk_previous(struct walk *walk) NODISCARD;
 enum err walk_from(struct walk *walk, struct schema_key key) NODISCARD;
 enum err walk_upto(struct walk *walk, struct schema_key key) NODISCARD;
+/* walk_fetch — the value walked to will be read, all of it: have the disk asked for its pages at once,
+ * not one page fault after the other. */
+void walk_fetch(const struct walk *walk);
 
 #endif

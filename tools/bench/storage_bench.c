@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "protocol/base/slice.h"
+#include "tools/bench/storage_archive.h"
 #include "tools/bench/storage_journal.h"
 #include "tools/bench/storage_whole.h"
 
@@ -23,18 +24,23 @@ static const struct kind kinds[] = {
     {"over", journal_run_over, true},
     {"lone", journal_run_lone, false},
     {"whole", whole_run, true},
+    {"read", archive_run_read, false},
+    {"restart", archive_run_restart, false},
+    {"recover", archive_run_recover, false},
 };
 
 static _Noreturn void usage(int status)
 {
     fputs("tokenlog_storage_bench KIND --data FOLDER [--streams N] [--rate PER_STREAM]\n"
-          "    [--payload BYTES] [--seconds N] [--spacing-us N] [--zstd-level N]\n"
+          "    [--payload BYTES] [--seconds N] [--spacing-us N] [--zstd-level N] [--gigabytes N]\n"
           "rate 0: unpaced. Defaults: 1000 streams, 50 events/s each, 300 bytes, 2 s, 1500 us.\n"
           "KIND:\n"
           "  ring    the journal alone, as the server has it   plain  through blocking calls\n"
           "  append  pwritev + fdatasync to a growing file     over   to one written before\n"
           "  lone    one event at a time, beside one durable write of 4 KiB\n"
-          "  whole   journal, archiver and store\n",
+          "  whole   journal, archiver and store\n"
+          "  read    finished streams of 2,000 events, warm and cold (as root: all caches)\n"
+          "  recover the journal at its cap                    restart  the same, with a store\n",
         status ? stderr : stdout);
     exit(status);
 }
@@ -57,6 +63,7 @@ static void read_option(int option, struct storage_run *run, uint64_t *rate)
     case 't': run->duration_ns = (int64_t)read_count(optarg, 3600) * 1000000000; break;
     case 'g': run->spacing_ns = (int64_t)read_count(optarg, 1000000) * 1000; break;
     case 'z': run->zstd_level = (int)read_count(optarg, 19); break;
+    case 'b': run->size_bytes = read_count(optarg, 1000) * 1000000000; break;
     case 'h': usage(0);
     default: usage(2);
     }
@@ -68,7 +75,7 @@ static void read_options(int argc, char **argv, struct storage_run *run)
         {"streams", required_argument, NULL, 's'}, {"rate", required_argument, NULL, 'r'},
         {"payload", required_argument, NULL, 'p'}, {"seconds", required_argument, NULL, 't'},
         {"spacing-us", required_argument, NULL, 'g'}, {"zstd-level", required_argument, NULL, 'z'},
-        {"help", no_argument, NULL, 'h'}, {0}};
+        {"gigabytes", required_argument, NULL, 'b'}, {"help", no_argument, NULL, 'h'}, {0}};
     uint64_t rate = 50;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
         read_option(option, run, &rate);
@@ -91,6 +98,7 @@ int main(int argc, char **argv)
         .payload_bytes = 300,
         .duration_ns = 2000000000,
         .spacing_ns = 1500000,
+        .size_bytes = 10000000000,
         .zstd_level = 1};
     read_options(argc, argv, &run);
     const struct kind *kind = find_kind(argv[optind]);
