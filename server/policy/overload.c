@@ -1,11 +1,11 @@
-/* overload — additive nowhere: a sixteenth less, a sixteenth more. A limit that nothing comes near
- * grows by a quarter a second until it is none. */
+/* overload — a limit that nothing comes near grows by a half a second until it is none. */
 #include "server/policy/overload.h"
 
 enum {
     AVERAGE_OF = 8,       /* probes, or so: 80 ms */
     DISK_OF = 16384,      /* commits in which a disk that has become slower is believed, or so */
-    STEP_OF = 16,         /* the limit moves by one part in so many */
+    LESS_OF = 16,         /* the limit moves by one part in so many: */
+    MORE_OF = 8,          /* up more quickly, for too low a limit refuses what there is room for */
     STEP_PROBES = 25,     /* and so often: what it did last time shows by then */
     FELT_OF_THE_MAX = 2,  /* below one part in so many of the bound there is room for more */
     LIMIT_SEEN = 1 << 20, /* generations; a limit beyond is none */
@@ -59,11 +59,10 @@ void overload_note(struct overload *overload, int64_t lag_ns, uint64_t live)
         set_limit(overload, live);
     if (!has_limit || ++overload->probes < STEP_PROBES)
         return;
-    uint64_t step = overload->limit / STEP_OF;
     if (is_behind)
-        set_limit(overload, overload->limit - step);
+        set_limit(overload, overload->limit - overload->limit / LESS_OF);
     else if (has_room)
-        set_limit(overload, overload->limit + step);
+        set_limit(overload, overload->limit + overload->limit / MORE_OF);
 }
 
 bool overload_admits(const struct overload *overload, uint64_t live)

@@ -5,7 +5,7 @@
  *             and by how much the last commit took longer than a commit of this disk can; what
  *             counts is the moving average, so that one long turn is none
  *     limit   none ─▶ lag > max: what goes on now ─▶ every 250 ms: still so, a sixteenth less
- *                                                    lag < max / 2,     a sixteenth more
+ *                                                    lag < max / 2,     an eighth more
  *
  * So it follows what the machine has to give, as TCP follows a link, and neither collapses under
  * whoever asks again nor below OVERLOAD_LIVE_MIN, where lag is not the generations' doing. Only new

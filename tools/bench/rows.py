@@ -86,6 +86,8 @@ class Bench:
         self.raw.append({"server": server.name, "mode": mode, "options": options, "result": result})
         if result["errors"]["all"]:
             self.errors.append(f'{server.name}: {mode}: {result["errors"]} ({result.get("first_problem")})')
+        if mode == "follow" and not result["events"]:
+            self.errors.append(f"{server.name}: {mode}: nothing came")
         return None if self.was_void(server, mode, result["durability"]) else result
 
     def durability(self, server):
@@ -306,7 +308,8 @@ class Bench:
         full = self.row(f"offered {size.offered_clients} streams × 50 events/s, server on two cores: delivered",
                         "events/s", "more")
         both = set(cores())
-        servers = [self.house.tokenlog(f"tokenlog {count} reactors", mock, "--reactors", str(count), cores_used=both)
+        servers = [self.house.tokenlog(f"tokenlog {count} reactors", mock, "--reactors", str(count), "--lag-max-ms", "0",
+                                        cores_used=both)
                    for count in (1, 2)]
         for _ in range(size.rounds):
             for server in servers:
