@@ -26,6 +26,19 @@ typedef enum err codec_write_request(const struct neutral_request *request,
     const struct translate_target *target, struct translated_request *out,
     struct neutral_report *report);
 
+/* codec_write_event — zero or more frames, appended to `out`. `fold` has taken the event already;
+ * `state` is the codec's own, `writer_bytes` of it, zeroed at the start of a response.
+ *   answers  buf_append's; a part may have been appended
+ * codec_write_body — the whole response, from a fold of everything.
+ *   answers  also ERR_INVALID the dialect cannot say it: a tool call's arguments that are no JSON
+ *            object, where they must be one */
+typedef enum err codec_write_event(void *state, const struct neutral_event *event,
+    const struct sequence_context *context, const struct fold *fold, struct buf *out);
+typedef enum err codec_write_body(
+    const struct sequence_context *context, const struct fold *fold, struct buf *out);
+
+enum { CODEC_WRITER_BYTES = 64 /* a writer's state, where it is not known by its type */ };
+
 /* A reader is told frames and says what it saw to the sequence; it never fails: what is malformed
  * teaches it nothing, what cannot be translated is sequence_cannot. `state` is the codec's own,
  * `reader_bytes` of it, zeroed at the start of a response. */
@@ -41,17 +54,10 @@ struct codec_response {
     /* read_body — a response that was not streamed: all of it, up to DONE. */
     void (*read_body)(struct slice body, struct sequence *out);
 
-    /* What write_event and write_body need to know of the parts written so far. */
+    /* What write_event needs to know of the parts written so far; write_body knows everything. */
     enum fold_depth fold;
-    /* write_event — zero or more frames, appended to `out`. `fold` has taken the event already.
-     *   answers  buf_append's; a part may have been appended */
-    enum err (*write_event)(void *state, const struct neutral_event *event,
-        const struct sequence_context *context, const struct fold *fold, struct buf *out);
-    /* write_body — the whole response, from a fold of everything.
-     *   answers  also ERR_INVALID the dialect cannot say it: a tool call's arguments that
-     * are no JSON object, where they must be one. */
-    enum err (*write_body)(
-        const struct sequence_context *context, const struct fold *fold, struct buf *out);
+    codec_write_event *write_event;
+    codec_write_body *write_body;
 };
 
 struct codec {
