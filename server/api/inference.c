@@ -249,7 +249,7 @@ static enum err copy_text(struct slice text, char *out, size_t size_max)
 static enum err write_native(struct call *call, struct sending *out)
 {
     TRY(buf_append(&out->body, exchange_body(call->exchange)));
-    TRY(buf_append(&out->target, call->native_target));
+    TRY(outbound_native_target(call->choice.provider, call->native_target, &out->target));
     return copy_text(exchange_header(call->exchange, "Content-Type"), out->content_type,
         sizeof out->content_type);
 }

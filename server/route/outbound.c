@@ -20,6 +20,45 @@ enum err outbound_api_target(const struct provider *provider, struct slice targe
     return buf_append(out, target);
 }
 
+/* Google takes its key either way. */
+static struct slice key_parameter(const struct provider_auth *auth)
+{
+    if (auth->kind == AUTH_QUERY)
+        return auth->name;
+    bool is_google =
+        auth->kind == AUTH_HEADER && slice_equal_nocase(auth->name, SLICE("x-goog-api-key"));
+    return is_google ? SLICE("key") : SLICE_NONE;
+}
+
+static bool has_name(struct slice parameter, struct slice name)
+{
+    ptrdiff_t equals = slice_find_byte(parameter, '=');
+    return slice_equal(slice_sub(parameter, 0, equals < 0 ? parameter.size : (size_t)equals), name);
+}
+
+enum err outbound_native_target(
+    const struct provider *provider, struct slice target, struct buf *out)
+{
+    struct slice name = key_parameter(&provider->auth);
+    ptrdiff_t mark = slice_find_byte(target, '?');
+    if (mark < 0 || name.size == 0)
+        return buf_append(out, target);
+    TRY(buf_append(out, slice_sub(target, 0, (size_t)mark)));
+    struct slice rest = slice_sub(target, (size_t)mark + 1, target.size);
+    char before = '?';
+    while (rest.size) {
+        ptrdiff_t end = slice_find_byte(rest, '&');
+        struct slice parameter = slice_sub(rest, 0, end < 0 ? rest.size : (size_t)end);
+        rest = end < 0 ? SLICE_NONE : slice_sub(rest, (size_t)end + 1, rest.size);
+        if (has_name(parameter, name))
+            continue;
+        TRY(buf_append_byte(out, (uint8_t)before));
+        TRY(buf_append(out, parameter));
+        before = '&';
+    }
+    return ERR_OK;
+}
+
 static enum err end_line(struct outbound *out)
 {
     return buf_append_byte(&out->text, '\0');

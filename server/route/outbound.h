@@ -13,6 +13,12 @@
 enum err outbound_api_target(
     const struct provider *provider, struct slice target, struct buf *out) NODISCARD;
 
+/* outbound_native_target — a native call's target as it is, but for a parameter that would tell the
+ * provider who calls: that one is ours to send. Appended.
+ *   answers  buf_append's */
+enum err outbound_native_target(
+    const struct provider *provider, struct slice target, struct buf *out) NODISCARD;
+
 struct outbound_request {
     const struct provider *provider;
     size_t key; /* which of its keys; ignored if it has none */

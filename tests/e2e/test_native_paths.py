@@ -43,6 +43,16 @@ def test_a_call_goes_to_the_provider_as_it_came(serve, canned):
     assert server.raw(row["id"]) == SSE
 
 
+def test_a_key_in_the_query_stays_here(serve, canned):
+    provider = canned(programs.canned_json(b"{}"))
+    server = serve("--provider", f"{GEMINI}={provider.url}",
+                   extra_environment={"GOOGLE_AI_STUDIO_API_KEY": "goog"})
+    for query, passed in (("?key=callers", ""), ("?a=%2F&key=callers&b", "?a=%2F&b"),
+                          ("?keys=1&&c", "?keys=1&&c"), ("?", "")):
+        assert server.call("GET", f"/{GEMINI}/v1beta/models{query}").status == 200
+        assert sent(provider)[0] == f"GET /v1beta/models{passed} HTTP/1.1"
+
+
 def test_any_method_and_an_answer_of_any_kind(serve, canned):
     pixels = bytes(range(256)) * 300
     provider = canned([

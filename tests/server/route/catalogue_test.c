@@ -1,4 +1,5 @@
 /* catalogue — where names lead, by what is configured and what is in the environment. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -287,6 +288,46 @@ static void an_old_snapshot_stays_with_those_who_hold_it(void **state)
     finish(&second);
 }
 
+/* Under ThreadSanitizer this shows what a reload may do to those who serve. */
+static void *look_again_and_again(void *context)
+{
+    enum { LOOKS = 2000 };
+    size_t count, seen = 0;
+    for (size_t i = 0; i < LOOKS; i++) {
+        struct catalogue *catalogue = catalogues_get(context);
+        seen += catalogue_providers(catalogue, &count)->keys[0][0] == 'k' && count == 1;
+        catalogue_unref(catalogue);
+    }
+    return (void *)(uintptr_t)(seen == LOOKS);
+}
+
+static void threads_look_while_another_sets(void **state)
+{
+    (void)state;
+    enum { THREADS = 3, ROUNDS = 4 };
+    struct world worlds[ROUNDS + 1];
+    struct catalogues *catalogues;
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i <= ROUNDS; i++) {
+        worlds[i] = (struct world){.config.providers = {PROVIDER(.name = "groq", .keys = {"k"})},
+            .config.provider_count = 1};
+        assert_int_equal(build(&worlds[i]), ERR_OK);
+    }
+    assert_int_equal(catalogues_new(MOVE(worlds[0].catalogue), &catalogues), ERR_OK);
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, look_again_and_again, catalogues), 0);
+    for (size_t i = 1; i <= ROUNDS; i++)
+        catalogues_set(catalogues, MOVE(worlds[i].catalogue));
+    for (size_t i = 0; i < THREADS; i++) {
+        void *all_seen;
+        assert_int_equal(pthread_join(threads[i], &all_seen), 0);
+        assert_non_null(all_seen);
+    }
+    catalogues_free(catalogues);
+    for (size_t i = 0; i <= ROUNDS; i++)
+        finish(&worlds[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +337,7 @@ int main(void)
         cmocka_unit_test(wrong_providers_are_refused_by_name),
         cmocka_unit_test(each_kind_of_credential_is_sent),
         cmocka_unit_test(native_paths_lead_to_their_provider),
+        cmocka_unit_test(threads_look_while_another_sets),
         cmocka_unit_test(an_old_snapshot_stays_with_those_who_hold_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
