@@ -134,7 +134,7 @@ static void remove_found(struct visit *visit, struct stream *stream)
         exchange_error(visit->exchange, 423, "stream_held", NULL,
             "the recording is under a legal hold: lift it first (DELETE …/hold)");
     else
-        exchange_error(visit->exchange, 503, "storage_full", NULL,
+        exchange_error(visit->exchange, err == ERR_FULL ? 507 : 503, "storage_full", NULL,
             "the delete could not be recorded: %s", err_text(err));
     stream_unref(stream);
     free(visit);

@@ -35,7 +35,7 @@ static void answer(struct holding *holding, enum err err)
     else if (err == ERR_NOTFOUND)
         exchange_error(exchange, 410, "stream_deleted", NULL, "the recording is being deleted");
     else
-        exchange_error(exchange, 503, "storage_full", NULL,
+        exchange_error(exchange, err == ERR_FULL ? 507 : 503, "storage_full", NULL,
             "the hold could not be made durable: %s", err_text(err));
 }
 

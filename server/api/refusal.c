@@ -3,7 +3,8 @@
 
 void refuse_stream(struct exchange *exchange, enum err err)
 {
-    exchange_retry_after(exchange, 1);
+    if (err != ERR_FULL)
+        exchange_retry_after(exchange, 1);
     if (err == ERR_LIMIT)
         exchange_error(exchange, 429, "too_many_streams", NULL,
             "the server's limit of generations under way is reached; try again in a moment");
@@ -12,8 +13,10 @@ void refuse_stream(struct exchange *exchange, enum err err)
             "as much goes on as this server keeps up with; nothing was asked for; try again in a "
             "moment");
     else
-        exchange_error(exchange, 503, "storage_full", NULL,
-            "the answer could not be recorded, so it was not asked for: the storage has no room");
+        exchange_error(exchange, 507, "storage_full", NULL,
+            "the answer could not be recorded, so it was not asked for: the storage has no room, "
+            "and "
+            "waiting makes none");
 }
 
 void refuse_draining(struct exchange *exchange)

@@ -8,7 +8,7 @@
 #include "server/route/provider.h"
 
 /* refuse_stream — nothing can be recorded: ERR_LIMIT too many generations · ERR_AGAIN more than the
- * disk takes · else no room. refuse_draining — the server is going. */
+ * disk takes · else (507) no room, and waiting makes none. refuse_draining — the server is going. */
 void refuse_stream(struct exchange *exchange, enum err err);
 void refuse_draining(struct exchange *exchange);
 /* refuse_route — catalogue_pick's answer, and its sentence. */

@@ -177,7 +177,7 @@ def post_when_there_is_room(server, model):
     assert reply.end == "clean"
     if reply.status == 200:
         return reply
-    wire.assert_error(reply, 503, "storage_full")
+    wire.assert_error(reply, 503, "overloaded")
     assert int(reply.header("retry-after")) > 0
     return None
 
