@@ -40,6 +40,9 @@ static void take_gauges(struct api *api)
     metrics_set(api->metrics, METRIC_streams_expired_total, status.archive.expired);
     metrics_set(api->metrics, METRIC_streams_evicted_total, status.archive.evicted);
     metrics_set(api->metrics, METRIC_damaged_streams_total, status.archive.damaged);
+    metrics_set(api->metrics, METRIC_cache_bytes, status.cache.bytes);
+    metrics_set(api->metrics, METRIC_cache_hits_total, status.cache.hits);
+    metrics_set(api->metrics, METRIC_cache_misses_total, status.cache.misses);
     metrics_set(api->metrics, METRIC_scrubbed_bytes_total, status.archive.scrubbed_bytes);
     metrics_set(api->metrics, METRIC_store_full, status.archive.is_full);
     metrics_set(api->metrics, METRIC_retention_paused, status.archive.is_retention_paused);
