@@ -21,9 +21,14 @@ static size_t wanted(const struct reactors_config *config)
 static enum err add(struct reactors *reactors)
 {
     const struct reactors_config *config = &reactors->config;
-    const char *proxy = config->config->upstream_proxy[0] ? config->config->upstream_proxy : NULL;
+    const struct reactor_config wanted_one = {
+        .core = config->core,
+        .index = (unsigned)reactors->count + 1,
+        .proxy = config->config->upstream_proxy[0] ? config->config->upstream_proxy : NULL,
+        .coalesce_ns = config->config->coalesce_us * 1000,
+    };
     struct reactor *reactor;
-    TRY(reactor_new(config->core, (unsigned)reactors->count + 1, proxy, &reactor));
+    TRY(reactor_new(&wanted_one, &reactor));
     enum err err = reactor_listen(reactor, config->first);
     if (err != ERR_OK) {
         reactor_stop(reactor);

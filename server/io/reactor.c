@@ -22,9 +22,7 @@ enum { /* core ─▶ reactor */
 
 struct reactor {
     pthread_t thread;
-    unsigned index;
-    struct loop *core;
-    const char *proxy; /* borrowed while it starts */
+    struct reactor_config config;
     struct crossing *crossing;
     struct listener *listener; /* the reactor's from reactor_listen on */
     bool is_stopped;
@@ -75,7 +73,7 @@ static void listener_accepted(void *context, int fd)
         return;
     }
     *message = (struct message){.task.run = core_take, .reactor = reactor, .fd = fd};
-    loop_post(reactor->core, &message->task);
+    loop_post(reactor->config.core, &message->task);
 }
 
 static void refuse(struct reactor *reactor)
@@ -100,14 +98,15 @@ static void down_run(struct task *task)
 static enum err reactor_open(struct reactor *reactor)
 {
     TRY(loop_new(&reactor->loop));
-    return transfers_new(reactor->loop, reactor->proxy, &reactor->transfers);
+    loop_set_coalescing(reactor->loop, reactor->config.coalesce_ns);
+    return transfers_new(reactor->loop, reactor->config.proxy, &reactor->transfers);
 }
 
 static void *reactor_main(void *argument)
 {
     struct reactor *reactor = argument;
     char name[16]; /* the kernel's limit; pthread_setname_np(3) */
-    (void)snprintf(name, sizeof name, "reactor %u", reactor->index % REACTORS_MAX);
+    (void)snprintf(name, sizeof name, "reactor %u", reactor->config.index % REACTORS_MAX);
     (void)pthread_setname_np(pthread_self(), name);
     reactor->err = reactor_open(reactor);
     bool is_open = reactor->err == ERR_OK;
@@ -129,27 +128,25 @@ static enum err reactor_start(struct reactor *reactor)
 {
     int error = pthread_create(&reactor->thread, NULL, reactor_main, reactor);
     if (error)
-        return fault(ERR_IO, "a thread for reactor %u: %s", reactor->index, strerror(error));
+        return fault(ERR_IO, "a thread for reactor %u: %s", reactor->config.index, strerror(error));
     wait_for(&reactor->started);
     if (reactor->err != ERR_OK) {
         (void)pthread_join(reactor->thread, NULL);
-        return fault(reactor->err, "reactor %u: %s", reactor->index, reactor->origin);
+        return fault(reactor->err, "reactor %u: %s", reactor->config.index, reactor->origin);
     }
     mailbox_init(&reactor->down, reactor->loop, down_run);
-    enum err err = crossing_new(reactor->core, reactor->loop, &reactor->crossing);
+    enum err err = crossing_new(reactor->config.core, reactor->loop, &reactor->crossing);
     if (err != ERR_OK)
         reactor_stop(reactor);
     return err;
 }
 
-enum err reactor_new(struct loop *core, unsigned index, const char *proxy, struct reactor **out)
+enum err reactor_new(const struct reactor_config *config, struct reactor **out)
 {
     struct reactor *reactor = calloc(1, sizeof *reactor);
     if (!reactor)
         return fault(ERR_NOMEM, "reactor");
-    reactor->core = core;
-    reactor->index = index;
-    reactor->proxy = proxy;
+    reactor->config = *config;
     (void)sem_init(&reactor->started, 0, 0);
     (void)sem_init(&reactor->told_to_stop, 0, 0);
     enum err err = reactor_start(reactor);

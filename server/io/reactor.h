@@ -23,11 +23,16 @@
 
 struct reactor;
 
-/* reactor_new — starts the thread, and waits until its loop is there. `index` names it, from 1 on;
- * `proxy` as in upstreams_new. Faults of loop_new and transfers_new, with their fault_origin() in
+struct reactor_config {
+    struct loop *core;
+    unsigned index;      /* names it, from 1 on */
+    const char *proxy;   /* as in upstreams_new; borrowed by reactor_new */
+    int64_t coalesce_ns; /* of its loop, as in loop_set_coalescing */
+};
+
+/* reactor_new — starts the thread, and waits until its loop is there. Faults of loop_new and transfers_new, with their fault_origin() in
  * this thread; ERR_IO the thread cannot be made. */
-enum err reactor_new(
-    struct loop *core, unsigned index, const char *proxy, struct reactor **out) NODISCARD;
+enum err reactor_new(const struct reactor_config *config, struct reactor **out) NODISCARD;
 /* reactor_listen — on the same address and port. Faults of listener_share. */
 enum err reactor_listen(struct reactor *reactor, struct listener *first) NODISCARD;
 void reactor_accept(struct reactor *reactor,

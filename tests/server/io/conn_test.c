@@ -330,7 +330,8 @@ static void server_init(struct server *server, enum role role)
         listener_start(server->listener, server_accepted, server);
         return;
     }
-    assert_int_equal(reactor_new(server->loop, 1, NULL, &server->reactor), ERR_OK);
+    struct reactor_config config = {.core = server->loop, .index = 1};
+    assert_int_equal(reactor_new(&config, &server->reactor), ERR_OK);
     assert_int_equal(reactor_listen(server->reactor, server->listener), ERR_OK);
     listener_close(server->listener, first_closed); /* so that all callers come to the other one */
     first_loop = server->loop;

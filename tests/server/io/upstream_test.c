@@ -197,7 +197,8 @@ static void flight_init(struct flight *flight)
     assert_int_equal(upstreams_new(flight->loop, NULL, &flight->upstreams), ERR_OK);
     if (!is_far)
         return;
-    assert_int_equal(reactor_new(flight->loop, 1, NULL, &flight->reactor), ERR_OK);
+    struct reactor_config config = {.core = flight->loop, .index = 1};
+    assert_int_equal(reactor_new(&config, &flight->reactor), ERR_OK);
     upstreams_add(
         flight->upstreams, reactor_crossing(flight->reactor), reactor_transfers(flight->reactor));
     upstreams_far_only(flight->upstreams);
