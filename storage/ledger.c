@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 enum {
-    LEDGER_ENTRIES_MIN = 1024 /* records of a busy commit; doubles, bounded by the batch buffers */
+    LEDGER_ENTRIES_MIN = 1024, /* records of a busy commit; doubles, bounded by the batch buffers */
+    LEDGER_AHEAD = 4, /* entries: their owners are fetched while those before them are told */
 };
 
 #define STRETCH(ledger, number) (&(ledger)->stretches[(number) % LEDGER_STRETCHES_MAX])
@@ -91,6 +92,9 @@ bool ledger_pop(struct ledger *ledger, struct ledger_entry *out)
 {
     if (ledger->count == 0 || ledger->entries[ledger->first].lsn > ledger->durable_lsn)
         return false;
+    if (ledger->count > LEDGER_AHEAD) /* whoever it is, the memory is far away */
+        __builtin_prefetch(
+            ledger->entries[(ledger->first + LEDGER_AHEAD) & (ledger->capacity - 1)].owner);
     *out = ledger->entries[ledger->first];
     ledger->first = (ledger->first + 1) & (ledger->capacity - 1);
     ledger->count--;

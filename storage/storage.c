@@ -497,6 +497,8 @@ static void tell_changed(struct storage *storage)
     list_move(&changed, &storage->tails.changed);
     while (!list_is_empty(&changed)) {
         struct tail *tail = CONTAINER_OF(list_pop(&changed), struct tail, changed);
+        if (!list_is_empty(&changed)) /* the next one's, while this one's is at work */
+            __builtin_prefetch(CONTAINER_OF(changed.next, struct tail, changed)->owner);
         if (storage->config.changed)
             storage->config.changed(storage->config.context, tail);
     }

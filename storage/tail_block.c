@@ -136,9 +136,10 @@ enum err tail_add_part(struct tail *tail, uint32_t part, uint64_t offset, struct
 
 bool tail_block_is_shippable(const struct tail *tail, size_t index)
 {
+    if (tail->is_open && index == tail->block_count - 1)
+        return false;
     const struct block *block = tail_block_at(tail, index)->block;
-    bool is_open = tail->is_open && index == tail->block_count - 1;
-    return !is_open && block->first_seq + block->frame_count <= tail->durable_events;
+    return block->first_seq + block->frame_count <= tail->durable_events;
 }
 
 static bool is_past(const struct block *block, uint64_t seq, uint32_t part)

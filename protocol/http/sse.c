@@ -27,6 +27,14 @@ static const uint8_t *line_end(const uint8_t *at, const uint8_t *end)
 {
 #ifdef __SSE2__
     const __m128i lf = _mm_set1_epi8(LF), cr = _mm_set1_epi8(CR);
+    for (; end - at >= 32; at += 32) {
+        __m128i low = _mm_loadu_si128((const __m128i *)(const void *)at);
+        __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(at + 16));
+        low = _mm_or_si128(_mm_cmpeq_epi8(low, lf), _mm_cmpeq_epi8(low, cr));
+        high = _mm_or_si128(_mm_cmpeq_epi8(high, lf), _mm_cmpeq_epi8(high, cr));
+        if (_mm_movemask_epi8(_mm_or_si128(low, high)))
+            break;
+    }
     for (; end - at >= 16; at += 16) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
         __m128i hits = _mm_or_si128(_mm_cmpeq_epi8(bytes, lf), _mm_cmpeq_epi8(bytes, cr));

@@ -38,7 +38,8 @@ enum {
     FEATURES_BYTES = 128,
     WAIT_NS_MAX = 1000 * 1000 * 1000, /* look at the clocks at least once a second */
     SUBMIT_RETRIES_MAX = 1000,        /* of 1 ms: the kernel is out of memory for requests */
-    KERNEL_MAJOR_MIN = 6,             /* 6.1: DEFER_TASKRUN; a release with long support */
+    LOOP_AHEAD = 2,       /* completions: their owners are fetched while those before them run */
+    KERNEL_MAJOR_MIN = 6, /* 6.1: DEFER_TASKRUN; a release with long support */
     KERNEL_MINOR_MIN = 1,
 };
 
@@ -370,8 +371,11 @@ static void run_completions(struct loop *loop)
     io_uring_cq_advance(&loop->ring, count);
     loop->completion_count += count;
     loop->pace_count += count;
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
+        if (i + LOOP_AHEAD < count) /* what waited has left the caches */
+            __builtin_prefetch((void *)(uintptr_t)loop->completions[i + LOOP_AHEAD].user_data);
         run_completion(loop, &loop->completions[i]);
+    }
 }
 
 /* At most as many as were set before the first of them ran: one that sets itself to now cannot
@@ -391,6 +395,7 @@ static void run_tasks(struct task *task)
 {
     while (task) {
         struct task *next = task->next; /* `run` may free or queue it again */
+        __builtin_prefetch(next);
         task->run(task);
         task = next;
     }
