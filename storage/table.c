@@ -106,10 +106,10 @@ static enum err allocate_lock_file(const struct tables *tables)
 }
 
 /* One attempt with one size of map. */
-static int open_env(const char *path, bool is_read_only, uint64_t map_bytes, MDB_env **out)
+static int open_env(const char *path, unsigned flags, uint64_t map_bytes, MDB_env **out)
 {
     MDB_env *env;
-    unsigned flags = MDB_NOSUBDIR | MDB_NORDAHEAD | MDB_NOTLS | (is_read_only ? MDB_RDONLY : 0);
+    flags |= MDB_NOSUBDIR | MDB_NORDAHEAD | MDB_NOTLS;
     int code = mdb_env_create(&env);
     if (code)
         return code;
@@ -145,7 +145,7 @@ static int make_env(const char *path)
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi handle;
-    int code = open_env(path, false, STORE_MAP_BYTES_MIN, &env);
+    int code = open_env(path, MDB_NOLOCK, STORE_MAP_BYTES_MIN, &env); /* nobody else knows of it */
     if (code)
         return code;
     code = mdb_txn_begin(env, NULL, 0, &txn);
@@ -160,11 +160,16 @@ static int make_env(const char *path)
     return code;
 }
 
-static enum err make_file_as(const struct tables *tables, const char *fresh, const char *lock)
+/* The file appears whole, or not at all. */
+static enum err make_file(const struct tables *tables)
 {
+    CLEANUP(cleanup_free) char *fresh = NULL;
+    if (asprintf(&fresh, "%s.new", tables->path) < 0) {
+        fresh = NULL;
+        return fault(ERR_NOMEM, "a path");
+    }
     (void)unlink(fresh); /* of an attempt that was cut short */
     int code = make_env(fresh);
-    (void)unlink(lock);
     if (code == ENOENT)
         return ERR_NOTFOUND; /* no such directory */
     TRY(translate(tables, code, fresh));
@@ -173,27 +178,16 @@ static enum err make_file_as(const struct tables *tables, const char *fresh, con
     return sync_parent(tables->path);
 }
 
-/* The file appears whole, or not at all. */
-static enum err make_file(const struct tables *tables)
-{
-    CLEANUP(cleanup_free) char *fresh = NULL;
-    CLEANUP(cleanup_free) char *lock = NULL;
-    if (asprintf(&fresh, "%s.new", tables->path) < 0)
-        fresh = NULL;
-    if (asprintf(&lock, "%s.new-lock", tables->path) < 0)
-        lock = NULL;
-    return fresh && lock ? make_file_as(tables, fresh, lock) : fault(ERR_NOMEM, "a path");
-}
-
 static enum err reserve_map(struct tables *tables, uint64_t map_bytes)
 {
     int code;
+    unsigned flags = tables->is_read_only ? MDB_RDONLY : 0;
     if (!tables->is_read_only || access(tables->path, F_OK) == 0)
         TRY(allocate_lock_file(tables));
     if (!tables->is_read_only && access(tables->path, F_OK) != 0)
         TRY(make_file(tables));
     for (;; map_bytes /= 2) {
-        code = open_env(tables->path, tables->is_read_only, map_bytes, &tables->env);
+        code = open_env(tables->path, flags, map_bytes, &tables->env);
         if (code != ENOMEM || map_bytes / 2 < STORE_MAP_BYTES_MIN)
             break;
     }
