@@ -650,7 +650,7 @@ static enum err producer_new(const struct producer_config *config, struct stream
 enum err producer_start(const struct producer_config *config, struct stream *stream,
     const struct producer_request *request)
 {
-    struct producer *producer;
+    struct producer *producer = NULL;
     enum err err = producer_new(config, stream, request, &producer);
     if (err) {
         struct row row = *stream_row(stream);
