@@ -92,6 +92,29 @@ static void test_taken_port(void **state)
     listener_close(first, NULL);
 }
 
+/* Several of ours on one port; and still nobody else. */
+static void share(struct loop *loop, const char *address)
+{
+    struct listener *first = open_listener(loop, address), *second = NULL, *other = NULL;
+    const char *why = NULL;
+    assert_int_equal(listener_share(first, loop, &second), ERR_OK);
+    assert_string_equal(listener_address(first), listener_address(second));
+    struct slice taken = slice_text(listener_address(second));
+    assert_int_equal(listener_open(loop, taken, &why, &other), ERR_BUSY);
+    struct acceptor one = {.loop = loop}, two = {.loop = loop};
+    listener_start(first, accepted, &one);
+    listener_start(second, accepted, &two);
+    close_and_wait(first, &one);
+    assert_int_equal(listener_open(loop, taken, &why, &other), ERR_BUSY);
+    close_and_wait(second, &two);
+}
+
+static void test_shared_port(void **state)
+{
+    share(*state, "127.0.0.1:0");
+    share(*state, "*:0");
+}
+
 static void test_loopback_or_not(void **state)
 {
     struct listener *v4 = open_listener(*state, "127.0.0.2:0");
@@ -159,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_bad_addresses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_port, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_shared_port, setup, teardown),
         cmocka_unit_test_setup_teardown(test_loopback_or_not, setup, teardown),
         cmocka_unit_test_setup_teardown(test_callers_queue_before_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_out_of_descriptors, setup, teardown),
