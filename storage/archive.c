@@ -55,7 +55,7 @@ struct archiver {
     struct ballast ballast;
     struct scrub *scrub; /* NULL: none */
     struct suspects suspects;
-    int64_t retry_ns;    /* when full: not before */
+    int64_t retry_ns; /* when full: not before */
     enum err failure;
     /* Shown to any thread. */
     atomic_uint_fast64_t transactions, bytes, events, expired, evicted, deleted, backlog_bytes;
@@ -303,8 +303,7 @@ static enum err put_bundle(
             return ERR_AGAIN;
         enum err err = put_item(archiver, batch, bundle, item_of(node));
         if (err == ERR_CORRUPT)
-            err = blame_stream(
-                archiver, batch->txn, item_of(node)->project, item_of(node)->number);
+            err = blame_stream(archiver, batch->txn, item_of(node)->project, item_of(node)->number);
         TRY(err);
         progress->merged = (struct block_position){0};
     }
