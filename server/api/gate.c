@@ -7,7 +7,8 @@
 #include "server/api/api.h"
 
 #define EXPOSED_HEADERS                                                                            \
-    "Tokenlog-Stream-Id, Tokenlog-Stream-Url, Tokenlog-Stream-State, Tokenlog-Attached, "          \
+    "Tokenlog-Stream-Id, Tokenlog-Stream-Url, Tokenlog-Stream-State, Tokenlog-Provider, "          \
+    "Tokenlog-Model, Tokenlog-Attached, "                                                          \
     "Tokenlog-Durability, Idempotent-Replayed, Retry-After"
 
 static bool is_listed(const char *list, struct slice origin)

@@ -57,6 +57,25 @@ static void replay_free(struct replay *replay)
 
 /* ── the head ───────────────────────────────────────────────────────────────────────────────── */
 
+/* Names come from callers and may hold what no header can; then it goes without. */
+static bool is_plain(struct slice text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] <= ' ' || text.data[i] > '~')
+            return false;
+    return text.size > 0;
+}
+
+/* Who was asked, and for what. */
+static enum err add_target(struct exchange *exchange, const struct row *row)
+{
+    if (is_plain(row->provider))
+        TRY(exchange_add_header(exchange, SLICE("Tokenlog-Provider"), row->provider));
+    if (is_plain(row->model))
+        TRY(exchange_add_header(exchange, SLICE("Tokenlog-Model"), row->model));
+    return ERR_OK;
+}
+
 static enum err add_stream_headers(struct replay *replay)
 {
     const struct row *row = stream_row(replay->stream);
@@ -65,6 +84,7 @@ static enum err add_stream_headers(struct replay *replay)
     stream_url(&row->id, url);
     TRY(exchange_add_header(replay->exchange, SLICE("Tokenlog-Stream-Id"), slice_text(id)));
     TRY(exchange_add_header(replay->exchange, SLICE("Tokenlog-Stream-Url"), slice_text(url)));
+    TRY(add_target(replay->exchange, stream_row(replay->stream)));
     TRY(exchange_add_header(replay->exchange, SLICE("Tokenlog-Stream-State"),
         slice_text(stream_state_name(stream_visible_row(replay->stream)->state))));
     if (!replay->attached)

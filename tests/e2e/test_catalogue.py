@@ -52,6 +52,8 @@ def test_a_word_in_the_request_changes_the_provider(serve, canned, tmp_path):
         assert fields["authorization"] == f"Bearer k-{provider}"
         row = server.row(reply.header("tokenlog-stream-id"))
         assert (row["provider"], row["model"]) == (provider, model)
+        assert (reply.header("tokenlog-provider"), reply.header("tokenlog-model")) == (
+            provider, model)
 
 
 def test_the_key_alone_is_enough_and_unknown_names_are_told_from_near_ones(serve):
