@@ -311,6 +311,29 @@ static void a_provider_may_be_told_in_full(void **state)
     assert_null(providers[1].options[OPTION_project]);
     assert_string_equal(providers[1].key_file, "/account.json");
     assert_non_null(strstr(providers[1].where, ":4"));
+
+    /* Printed, it reads back; but for its keys, which are not shown. */
+    CLEANUP(buf_deinit) struct buf text;
+    buf_init(&text, TEXT_BYTES_MAX);
+    assert_int_equal(config_print(attempt.config, &text), ERR_OK);
+    assert_int_equal(buf_append_byte(&text, '\0'), ERR_OK);
+    assert_null(strstr((const char *)text.data, "sk-one"));
+    assert_null(strstr((const char *)text.data, "gsk"));
+    struct attempt again = {.file = (const char *)text.data};
+    assert_int_equal(load(&again), ERR_OK);
+    const struct provider_config *read = &again.config->providers[1];
+    assert_string_equal(read->type, "vllm");
+    assert_string_equal(read->api_prefix, "");
+    assert_string_equal(read->dialect, "openai_chat");
+    assert_string_equal(read->native, "gpu-7");
+    assert_string_equal(read->auth, "Authorization: Token {key}");
+    assert_string_equal(read->headers[0], "x-team: red");
+    assert_null(read->headers[1]);
+    assert_string_equal(read->options[OPTION_region], "eu-west-1");
+    assert_string_equal(read->options[OPTION_account], "a7");
+    assert_string_equal(read->key_file, "/account.json");
+    assert_null(again.config->providers[0].base_url);
+    finish(&again);
     finish(&attempt);
 }
 
