@@ -148,7 +148,7 @@ static void anthropic_read_event(void *state, struct slice frame, struct sequenc
     (void)state;
     if (!codec_frame(frame, &event, &data, out))
         return;
-    json_scan_all(data, names, COUNT_OF(names), spans);
+    codec_scan((struct json_span){JSON_OBJECT, data}, names, COUNT_OF(names), spans);
     struct slice type = codec_text(spans[0], out);
     if (type.size == 0)
         type = event;
@@ -179,7 +179,7 @@ static void anthropic_read_body(struct slice body, struct sequence *out)
     static const char *const names[] = {
         "type", "id", "model", "content", "stop_reason", "stop_sequence", "usage", "error"};
     struct json_span spans[COUNT_OF(names)];
-    json_scan_all(body, names, COUNT_OF(names), spans);
+    codec_scan((struct json_span){JSON_OBJECT, body}, names, COUNT_OF(names), spans);
     struct slice type = codec_text(spans[0], out);
     if (slice_equal(type, SLICE("error"))) {
         codec_error(spans[7], out);

@@ -78,7 +78,7 @@ void codec_close_event(struct json_writer *writer);
 void codec_member(struct json_writer *writer, const char *name, struct slice text);
 void codec_raw_member(struct json_writer *writer, const char *name, struct slice raw); /* if any */
 void codec_count_member(struct json_writer *writer, const char *name, int64_t count);  /* -1: 0 */
-/* codec_id — `prefix` and the stream's ID without its dashes; with n >= 0, "_" and n. As a value. */
+/* codec_id — `prefix` and the stream's ID; with n >= 0, "_" and n. As a value. */
 void codec_id(struct json_writer *writer, const char *prefix,
     const struct sequence_context *context, int64_t n);
 /* codec_image_address — an image's URL, or one of its data: as a value. */

@@ -16,7 +16,7 @@
 
 /* What a response is translated with besides its own bytes: the same every time it is replayed. */
 struct sequence_context {
-    struct slice stream_id; /* text; the IDs we make are derived from it */
+    struct slice stream_id; /* text; the IDs we make are derived from it (without its dashes) */
     int64_t created_s;      /* Unix time of the request, for providers that say none */
     struct slice model;     /* as the caller named it, for providers that say none */
     bool includes_usage;    /* neutral_request.includes_usage */

@@ -60,9 +60,11 @@ struct translation {
 static enum err copy_context(
     struct translation *translation, const struct sequence_context *context)
 {
-    size_t id_size = context->stream_id.size;
-    buf_init(&translation->names, id_size + context->model.size);
-    TRY(buf_append(&translation->names, context->stream_id));
+    buf_init(&translation->names, context->stream_id.size + context->model.size);
+    for (size_t i = 0; i < context->stream_id.size; i++)
+        if (context->stream_id.data[i] != '-')
+            TRY(buf_append_byte(&translation->names, context->stream_id.data[i]));
+    size_t id_size = translation->names.size;
     TRY(buf_append(&translation->names, context->model));
     struct slice names = buf_slice(&translation->names);
     translation->context = *context;

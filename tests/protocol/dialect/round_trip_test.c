@@ -21,7 +21,7 @@ static const char *const dialects[] = {"openai_chat", "openai_responses", "anthr
 enum { DIALECTS = sizeof dialects / sizeof dialects[0] };
 
 static const struct sequence_context context = {
-    .stream_id = {(const uint8_t *)"0198c0de-0000-7000-8000-000000000001", 36},
+    .stream_id = {(const uint8_t *)"0198c0de000070008000000000000001", 32},
     .created_s = 1767225600,
     .model = {(const uint8_t *)"our-model", 9},
     .includes_usage = true,
@@ -285,8 +285,7 @@ static void say_in_pieces(struct chance *chance, struct sequence *sequence,
 /* (Responses tie a seal of their own to an item's ID, which is ours once it was told elsewhere.) */
 static void some_response(struct chance *chance, struct sequence *sequence, bool has_refusal)
 {
-    static const char *const formats[] = {
-        NEUTRAL_FORMAT_ANTHROPIC, "google-gemini-v1", "unknown"};
+    static const char *const formats[] = {NEUTRAL_FORMAT_ANTHROPIC, "google-gemini-v1", "unknown"};
     sequence_start(sequence, SLICE("id"), SLICE("their-model"), 0);
     if (one_in(chance, 2)) {
         say_in_pieces(chance, sequence, NEUTRAL_REASONING, some_text(chance));

@@ -305,10 +305,117 @@ static void test_goldens(void **state)
     free(entries);
 }
 
+/* ---- bounds, and what there is ---- */
+
+static void test_codecs(void **state)
+{
+    static const char *const names[] = {"openai_chat", "openai_responses", "anthropic"};
+    const struct codec *found;
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        found = codec(slice_text(names[i]));
+        assert_true(translate_takes_calls(found) && translate_asks(found));
+        assert_int_equal(translate_framing_of(found), TRANSLATE_SSE);
+        assert_string_equal(translate_content_type(found), "text/event-stream");
+    }
+    assert_int_equal(translate_codec(SLICE("opaque"), &found), ERR_NOTFOUND);
+    assert_int_equal(translate_codec(SLICE_NONE, &found), ERR_NOTFOUND);
+}
+
+static const char small_body[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}";
+
+/* However little room there is, the answer is ERR_LIMIT, and nothing is written past it. */
+static void test_a_request_that_does_not_fit(void **state)
+{
+    const struct translate_target target = {.model = SLICE("m")};
+    enum err err = ERR_LIMIT;
+    (void)state;
+    for (size_t room = 1; err == ERR_LIMIT; room++) {
+        CLEANUP(translated_request_deinit) struct translated_request sent;
+        CLEANUP(neutral_report_deinit) struct neutral_report report;
+        translated_request_init(&sent, room);
+        neutral_report_init(&report);
+        err = translate_request(codec(SLICE("openai_chat")), codec(SLICE("anthropic")),
+            slice_text(small_body), &target, &sent, &report);
+        assert_true(sent.body.size <= room && room < 1000);
+    }
+    assert_int_equal(err, ERR_OK);
+}
+
+static void test_a_request_of_too_many_parts(void **state)
+{
+    const struct translate_target target = {.model = SLICE("m")};
+    enum { PARTS = 320000 /* some 240 bytes each */ };
+    CLEANUP(translated_request_deinit) struct translated_request sent;
+    CLEANUP(neutral_report_deinit) struct neutral_report report;
+    CLEANUP(buf_deinit) struct buf body;
+    (void)state;
+    buf_init(&body, 64 << 20);
+    translated_request_init(&sent, OUT_BYTES_MAX);
+    neutral_report_init(&report);
+    assert_int_equal(
+        buf_append_text(&body, "{\"messages\":[{\"role\":\"user\",\"content\":["), ERR_OK);
+    for (size_t i = 0; i < PARTS; i++)
+        assert_int_equal(
+            buf_append_text(&body, i ? ",{\"type\":\"text\"}" : "{\"type\":\"text\"}"), ERR_OK);
+    assert_int_equal(buf_append_text(&body, "]}]}"), ERR_OK);
+    assert_int_equal(translate_request(codec(SLICE("openai_chat")), codec(SLICE("anthropic")),
+                         buf_slice(&body), &target, &sent, &report),
+        ERR_LIMIT);
+}
+
+static void test_frames_that_do_not_fit(void **state)
+{
+    static const char frame[] =
+        "data: {\"id\":\"c\",\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\n";
+    const struct sequence_context context = {.stream_id = SLICE("id"), .model = SLICE("m")};
+    enum err err = ERR_LIMIT;
+    (void)state;
+    for (size_t room = 1; err == ERR_LIMIT; room++) {
+        CLEANUP(buf_deinit) struct buf out;
+        struct translation *translation;
+        buf_init(&out, room);
+        assert_int_equal(translation_new(codec(SLICE("openai_chat")),
+                             codec(SLICE("openai_responses")), &context, &translation),
+            ERR_OK);
+        err = translation_event(translation, slice_text(frame), &out);
+        assert_true(out.size <= room && room < 4000);
+        (void)translation_free(translation);
+    }
+    assert_int_equal(err, ERR_OK);
+}
+
+/* A provider that should have sent its terminator and did not has none written for it. */
+static void test_an_end_without_a_terminator(void **state)
+{
+    static const char frame[] =
+        "data: {\"id\":\"c\",\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\n";
+    const struct sequence_context context = {.stream_id = SLICE("id"), .model = SLICE("m")};
+    CLEANUP(buf_deinit) struct buf out;
+    struct translation *translation;
+    (void)state;
+    buf_init(&out, OUT_BYTES_MAX);
+    assert_int_equal(translation_new(codec(SLICE("openai_chat")), codec(SLICE("anthropic")),
+                         &context, &translation),
+        ERR_OK);
+    assert_int_equal(translation_event(translation, slice_text(frame), &out), ERR_OK);
+    size_t size = out.size;
+    assert_int_equal(translation_end(translation, &out), ERR_OK);
+    assert_int_equal(out.size, size);
+    assert_int_equal(translation_usage(translation)->counts.input, -1);
+    (void)translation_free(translation);
+    assert_null(translation_free(NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_goldens),
+        cmocka_unit_test(test_codecs),
+        cmocka_unit_test(test_a_request_that_does_not_fit),
+        cmocka_unit_test(test_a_request_of_too_many_parts),
+        cmocka_unit_test(test_frames_that_do_not_fit),
+        cmocka_unit_test(test_an_end_without_a_terminator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
