@@ -20,14 +20,13 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "protocol/base/own.h"
 #include "server/api/api.h"
-#include "server/io/disk.h"
 #include "server/io/listener.h"
 #include "server/io/upstream_warm.h"
+#include "server/keeper.h"
 #include "server/reactors.h"
 #include "server/reload.h"
 
@@ -49,11 +48,10 @@ struct server {
     struct loop *loop;
     struct listener *listener;
     struct tls_context *tls;
-    struct disk *disk;
     struct auth *auth;
     struct hub *hub;
-    struct storage *storage;
-    struct storage_host host;
+    struct keeper *keeper;
+    struct storage *storage; /* the keeper's; NULL once it is closed */
     struct upstreams *upstreams;
     struct exchanges *exchanges;
     struct reactors *reactors;
@@ -61,7 +59,7 @@ struct server {
     struct catalogues *catalogues;
     struct tokens *tokens;
     struct reload reload;
-    struct timer storage_timer, drain_timer;
+    struct timer drain_timer;
     struct op signal_op;
     int signal_fd;
     enum phase phase;
@@ -83,101 +81,12 @@ static int complain(int code, const char *format, ...)
     return code;
 }
 
-/* ── what storage needs of us ────────────────────────────────────────────────────────────────── */
-
-static int64_t clock_ns(clockid_t clock)
-{
-    struct timespec time;
-    (void)clock_gettime(clock, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-static int64_t host_now(void *context)
-{
-    (void)context;
-    return clock_ns(CLOCK_MONOTONIC);
-}
-
-static int64_t host_wall(void *context)
-{
-    (void)context;
-    return clock_ns(CLOCK_REALTIME);
-}
-
-static void host_post(void *context, struct task *task)
-{
-    struct server *server = context;
-    loop_post(server->loop, task);
-}
-
-static void host_wake_at(void *context, int64_t monotonic_ns)
-{
-    struct server *server = context;
-    if (server->storage_timer.index == 0 || monotonic_ns < server->storage_timer.deadline_ns)
-        timer_set(server->loop, &server->storage_timer, monotonic_ns);
-}
-
-static void host_log(void *context, int level, const char *message)
-{
-    struct server *server = context;
-    enum log_level levels[] = {LOG_ERROR, LOG_WARNING, LOG_INFO};
-    LOG(server->log, levels[level < 0 || level > 2 ? 2 : level], "storage",
-        LOG_TEXT("message", message));
-}
-
-/* The turn's end ticks the storage: being awake is enough. */
-static void storage_timer_fired(struct timer *timer)
-{
-    (void)timer;
-}
-
-static void storage_stuck(void *context, enum err err)
-{
-    struct server *server = context;
-    server->api.is_stuck = true;
-    hub_stuck(server->hub);
-    LOG(server->log, LOG_ERROR, "read_only", LOG_TEXT("error", err_text(err)),
-        LOG_TEXT("message", "nothing can be made durable any more; recordings can be read; mend "
-                            "the disk and restart"));
-}
-
-static void storage_committed(void *context, int64_t latency_ns, uint64_t records, uint64_t bytes)
-{
-    struct server *server = context;
-    metrics_add(server->metrics, METRIC_journal_commits_total, 1);
-    metrics_add(server->metrics, METRIC_journal_bytes_total, bytes);
-    metrics_observe(server->metrics, METRIC_commit_seconds, latency_ns);
-    metrics_observe(server->metrics, METRIC_commit_records, (int64_t)records);
-    if (server->hub && strcmp(server->config->durability, "memory") != 0)
-        hub_committed(server->hub, latency_ns);
-}
-
-static void server_changed(void *context, struct tail *tail)
-{
-    hub_changed(((struct server *)context)->hub, tail);
-}
-
-static void server_gone(void *context, struct tail *tail)
-{
-    hub_gone(((struct server *)context)->hub, tail);
-}
-
-static void server_paused(void *context, bool is_paused)
-{
-    hub_paused(((struct server *)context)->hub, is_paused);
-}
-
-static void server_recovered(void *context, struct tail *tail)
-{
-    hub_recovered(((struct server *)context)->hub, tail);
-}
-
 static void turn_end(void *context)
 {
     struct server *server = context;
     if (!server->storage)
         return;
-    storage_tick(server->storage);
+    keeper_tick(server->keeper);
     hub_tick(server->hub);
     reactors_measure(server->reactors);
 }
@@ -399,46 +308,13 @@ static int explain_storage(struct server *server, enum err err, int holder_pid)
 
 static int open_storage(struct server *server)
 {
-    struct config *config = server->config;
-    if (disk_ring_new(server->loop, &server->disk))
-        return complain(EXIT_FAILED, "%s", fault_origin());
-    disk_ring_delay(server->disk, config->test_commit_delay_ms * 1000000);
-    server->host =
-        (struct storage_host){server, host_now, host_wall, host_post, host_wake_at, host_log};
-    struct storage_config storage = {
-        .path = config->data,
-        .disk = server->disk,
-        .host = &server->host,
-        .segment_bytes = (uint64_t)config->segment_bytes,
-        .segment_count = (uint32_t)config->segment_count,
-        .commit_spacing_ns = config->commit_spacing_us * 1000,
-        .archive_after_ns = config->archive_after_ms * 1000000,
-        .retention_step_ns = config->retention_step_ms * 1000000,
-        .tombstone_ttl_s = config->tombstone_days * 86400,
-        .keep_bytes_max = (uint64_t)config->keep_bytes_max,
-        .scrub_bytes_per_s = (uint64_t)config->scrub_bytes_per_s,
-        .cache_bytes_max = (uint64_t)config->cache_bytes_max,
-        .zstd_level = (int)config->zstd_level,
-        .is_memory = strcmp(config->durability, "memory") == 0,
-        .changed = server_changed,
-        .gone = server_gone,
-        .pause = server_paused,
-        .stuck = storage_stuck,
-        .committed = storage_committed,
-        .context = server,
-    };
-    struct storage_report report;
+    const struct keeper_config keeper = {server->config, server->loop, server->hub, server->metrics,
+        server->log, &server->api.is_stuck};
     int holder_pid = 0;
-    enum err err = storage_open(&storage, server_recovered, &report, &holder_pid, &server->storage);
+    enum err err = keeper_open(&keeper, &holder_pid, &server->keeper);
     if (err)
         return explain_storage(server, err, holder_pid);
-    hub_set_storage(server->hub, server->storage);
-    LOG(server->log, report.journal.corrupt_batches ? LOG_ERROR : LOG_INFO, "recovered",
-        LOG_NUMBER("ms", report.duration_ns / 1000000),
-        LOG_NUMBER("records", report.journal.records),
-        LOG_NUMBER("streams_interrupted", report.live_streams),
-        LOG_NUMBER("torn_batches", report.journal.torn_batches),
-        LOG_NUMBER("corrupt_batches", report.journal.corrupt_batches));
+    server->storage = keeper_storage(server->keeper);
     return 0;
 }
 
@@ -566,15 +442,13 @@ static void server_close(struct server *server, int code)
         loop_cancel(server->loop, &server->signal_op);
     reactors_stop(server->reactors);
     upstreams_free(server->upstreams);
-    storage_close(server->storage);
+    keeper_close(server->keeper);
     server->storage = NULL;
-    if (server->hub)
-        hub_set_storage(server->hub, NULL);
     loop_free(server->loop);
     reactors_free(server->reactors);
     exchanges_free(server->exchanges);
     hub_free(server->hub);
-    disk_ring_free(server->disk);
+    keeper_free(server->keeper);
     catalogues_free(server->catalogues);
     tokens_free(server->tokens);
     auth_free(server->auth);
@@ -591,8 +465,8 @@ static void announce(struct server *server)
     struct config *config = server->config;
     struct loop_status status;
     loop_status(server->loop, &status);
-    int64_t memory = config->bodies_bytes_max + config->tails_bytes_max +
-                     config->cache_bytes_max + config->connections_max * CONN_SEND_BYTES_MAX / 16 +
+    int64_t memory = config->bodies_bytes_max + config->tails_bytes_max + config->cache_bytes_max +
+                     config->connections_max * CONN_SEND_BYTES_MAX / 16 +
                      (int64_t)RECV_BUFFER_BYTES * RECV_BUFFER_COUNT +
                      (int64_t)BATCH_BYTES * BATCH_BUFFER_COUNT + ARCHIVE_TXN_BYTES_MAX +
                      reactors_memory_bytes(server->reactors);
@@ -670,7 +544,6 @@ int serve_main(int argc, char **argv)
         return code;
     }
     server.signal_op.done = signal_done;
-    server.storage_timer.fire = storage_timer_fired;
     server.drain_timer.fire = drain_timer_fired;
     int code = server_open(&server);
     if (!code)
