@@ -112,14 +112,22 @@ static void check_key(struct api *api, struct exchange *exchange)
     exchange_set_project(exchange, project);
 }
 
+/* Errors are told in the language of the call, also where it begins with a provider's name. */
+static void set_dialect(struct exchange *exchange, struct slice path)
+{
+    const struct dialect *dialect;
+    size_t first = path_segment(path, 0).size + 1;
+    if (dialect_for_path(path, &dialect) == ERR_OK ||
+        dialect_for_path(slice_sub(path, first, path.size), &dialect) == ERR_OK)
+        exchange_set_dialect(exchange, dialect);
+}
+
 void api_admit(void *context, struct exchange *exchange)
 {
     struct api *api = context;
     const struct http1_request *request = exchange_request(exchange);
     struct slice path = exchange_target(exchange).path;
-    const struct dialect *dialect;
-    if (dialect_for_path(path, &dialect) == ERR_OK)
-        exchange_set_dialect(exchange, dialect);
+    set_dialect(exchange, path);
     struct slice origin = headers_get(&request->headers, "Origin");
     bool is_allowed = origin.size && is_listed(api->config->cors_origins, origin);
     if (check_origin(api, exchange, origin, is_allowed))

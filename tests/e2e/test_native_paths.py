@@ -1,6 +1,7 @@
 """/PROVIDER/…: a provider's own calls are passed on as they are, byte for byte, and recorded."""
 
 import json
+import subprocess
 
 import programs
 
@@ -165,3 +166,23 @@ def test_a_call_that_no_provider_of_the_kind_has_says_where(serve, canned):
     assert reply.status == 400 and "/elevenlabs/" in reply.json()["error"]["message"]
     assert provider.requests == []
     assert json.loads(reply.body)["error"]["code"] == "unsupported_call"
+
+
+def test_a_caller_without_a_key_is_told_in_its_own_language(serve, canned):
+    provider = canned(programs.canned_json(b"{}"))
+    server = serve("--provider", f"anthropic={provider.url}", "--provider", f"fal={provider.url}")
+    made = subprocess.run(
+        [programs.TOKENLOG, "key", "new", "one", "--data", str(server.data)], check=True,
+        capture_output=True, text=True, env=programs.environment())
+    programs.eventually(lambda: server.call("POST", "/fal/x", {}).status == 401)
+    refused = server.call("POST", "/anthropic/v1/messages", {})
+    assert refused.status == 401 and refused.json()["type"] == "error"
+    assert refused.json()["error"]["type"] == "authentication_error"
+    assert provider.requests == []
+    key = made.stdout.split()[0]
+    for header in ("x-api-key", "api-key", "x-goog-api-key", "xi-api-key"):
+        assert server.call("POST", "/fal/x", {}, {header: key}).status == 200
+        assert header not in sent(provider)[1]
+    for scheme in ("Bearer", "Token", "Key"):
+        reply = server.call("POST", "/fal/x", {}, {"Authorization": f"{scheme} {key}"})
+        assert reply.status == 200 and "authorization" not in sent(provider)[1]
