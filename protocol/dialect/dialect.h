@@ -46,6 +46,9 @@ struct dialect {
     bool has_terminator;
     /* Whether usage can be asked for by a splice into a streamed request: dialect_write_request. */
     bool asks_usage;
+    /* teaches — false: read_event would learn nothing from this block, and answer DIALECT_EVENT.
+     * Much cheaper; nearly all blocks are such. NULL: it may learn from any. */
+    bool (*teaches)(struct slice block);
     /* read_event — one SSE block. Cheap on ordinary chunks; malformed ones teach it nothing. */
     enum dialect_verdict (*read_event)(struct dialect_reading *reading, struct slice block);
     /* read_body — a whole body that was not streamed, once, at its end. What is no JSON object

@@ -133,18 +133,18 @@ static bool is_done(struct slice data)
     return slice_equal(slice_trim(data), SLICE("[DONE]"));
 }
 
-/* Nearly all events: one whose data begins with an object, and no key that matters anywhere in the
- * block. It need not be taken apart, and is not the terminator. */
-static bool is_ordinary(struct slice block)
+/* Not so nearly all events: the data begins with an object, so it is no terminator, and no key that
+ * matters is anywhere in the block, which then need not be taken apart. */
+static bool chat_teaches(struct slice block)
 {
     bool is_object =
         slice_has_prefix(block, SLICE("data: {")) || slice_has_prefix(block, SLICE("data:{"));
-    return is_object && !chunk_matters(block);
+    return !is_object || chunk_matters(block);
 }
 
 static enum dialect_verdict chat_read_event(struct dialect_reading *reading, struct slice block)
 {
-    if (is_ordinary(block))
+    if (!chat_teaches(block))
         return DIALECT_EVENT;
     CLEANUP(buf_deinit) struct buf joined;
     CLEANUP(json_cleanup) struct json *chunk = NULL;
@@ -188,6 +188,7 @@ const struct dialect dialect_openai_chat = {
     .name = "openai_chat",
     .has_terminator = true,
     .asks_usage = true,
+    .teaches = chat_teaches,
     .read_event = chat_read_event,
     .read_body = chat_read_body,
     .is_terminator_residue = chat_is_terminator_residue,

@@ -1,0 +1,310 @@
+/* producer_record — what the provider sent, on its way into storage.
+ *
+ * What storage does not take is owed, and is offered again when storage's pressure falls, when
+ * something of the stream has become durable, and every PRODUCER_RETRY_MS in any case:
+ *
+ *   the head     is_blocked, is_head_owed
+ *   events       is_blocked; they wait in `pending`, which else holds bytes of an event whose end
+ *                has not come. The transfer is paused (data answers ERR_AGAIN and libcurl brings
+ *                the same bytes again: is_throttled)
+ *   the end      end.is_owed: after the events, unless it is a stop, which does not wait for them
+ *
+ * Once storage is stuck nothing is owed any more: the next start finds the stream interrupted. */
+#include "server/stream/producer_state.h"
+
+#include <stdio.h>
+
+#include "protocol/base/own.h"
+
+/* ── the end ────────────────────────────────────────────────────────────────────────────────── */
+
+/* The stream is through with us; the transfer may still be there, and then frees us when it
+ * ends. */
+static void producer_detach(struct producer *producer)
+{
+    producer->has_ended = true;
+    stream_set_producer(producer->stream, NULL, NULL);
+    struct loop *loop = hub_loop(stream_hub(producer->stream));
+    timer_set(loop, &producer->linger,
+        loop_now_ns(loop) + (producer->upstream ? PRODUCER_LINGER_MS * 1000000ll : 0));
+    if (producer->is_throttled) {
+        producer->is_throttled = false;
+        upstream_resume(producer->upstream);
+    }
+}
+
+void producer_linger_fired(struct timer *timer)
+{
+    struct producer *producer = CONTAINER_OF(timer, struct producer, linger);
+    if (producer->upstream)
+        upstream_cancel(producer->upstream); /* `ended` frees us */
+    else
+        producer_free(producer);
+}
+
+static void fill_row(const struct producer *producer, struct row *row)
+{
+    *row = *stream_row(producer->stream);
+    row->usage = producer->reading.usage;
+    row->finish_reason = slice_text(producer->reading.finish_reason);
+    row->dispatched_ns = producer->dispatched_ns;
+    row->first_event_ns = producer->first_event_ns;
+    if (producer->status == 0)
+        return;
+    row->status = (uint32_t)producer->status;
+    row->is_sse = producer->is_sse;
+    row->content_type = buf_slice(&producer->content_type);
+    row->content_length = producer->content_length;
+    row->head = buf_slice(&producer->head);
+}
+
+/* producer_end — the last event, if any, and the final row, visible together or not at all. */
+static enum err producer_end(struct producer *producer, struct slice last_event,
+    enum stream_state state, const char *reason, const char *detail)
+{
+    struct row row;
+    fill_row(producer, &row);
+    row.state = state;
+    row.reason = slice_text(reason);
+    row.detail = slice_text(detail);
+    row.ended_ns = producer_wall_ns(producer);
+    if (last_event.size && row.first_event_ns == 0)
+        row.first_event_ns = row.ended_ns;
+    TRY(tail_end(stream_tail(producer->stream), last_event, row.ended_ns, &row));
+    producer_detach(producer);
+    return ERR_OK;
+}
+
+static void retry_later(struct producer *producer)
+{
+    struct loop *loop = hub_loop(stream_hub(producer->stream));
+    if (producer->retry.index == 0)
+        timer_set(loop, &producer->retry, loop_now_ns(loop) + PRODUCER_RETRY_MS * 1000000ll);
+}
+
+void producer_note_end(
+    struct producer *producer, enum stream_state state, const char *reason, const char *detail)
+{
+    producer->end.state = state;
+    producer->end.reason = reason;
+    (void)snprintf(producer->end.detail, sizeof producer->end.detail, "%s", detail ? detail : "");
+}
+
+void producer_owe_end(struct producer *producer)
+{
+    producer->end.is_owed = true;
+    retry_later(producer);
+}
+
+static void try_end(struct producer *producer)
+{
+    enum err err = producer_end(
+        producer, SLICE_NONE, producer->end.state, producer->end.reason, producer->end.detail);
+    if (!err)
+        return;
+    if (hub_is_stuck(stream_hub(producer->stream)))
+        producer_detach(producer);
+    else
+        producer_owe_end(producer);
+}
+
+/* An end must be said even when storage has no room: it is owed then. The first one counts. */
+void producer_end_or_owe(
+    struct producer *producer, enum stream_state state, const char *reason, const char *detail)
+{
+    if (producer->has_ended || producer->end.is_owed)
+        return;
+    producer_note_end(producer, state, reason, detail);
+    try_end(producer);
+    if (producer->end.is_owed)
+        LOG(producer->config.log, LOG_WARNING, "end_owed",
+            LOG_ID("stream", &stream_row(producer->stream)->id));
+}
+
+/* What could not be recorded before a stop will not be. */
+void producer_stop(
+    struct producer *producer, enum stream_state state, const char *reason, const char *detail)
+{
+    producer->is_blocked = producer->is_head_owed = false;
+    if (producer->end.is_owed && hub_is_stuck(stream_hub(producer->stream)))
+        producer_detach(producer);
+    else
+        producer_end_or_owe(producer, state, reason, detail);
+    if (producer->upstream)
+        upstream_cancel(producer->upstream);
+}
+
+/* ── events ─────────────────────────────────────────────────────────────────────────────────── */
+
+static enum err append_event(struct producer *producer, struct slice event)
+{
+    int64_t time_ns = producer_wall_ns(producer);
+    TRY(tail_append(stream_tail(producer->stream), event, time_ns));
+    if (producer->first_event_ns == 0)
+        producer->first_event_ns = time_ns;
+    return ERR_OK;
+}
+
+/* One that is too large to be recorded is a provider's oddity, and nobody is owed it. */
+static enum err append_aside(struct producer *producer, struct slice event)
+{
+    enum err err = tail_aside(stream_tail(producer->stream), event, producer_wall_ns(producer));
+    if (err != ERR_LIMIT)
+        return err;
+    LOG(producer->config.log, LOG_WARNING, "aside_dropped",
+        LOG_ID("stream", &stream_row(producer->stream)->id), LOG_NUMBER("bytes", event.size));
+    return ERR_OK;
+}
+
+enum err producer_handle_event(struct producer *producer, struct slice event)
+{
+    const struct dialect *dialect = producer->dialect;
+    if (dialect->teaches && !dialect->teaches(event))
+        return append_event(producer, event);
+    struct dialect_reading before = producer->reading;
+    enum dialect_verdict verdict = dialect->read_event(&producer->reading, event);
+    enum err err;
+    if (producer->reading.is_terminated)
+        err = producer_end(producer, event, STREAM_COMPLETED, NULL, NULL);
+    else if (verdict == DIALECT_ASIDE)
+        err = append_aside(producer, event);
+    else
+        err = append_event(producer, event);
+    if (err)
+        producer->reading = before; /* it will be read again */
+    return err;
+}
+
+void producer_fail(struct producer *producer, const char *reason, const char *detail)
+{
+    producer_end_or_owe(producer, STREAM_FAILED, reason, detail);
+    if (producer->upstream)
+        upstream_cancel(producer->upstream);
+}
+
+/* Bytes that could not be appended wait in `pending`, to be split anew from the start of their
+ * first event. */
+void producer_block(struct producer *producer, struct slice rest)
+{
+    producer->is_blocked = true;
+    producer->splitter = producer->event_start;
+    retry_later(producer);
+    if (buf_append(&producer->pending, rest))
+        producer_fail(producer, "event_too_large", "the provider sent an event that is too large");
+}
+
+static enum err split_event(struct producer *producer, struct slice *bytes)
+{
+    size_t end;
+    enum err err = sse_split(&producer->splitter, *bytes, &end);
+    if (err) {
+        if (buf_append(&producer->pending, *bytes))
+            producer_fail(
+                producer, "event_too_large", "the provider sent an event that is too large");
+        return err;
+    }
+    struct slice event = slice_sub(*bytes, 0, end);
+    bool is_joined = producer->pending.size > 0;
+    if (is_joined && buf_append(&producer->pending, event)) {
+        producer_fail(producer, "event_too_large", "the provider sent an event that is too large");
+        return ERR_LIMIT;
+    }
+    err = producer_handle_event(producer, is_joined ? buf_slice(&producer->pending) : event);
+    if (err) {
+        producer_block(producer, is_joined ? slice_sub(*bytes, end, bytes->size) : *bytes);
+        return err;
+    }
+    if (is_joined)
+        buf_deinit(&producer->pending), buf_init(&producer->pending, EVENT_BYTES_MAX);
+    producer->event_start = producer->splitter;
+    *bytes = slice_sub(*bytes, end, bytes->size);
+    return ERR_OK;
+}
+
+static void process_sse(struct producer *producer, struct slice bytes)
+{
+    while (bytes.size && !producer->has_ended)
+        if (split_event(producer, &bytes))
+            return;
+}
+
+static void process_opaque(struct producer *producer, struct slice bytes)
+{
+    while (bytes.size && !producer->has_ended) {
+        struct slice piece = slice_sub(bytes, 0, FRAGMENT_BYTES_MAX);
+        if (append_event(producer, piece)) {
+            producer_block(producer, bytes);
+            return;
+        }
+        if (producer->body.size + piece.size > BODY_KEPT_BYTES_MAX ||
+            buf_append(&producer->body, piece))
+            buf_clear(&producer->body),
+                producer->body.size_max = 0; /* too large to be read for usage */
+        bytes = slice_sub(bytes, piece.size, bytes.size);
+    }
+}
+
+void producer_process(struct producer *producer, struct slice bytes)
+{
+    if (producer->is_sse)
+        process_sse(producer, bytes);
+    else
+        process_opaque(producer, bytes);
+}
+
+enum err producer_record_head(struct producer *producer)
+{
+    struct row row;
+    fill_row(producer, &row);
+    row.state = STREAM_STREAMING;
+    return tail_update(stream_tail(producer->stream), &row);
+}
+
+/* Storage may have room again. */
+static void producer_unblock(struct producer *producer)
+{
+    if (producer->is_head_owed && producer_record_head(producer)) {
+        retry_later(producer);
+        return;
+    }
+    producer->is_blocked = producer->is_head_owed = false;
+    CLEANUP(buf_deinit) struct buf held = producer->pending;
+    buf_init(&producer->pending, EVENT_BYTES_MAX);
+    producer_process(producer, buf_slice(&held));
+}
+
+static void producer_unthrottle(struct producer *producer)
+{
+    if (!producer->is_throttled || producer->is_blocked ||
+        hub_is_paused(stream_hub(producer->stream)))
+        return;
+    producer->is_throttled = false;
+    upstream_resume(producer->upstream);
+}
+
+/* What is owed, in order: the head, the events, the end. */
+void producer_resume(struct producer *producer)
+{
+    bool is_paused = hub_is_paused(stream_hub(producer->stream));
+    if (producer->is_blocked && !is_paused)
+        producer_unblock(producer);
+    if (producer->has_ended || producer->is_blocked)
+        return;
+    if (producer->end.is_owed) {
+        try_end(producer);
+    } else if (producer->is_complete) {
+        producer_finish_transfer(producer);
+    } else {
+        producer_unthrottle(producer);
+    }
+}
+
+void producer_retry_fired(struct timer *timer)
+{
+    struct producer *producer = CONTAINER_OF(timer, struct producer, retry);
+    if (producer->has_ended)
+        return;
+    producer_resume(producer);
+    if (!producer->has_ended && (producer->is_blocked || producer->end.is_owed))
+        retry_later(producer);
+}
