@@ -272,7 +272,7 @@ class Bench:
                 "bytes": self.row("… bytes written per payload byte", "×", "less")}
         full = self.row("journal: events/s, unpaced", "1/s", "more")
         for _ in range(self.size.journal_rounds):
-            for backend in ("ring", "plain", "append"):
+            for backend in ("ring", "plain", "append", "over"):
                 self.note(f"journal: {backend}")
                 paced, unpaced = self.storage(backend, 50), self.storage(backend, 0)
                 if paced and unpaced:
@@ -285,9 +285,47 @@ class Bench:
                                          ("bytes", paced["bytes_per_payload_byte"])):
                         rows[name].add(backend, figure)
 
-    def storage(self, backend, rate):
+    def engine(self):
+        """All of the storage: archiver busy, one event by itself, finished streams read, recovery."""
+        load = "1,000 streams × 50 events/s × 300 B"
+        cpu = self.row(f"storage: CPU per event, {load}", "µs", "less")
+        written = self.row("… bytes written per payload byte", "×", "less")
+        slower = self.row("… commit p99, by the journal's alone", "×", "less")
+        many = self.row("storage: ack p99, 10,000 streams × 50 events/s × 100 B", "ms", "less")
+        held = self.row("… events/s", "1/s", "more")
+        lone = self.row("storage: a lone event's commit p50, by a bare durable write of 4 KiB", "×", "less")
+        for _ in range(self.size.journal_rounds):
+            self.note("storage")
+            alone, whole = self.storage("ring", 50, 3), self.storage("whole", 50, 5)
+            crowd = self.storage("whole", 50, 4, "--streams", "10000", "--payload", "100")
+            single = self.storage("lone", 0, 2)
+            if alone and whole and crowd and single:
+                cpu.add("journal", alone["cpu_us_per_event"])
+                cpu.add("journal and archiver", whole["cpu_us_per_event"])
+                written.add("journal and archiver", whole["own_bytes_per_payload_byte"])
+                slower.add("journal and archiver", whole["commit_us"]["p99"] / alone["commit_us"]["p99"])
+                many.add("journal and archiver", crowd["latency_us"]["p99"] / 1000)
+                held.add("journal and archiver", crowd["events_per_s"])
+                for path in ("ring", "plain"):
+                    lone.add(path, single[path + "_us"]["p50"] / single["bare_us"]["p50"])
+        self.store()
+
+    def store(self):
+        self.note("storage: read, recover")
+        read, recover = self.storage("read", 0), self.storage("recover", 0)
+        if not read or not recover:
+            return
+        self.row("storage: finished streams read, warm", "GB/s", "more").add("store", read["warm_gb_per_s"])
+        self.row("… one of 2,000 events, cold", "device reads", "less").add("store", read["cold_device_reads"])
+        scan = self.row("storage: recovery's scan, by reading the same files", "×", "more")
+        ready = self.row("… ready, 256 MiB unabsorbed", "ms", "less")
+        for figures in recover["rounds"]:
+            scan.add("journal", figures["scan_mb_per_s"] / figures["read_mb_per_s"])
+            ready.add("journal", figures["ready_ms"])
+
+    def storage(self, backend, rate, seconds=1, *options):
         command = [os.path.join(self.house.build, "tools/bench/tokenlog_storage_bench"), backend, "--data",
-                   self.house.folder, "--rate", str(rate), "--seconds", "1"]
+                   self.house.folder, "--rate", str(rate), "--seconds", str(seconds), *options]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, text=True,
                               preexec_fn=lambda: os.sched_setaffinity(0, {self.house.server_core}))
         if done.returncode != 0:
