@@ -3,8 +3,14 @@
 import json
 import os
 import subprocess
+import sys
 
 import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+from device import Device, is_void  # noqa: E402
 
 LOAD, MOCK = os.environ["TOKENLOG_LOAD"], os.environ["MOCK_PROVIDER"]
 
@@ -73,3 +79,54 @@ def test_bad_arguments():
 def test_buckets_add_up(url):
     result = stream(url, "mock,events=40,rate=200", "--once", "--buckets")
     assert sum(count for _, count in result["lateness_us"]["buckets"]) == 40
+
+
+def test_refusals_are_no_failures_where_they_are_expected(url):
+    arguments = ("--clients", "2")
+    assert stream(url, "mock,status=503", *arguments)["errors"]["status"] > 0
+    result = stream(url, "mock,status=503", *arguments, "--may-refuse")
+    assert result["errors"]["all"] == 0
+    assert result["refused"] == 2, "each asks again after a second only"
+    assert stream(url, "mock,status=500", *arguments, "--may-refuse")["errors"]["status"] > 0
+
+
+def test_a_stream_that_begins_late_may_still_be_at_its_pace(url):
+    result = stream(url, "mock,events=10,rate=100,ttft=50", "--once")
+    assert result["pace_us"]["count"] == 10
+
+
+def test_headers_go_along(url):
+    stream(url, "mock,events=1", "--once", "--header", "x-first: 1", "--header", "x-second: 2")
+    last = json.loads(subprocess.run(["curl", "-s", url + "/mock/last"], stdout=subprocess.PIPE, check=True).stdout)
+    assert last["headers"]["x-first"] == "1" and last["headers"]["x-second"] == "2"
+
+
+def test_commits_without_flushes_are_void():
+    assert is_void(100, 10)
+    assert not is_void(100, 80)
+    assert not is_void(100, 1000), "others flush too"
+    assert not is_void(3, 0), "too few to tell"
+
+
+def test_a_device_counts_or_says_why_not(tmp_path):
+    device = Device(tmp_path)
+    assert device.silent if device.flushes() is None else device.flushes() >= 0
+
+
+def test_the_report_has_all_rows(tmp_path):
+    def row(title, **servers):
+        return {"part": "x", "title": title, "unit": "µs", "better": "less", "servers": {
+            name: {"median": figures[0], "min": min(figures), "max": max(figures), "rounds": figures}
+            for name, figures in servers.items()}}
+
+    machine = {"cpu": "a", "cores": 2, "kernel": "6", "commit": "c" * 40, "peers": {}, "cores_used": [0, 1],
+               "load_before": 0}
+    results = {"machine": machine, "seconds": 1, "errors": [], "rows": [
+        row("first", tokenlog=[1, 0.5, 2], nginx=[3]), row("… second", tokenlog=[4], nginx=[5]), row("none")]}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    subprocess.run([sys.executable, os.path.join(HERE, "report"), tmp_path / "results.json", "--out", tmp_path,
+                    "--no-plots"], check=True, stdout=subprocess.DEVNULL)
+    text = (tmp_path / "figures.md").read_text()
+    assert "| first [µs] | 1.00 (0.50 … 2.00) | 3.00 |" in text
+    assert "| … second [µs] | 4.00 | 5.00 |" in text
+    assert "none" not in text

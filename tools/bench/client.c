@@ -118,7 +118,7 @@ static void connected(struct client *client)
     int error = 0;
     socklen_t size = sizeof error;
     if (getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0 ||
-        !watch_for(client, EPOLL_CTL_MOD, EPOLLIN | EPOLLET)) {
+        !watch_for(client, EPOLL_CTL_MOD, EPOLLIN)) {
         end(client, CLIENT_UNREACHED);
         return;
     }
@@ -150,20 +150,17 @@ static void received(struct client *client, struct slice bytes)
         end(client, CLIENT_HUNG_UP);
 }
 
-/* read_some — true: there may be more. A short read has taken all there was: what comes after it
- * wakes us again. */
-static bool read_some(struct client *client)
+static void read_some(struct client *client)
 {
     ssize_t size = recv(client->fd, client->owner->read_bytes, CLIENT_READ_BYTES, 0);
     if (size > 0 && client->state == CLIENT_READING)
         received(client, slice_of(client->owner->read_bytes, (size_t)size));
     else if (size < 0 && (errno == EAGAIN || errno == EINTR))
-        return errno == EINTR;
+        return;
     else if (client->state == CLIENT_READING)
         connection_ended(client);
     else
         close_socket(client); /* a kept connection that nobody uses any more */
-    return size == CLIENT_READ_BYTES && client->state == CLIENT_READING && client->fd >= 0;
 }
 
 void client_ready(struct client *client, uint32_t events)
@@ -174,8 +171,7 @@ void client_ready(struct client *client, uint32_t events)
     if (client->state == CLIENT_CONNECTING)
         connected(client);
     else
-        while (read_some(client))
-            ;
+        read_some(client);
 }
 
 void client_hang_up(struct client *client)
