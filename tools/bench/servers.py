@@ -15,6 +15,7 @@ import urllib.request
 
 START_SECONDS = 10
 STOP_SECONDS = 15
+GET_SECONDS = 60  # it may have thousands of streams to close first
 FILES_WANTED = 65536
 FILES_BESIDE = 200  # of a proxy, that are no streams
 
@@ -143,7 +144,7 @@ class Server:
         return total
 
     def get(self, path):
-        with urllib.request.urlopen(self.url + path, timeout=10) as reply:
+        with urllib.request.urlopen(self.url + path, timeout=GET_SECONDS) as reply:
             return reply.read()
 
     def kill(self):
