@@ -35,7 +35,7 @@ enum {
     PARCELS_KEPT = 512,          /* 2 MiB of empty ones a far reactor; more are freed */
     UPSTREAM_CREDIT_BYTES = 16 * 1024, /* of a far transfer, not yet taken by the core: then it
                                           pauses. The read that passes it still comes in */
-    REACTORS_MAX = 64,       /* each has 8 MiB of receive buffers, touched as used */
+    REACTORS_MAX = 64,                 /* each has 8 MiB of receive buffers, touched as used */
     REACTORS_BY_DEFAULT = 8, /* at most: the one that decides keeps no more of them busy */
 
     LISTEN_BACKLOG = 4096,     /* the kernel cuts it to net.core.somaxconn */
