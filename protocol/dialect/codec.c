@@ -253,13 +253,12 @@ static bool block_data(
     return has_data && err == ERR_OK;
 }
 
-/* One whole object, and valid. (Of a member that appears twice the later one counts.) */
-static bool is_object(struct slice data)
+bool codec_is_object(struct slice text)
 {
     struct json_scanner scanner;
     struct json_span span;
-    json_scanner_init(&scanner, data);
-    return slice_is_utf8(data) && json_scanner_value(&scanner, &span) == ERR_OK &&
+    json_scanner_init(&scanner, text);
+    return slice_is_utf8(text) && json_scanner_value(&scanner, &span) == ERR_OK &&
            span.type == JSON_OBJECT && json_scanner_end(&scanner) == ERR_OK;
 }
 
@@ -267,7 +266,7 @@ bool codec_frame(struct slice block, struct slice *event, struct slice *data, st
 {
     if (!block_data(block, event, data, out))
         return false;
-    if (is_object(*data))
+    if (codec_is_object(*data))
         return true;
     if (slice_trim(*data).size && slice_trim(*data).data[0] == '{')
         sequence_cannot(out, "an event that is", SLICE("broken JSON"));

@@ -1,8 +1,8 @@
 /* codec — how one dialect is read into the neutral model, and written from it.
  *
- * A dialect to be translated is a file (or two: requests, responses), one line in the table of
- * codec.c, and its golden transcripts. What is not spoken towards callers has no
- * read_request and no writers; what is not spoken towards providers has no request.write and no readers.
+ * A dialect to be translated is a few files (requests, responses), one line in the table of codec.c,
+ * and its golden cases. What is not spoken towards callers has no read_request and no writers; what
+ * is not spoken towards providers has no write_request and no readers. README.md has the steps.
  *
  * Internal to protocol/dialect: others call translate.h.                                         */
 #ifndef TOKENLOG_PROTOCOL_DIALECT_CODEC_H
@@ -116,6 +116,9 @@ enum err codec_options(struct json_writer *writer, const struct neutral_request 
 /* codec_frame — the data of an SSE block, if it is a JSON object; then *event is its name. What is
  * cut or broken JSON cannot be translated: that is said to `out`. */
 bool codec_frame(struct slice block, struct slice *event, struct slice *data, struct sequence *out);
+/* codec_is_object — the text is one valid JSON object in UTF-8: before codec_scan of what came in
+ * another framing. Of a member that appears twice the later one counts. */
+bool codec_is_object(struct slice text);
 /* codec_scan — json_scan_all of a span; nothing is found in what is no object. */
 void codec_scan(
     struct json_span object, const char *const *names, size_t count, struct json_span *out);

@@ -21,7 +21,8 @@
  *     bytes ▶ split as translate_framing_of(provider) ─┬▶ raw frame: tail_aside, for audit
  *                                                      └▶ translation_event ▶ bytes in SSE
  *          ▶ sse_split ▶ the *caller's* dialect->read_event ▶ tail: the stream of record
- *     at a clean end of the transfer: translation_end, the same way
+ *     at a clean end of the transfer: what is left without its blank line is a frame too if the
+ *          *provider's* dialect->is_terminator_residue says so; then translation_end, the same way
  *
  * The stream of record is what the caller received. The caller's dialect reads usage, terminator
  * and errors from it exactly as in a pass-through; so the usage chunk of Chat Completions is always
