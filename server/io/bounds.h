@@ -45,7 +45,7 @@ enum {
     KEEPALIVE_COUNT = 4,
 
     UPSTREAM_HEAD_BYTES_MAX = 64 * 1024,   /* of a provider's response head */
-    UPSTREAM_CONNECTIONS_PER_HOST = 4096,  /* HTTP/1.1 needs one per live stream */
+    UPSTREAM_CONNECTIONS_PER_HOST = 65536, /* one per live stream; ports end first */
     UPSTREAM_CONNECTIONS_KEPT = 1024,      /* idle ones, for the next request */
     UPSTREAM_HANDLES_KEPT = 256,           /* libcurl easy handles, ~6 KiB each */
     UPSTREAM_BUFFER_BYTES = 16 * 1024,     /* most that one data() delivers */
