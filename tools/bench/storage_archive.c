@@ -312,7 +312,7 @@ static enum err read_slot(const char *path, uint64_t *bytes)
 /* As many slots as the scan will read. */
 static enum err read_slots(const struct storage_run *run, uint64_t journal_bytes, double *mb_per_s)
 {
-    char path[RUN_PATH_BYTES + 16];
+    char path[RUN_PATH_BYTES + 32];
     uint64_t bytes = 0;
     int64_t began_ns = watch_now_ns();
     for (unsigned i = 0; i < SEGMENT_COUNT_DEFAULT && bytes < journal_bytes; i++) {

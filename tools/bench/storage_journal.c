@@ -341,7 +341,7 @@ static enum err fill_file(struct log_file *log)
 
 static enum err run_file(struct storage_run *run, uint64_t size)
 {
-    char name[RUN_PATH_BYTES + 16];
+    char name[RUN_PATH_BYTES + 32];
     struct log_file log = {.run = run, .size = size};
     (void)snprintf(name, sizeof name, "%s/log", run->path);
     CLEANUP(cleanup_close) int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -376,7 +376,7 @@ struct bare_file {
 
 static enum err open_bare(struct rig *rig, struct bare_file *bare)
 {
-    char name[RUN_PATH_BYTES + 16];
+    char name[RUN_PATH_BYTES + 32];
     (void)snprintf(name, sizeof name, "%s/bare", rig->run->path);
     bare->bytes = aligned_alloc(DISK_ALIGN, LONE_BYTES);
     if (!bare->bytes)

@@ -72,7 +72,7 @@ enum err run_folder(struct storage_run *run)
 enum err run_fill_slots(
     const struct storage_run *run, uint64_t segment_bytes, uint32_t segment_count)
 {
-    char name[RUN_PATH_BYTES + 16];
+    char name[RUN_PATH_BYTES + 32];
     struct disk *disk = disk_plain_new();
     if (!disk)
         return fault(ERR_NOMEM, "a disk");
