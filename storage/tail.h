@@ -124,8 +124,8 @@ struct tail {
     uint32_t
         partial_parts; /* replay: trailing blocks of an event whose last part is not there yet */
     uint64_t partial_bytes;
-    bool is_broken;   /* replay: records are missing */
-    bool is_outdone;  /* replay: the store has a newer attempt of its key */
+    bool is_broken;  /* replay: records are missing */
+    bool is_outdone; /* replay: the store has a newer attempt of its key */
 };
 
 void tails_init(struct tails *tails, const struct storage_host *host, bool is_memory);
