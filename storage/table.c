@@ -12,12 +12,15 @@
  *   a failed flush may have lost what the     the last commit that this file sees: nothing more is
  *     page cache still shows (fsync(2))       written until another process opens it, and that one
  *                                             flushes what it finds before it believes it
+ *   after a failed meta page it does not      readers go on in a second, read-only environment of
+ *     even read any more (MDB_PANIC)            the same file, which nobody writes to by then
  *   DUPSORT and cursor deletes had bugs       neither is used */
 #include "storage/table.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,9 +40,15 @@ enum {
     RESERVE_DIVISOR = 8,         /* of a map too small for STORE_RESERVE_BYTES */
 };
 
-struct tables {
-    MDB_env *env;
+struct env {
+    MDB_env *lmdb; /* NULL: not open */
     MDB_dbi handles[TABLE_COUNT];
+};
+
+struct tables {
+    struct env main;
+    struct env rescue; /* opened when the main one has panicked */
+    pthread_mutex_t rescuing;
     uint64_t map_bytes;
     uint64_t page_bytes;
     bool is_read_only;
@@ -49,6 +58,7 @@ struct tables {
 
 struct view {
     struct tables *tables;
+    const struct env *env;
     MDB_txn *txn;
     bool is_writing;
     enum err err;         /* of the first failure; what is left is the abort */
@@ -187,7 +197,7 @@ static enum err reserve_map(struct tables *tables, uint64_t map_bytes)
     if (!tables->is_read_only && access(tables->path, F_OK) != 0)
         TRY(make_file(tables));
     for (;; map_bytes /= 2) {
-        code = open_env(tables->path, flags, map_bytes, &tables->env);
+        code = open_env(tables->path, flags, map_bytes, &tables->main.lmdb);
         if (code != ENOMEM || map_bytes / 2 < STORE_MAP_BYTES_MIN)
             break;
     }
@@ -196,15 +206,14 @@ static enum err reserve_map(struct tables *tables, uint64_t map_bytes)
     return translate(tables, code, tables->path);
 }
 
-static enum err open_handles(struct tables *tables)
+static enum err open_handles(const struct tables *tables, struct env *env, bool is_read_only)
 {
     MDB_txn *txn;
-    unsigned flags = tables->is_read_only ? MDB_RDONLY : 0;
-    TRY(translate(tables, mdb_txn_begin(tables->env, NULL, flags, &txn), "begin"));
+    unsigned flags = is_read_only ? MDB_RDONLY : 0;
+    TRY(translate(tables, mdb_txn_begin(env->lmdb, NULL, flags, &txn), "begin"));
     for (int i = 0; i < TABLE_COUNT; i++) {
         const char *name = schema_table_name((enum table)i);
-        unsigned create = tables->is_read_only ? 0 : MDB_CREATE;
-        int code = mdb_dbi_open(txn, name, create, &tables->handles[i]);
+        int code = mdb_dbi_open(txn, name, is_read_only ? 0 : MDB_CREATE, &env->handles[i]);
         if (code) {
             mdb_txn_abort(txn);
             return code == MDB_NOTFOUND ? fault(ERR_CORRUPT, "no table %s", name)
@@ -220,12 +229,12 @@ static enum err open_tables(struct tables *tables, uint64_t map_bytes)
     /* What a process before us wrote and did not live to flush, or flushed in vain, and what LMDB put
      * back after a meta page that failed: on the disk before anything is built on it. */
     if (!tables->is_read_only)
-        TRY(translate(tables, mdb_env_sync(tables->env, 1), "flush"));
-    TRY(open_handles(tables));
+        TRY(translate(tables, mdb_env_sync(tables->main.lmdb, 1), "flush"));
+    TRY(open_handles(tables, &tables->main, tables->is_read_only));
     MDB_envinfo info;
     MDB_stat stat;
-    TRY(translate(tables, mdb_env_info(tables->env, &info), "info"));
-    TRY(translate(tables, mdb_env_stat(tables->env, &stat), "stat"));
+    TRY(translate(tables, mdb_env_info(tables->main.lmdb, &info), "info"));
+    TRY(translate(tables, mdb_env_stat(tables->main.lmdb, &stat), "stat"));
     tables->map_bytes = info.me_mapsize;
     tables->page_bytes = stat.ms_psize;
     return ERR_OK;
@@ -239,6 +248,7 @@ enum err tables_open(const char *path, const struct tables_options *options, str
         return fault(ERR_NOMEM, "tables");
     }
     tables->is_read_only = options->is_read_only;
+    (void)pthread_mutex_init(&tables->rescuing, NULL);
     enum err err = open_tables(tables, options->map_bytes);
     if (err != ERR_OK) {
         tables_close(tables);
@@ -252,8 +262,11 @@ struct tables *tables_close(struct tables *tables)
 {
     if (!tables)
         return NULL;
-    if (tables->env)
-        mdb_env_close(tables->env);
+    if (tables->main.lmdb)
+        mdb_env_close(tables->main.lmdb);
+    if (tables->rescue.lmdb)
+        mdb_env_close(tables->rescue.lmdb);
+    (void)pthread_mutex_destroy(&tables->rescuing);
     free(tables->path);
     free(tables);
     return NULL;
@@ -271,7 +284,7 @@ enum err tables_size(struct tables *tables, struct tables_size *out)
     int code = 0;
     for (int i = 0; i < TABLE_COUNT && code == 0; i++) {
         MDB_stat stat;
-        code = mdb_stat(view->txn, tables->handles[i], &stat);
+        code = mdb_stat(view->txn, view->env->handles[i], &stat);
         if (code == 0) {
             size.entries[i] = stat.ms_entries;
             size.used_bytes += stat.ms_psize *
@@ -287,11 +300,51 @@ enum err tables_size(struct tables *tables, struct tables_size *out)
 
 enum err tables_copy(struct tables *tables, int fd, bool is_compact)
 {
-    int code = mdb_env_copyfd2(tables->env, fd, is_compact ? MDB_CP_COMPACT : 0);
+    int code = mdb_env_copyfd2(tables->main.lmdb, fd, is_compact ? MDB_CP_COMPACT : 0);
     return translate(tables, code, "copy");
 }
 
 /* ---- Views ---- */
+
+/* Without a lock file: there is no writer left whose pages it would have to pin. */
+static enum err open_rescue(struct tables *tables)
+{
+    if (tables->rescue.lmdb)
+        return ERR_OK;
+    struct env env;
+    unsigned flags = MDB_RDONLY | MDB_NOLOCK;
+    TRY(translate(tables, open_env(tables->path, flags, tables->map_bytes, &env.lmdb), "reopen"));
+    enum err err = open_handles(tables, &env, true);
+    if (err != ERR_OK)
+        mdb_env_close(env.lmdb);
+    else
+        tables->rescue = env;
+    return err;
+}
+
+static enum err begin_rescued(struct tables *tables, struct view *view)
+{
+    (void)pthread_mutex_lock(&tables->rescuing);
+    enum err err = open_rescue(tables);
+    (void)pthread_mutex_unlock(&tables->rescuing);
+    TRY(err);
+    view->env = &tables->rescue;
+    int code = mdb_txn_begin(tables->rescue.lmdb, NULL, MDB_RDONLY, &view->txn);
+    return translate(tables, code, "begin");
+}
+
+static enum err begin(struct tables *tables, struct view *view)
+{
+    view->env = &tables->main;
+    if (view->is_writing)
+        (void)mdb_reader_check(tables->main.lmdb, NULL); /* a killed backup still pins pages */
+    unsigned flags = view->is_writing ? 0 : MDB_RDONLY;
+    int code = mdb_txn_begin(tables->main.lmdb, NULL, flags, &view->txn);
+    if (code == MDB_PANIC)
+        atomic_store(&tables->failure, ERR_IO);
+    return code == MDB_PANIC && !view->is_writing ? begin_rescued(tables, view)
+                                                  : translate(tables, code, "begin");
+}
 
 enum err view_begin(struct tables *tables, bool is_writing, struct view **out)
 {
@@ -303,24 +356,20 @@ enum err view_begin(struct tables *tables, bool is_writing, struct view **out)
         return fault(ERR_NOMEM, "a view");
     view->tables = tables;
     view->is_writing = is_writing;
-    if (is_writing)
-        (void)mdb_reader_check(tables->env, NULL); /* a backup that was killed still pins pages */
-    int code = mdb_txn_begin(tables->env, NULL, is_writing ? 0 : MDB_RDONLY, &view->txn);
-    if (code) {
+    enum err err = begin(tables, view);
+    if (err != ERR_OK) {
         free(view);
-        if (code == MDB_PANIC)
-            atomic_store(&tables->failure, ERR_IO);
-        return translate(tables, code, "begin");
+        return err;
     }
     *out = view;
     return ERR_OK;
 }
 
-/* LMDB does nothing more, not even read, when a meta page could not be written. */
+/* LMDB does nothing more with an environment of which a meta page could not be written. */
 static bool is_panicked(const struct tables *tables)
 {
     MDB_txn *txn;
-    int code = mdb_txn_begin(tables->env, NULL, MDB_RDONLY, &txn);
+    int code = mdb_txn_begin(tables->main.lmdb, NULL, MDB_RDONLY, &txn);
     if (code == 0)
         mdb_txn_abort(txn);
     return code == MDB_PANIC;
@@ -394,7 +443,7 @@ enum err view_get(struct view *view, enum table table, struct schema_key key, st
 {
     TRY(view->err);
     MDB_val name = val_of(schema_key_slice(&key)), value;
-    TRY(view_result(view, mdb_get(view->txn, view->tables->handles[table], &name, &value), table));
+    TRY(view_result(view, mdb_get(view->txn, view->env->handles[table], &name, &value), table));
     *out = slice_of_val(value);
     return ERR_OK;
 }
@@ -407,7 +456,7 @@ static enum err free_list_bytes(struct tables *tables, uint64_t *out)
     MDB_cursor *cursor;
     MDB_val key, value;
     uint64_t pages = 0;
-    TRY(translate(tables, mdb_txn_begin(tables->env, NULL, MDB_RDONLY, &txn), "begin"));
+    TRY(translate(tables, mdb_txn_begin(tables->main.lmdb, NULL, MDB_RDONLY, &txn), "begin"));
     int code = mdb_cursor_open(txn, 0, &cursor);
     if (code == 0) {
         while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
@@ -432,7 +481,7 @@ static uint64_t reserve_of(const struct tables *tables)
 static enum err room_of(struct tables *tables, uint64_t *out)
 {
     MDB_envinfo info;
-    TRY(translate(tables, mdb_env_info(tables->env, &info), "info"));
+    TRY(translate(tables, mdb_env_info(tables->main.lmdb, &info), "info"));
     uint64_t used = (info.me_last_pgno + 1) * tables->page_bytes;
     uint64_t map_left = used < tables->map_bytes ? tables->map_bytes - used : 0;
     uint64_t disk_left = disk_free(tables);
@@ -461,8 +510,7 @@ enum err view_put_small(
     TRY(view->err);
     ASSERT(view->is_writing);
     MDB_val name = val_of(schema_key_slice(&key)), data = val_of(value);
-    TRY(view_result(
-        view, mdb_put(view->txn, view->tables->handles[table], &name, &data, 0), table));
+    TRY(view_result(view, mdb_put(view->txn, view->env->handles[table], &name, &data, 0), table));
     view->bytes += key.size + value.size;
     view->pages_bytes += put_pages_bytes(view->tables, value.size);
     return ERR_OK;
@@ -485,7 +533,7 @@ enum err view_remove(struct view *view, enum table table, struct schema_key key)
     TRY(view->err);
     ASSERT(view->is_writing);
     MDB_val name = val_of(schema_key_slice(&key));
-    int code = mdb_del(view->txn, view->tables->handles[table], &name, NULL);
+    int code = mdb_del(view->txn, view->env->handles[table], &name, NULL);
     enum err err = view_result(view, code, table);
     return err == ERR_NOTFOUND ? ERR_OK : err;
 }
@@ -496,8 +544,7 @@ enum err walk_begin(struct view *view, enum table table, struct schema_key prefi
 {
     TRY(view->err);
     MDB_cursor *cursor;
-    TRY(view_result(
-        view, mdb_cursor_open(view->txn, view->tables->handles[table], &cursor), table));
+    TRY(view_result(view, mdb_cursor_open(view->txn, view->env->handles[table], &cursor), table));
     *out = (struct walk){.view = view, .table = table, .prefix = prefix, .cursor = cursor};
     return ERR_OK;
 }

@@ -113,6 +113,7 @@ static void test_a_failed_commit_is_final(void **state)
             uint64_t flushes = file_sim_operations(FILE_FLUSH);
             assert_int_equal(commit(lsn + 2), ERR_IO);
             assert_int_equal(file_sim_operations(FILE_FLUSH), flushes); /* it was not even tried */
+            assert_in_range(stored(), lsn, lsn + 1); /* what is stored is read on */
             restart(is_power_cut, &(struct file_cut){.is_torn = true});
             assert_int_equal(store_failure(store), ERR_OK);
             assert_in_range(stored(), lsn, lsn + 1); /* a meta page that failed may be there */
