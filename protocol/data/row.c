@@ -76,6 +76,7 @@ static const struct row_field row_fields[] = {
     FIELD(40, ROW_TEXT, damage),
     FIELD(41, ROW_BOOL, is_sliding),
     FIELD(42, ROW_I64, touched_ns),
+    FIELD(43, ROW_TEXT, provider_dialect),
 };
 #undef FIELD
 enum { ROW_FIELDS = sizeof row_fields / sizeof row_fields[0] };
@@ -321,6 +322,8 @@ static void put_request(struct json_writer *writer, const struct row *row)
     put_text(writer, "model", row->model);
     put_text(writer, "provider", row->provider);
     put_text(writer, "dialect", row->dialect);
+    put_text(writer, "provider_dialect",
+        row->provider_dialect.size ? row->provider_dialect : row->dialect);
     put_text(writer, "method", row->method);
     put_text(writer, "path", row->path);
     put_text(writer, "idempotency_key", row->key);

@@ -60,7 +60,8 @@ struct row {
     struct slice fingerprint;  /* SHA-256 of method, path and body; 32 bytes */
     struct slice method, path; /* as asked */
     struct slice dialect, model, provider;
-    struct slice metadata; /* the caller's JSON object (Tokenlog-Metadata), or empty */
+    struct slice provider_dialect; /* empty: `dialect`; else the response was translated from it */
+    struct slice metadata;         /* the caller's JSON object (Tokenlog-Metadata), or empty */
     /* Times: ns since the Unix epoch; 0 = has not happened. */
     int64_t accepted_ns, dispatched_ns, first_event_ns, last_event_ns, ended_ns;
     int64_t ttl_s;   /* kept for so long after its end; 0 = for ever */

@@ -16,6 +16,23 @@ enum {
     STATUS_BAD_GATEWAY = 502,
 };
 
+/* ---- dialects ---- */
+
+const struct dialect *translate_dialect(const struct codec *codec)
+{
+    const struct dialect *dialect;
+    enum err err = dialect_by_name(slice_text(codec->name), &dialect);
+    ASSERT(!err); /* both tables have it */
+    return dialect;
+}
+
+bool translate_is_spoken(struct slice dialect)
+{
+    const struct codec *codec;
+    return translate_codec(dialect, &codec) == ERR_OK && translate_takes_calls(codec) &&
+           translate_asks(codec);
+}
+
 /* ---- requests ---- */
 
 void translated_request_init(struct translated_request *request, size_t body_bytes_max)

@@ -57,6 +57,10 @@ bool translate_takes_calls(const struct codec *codec);
 bool translate_asks(const struct codec *codec);
 enum translate_framing translate_framing_of(const struct codec *codec);
 const char *translate_content_type(const struct codec *codec); /* of its streamed responses */
+/* translate_dialect — that the codec is of. */
+const struct dialect *translate_dialect(const struct codec *codec);
+/* translate_is_spoken — whether the dialect of that name is one of both callers and providers. */
+bool translate_is_spoken(struct slice dialect);
 
 /* ---- requests ---- */
 

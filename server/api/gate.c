@@ -9,7 +9,7 @@
 #define EXPOSED_HEADERS                                                                            \
     "Tokenlog-Stream-Id, Tokenlog-Stream-Url, Tokenlog-Stream-State, Tokenlog-Provider, "          \
     "Tokenlog-Model, Tokenlog-Attached, "                                                          \
-    "Tokenlog-Durability, Idempotent-Replayed, Retry-After"
+    "Tokenlog-Durability, Tokenlog-Left-Out, Idempotent-Replayed, Retry-After"
 
 static bool is_listed(const char *list, struct slice origin)
 {

@@ -20,6 +20,7 @@
 #include "server/api/inference.h"
 #include "server/api/replay.h"
 #include "server/api/refusal.h"
+#include "server/api/translated.h"
 #include "server/route/outbound.h"
 #include "server/stream/bounds.h"
 
@@ -189,7 +190,8 @@ static bool read_request(struct call *call)
 
 /* ── a new generation ───────────────────────────────────────────────────────────────────────── */
 
-static void make_row(struct call *call, const struct attempt *attempt, struct row *row)
+static void make_row(struct call *call, const struct attempt *attempt,
+    const struct translated *translated, struct row *row)
 {
     struct api *api = call->api;
     const struct route_choice *choice = &call->choice;
@@ -209,6 +211,9 @@ static void make_row(struct call *call, const struct attempt *attempt, struct ro
         .method = exchange_request(call->exchange)->method,
         .path = exchange_request(call->exchange)->target,
         .dialect = slice_text(call->dialect->name),
+        .provider_dialect = translated->provider
+                                ? slice_text(translate_dialect(translated->provider)->name)
+                                : SLICE_NONE,
         .model = choice->model.size ? choice->model : slice_text(call->request.model),
         .provider = slice_text(choice->provider->name),
         .metadata = call->metadata,
@@ -227,6 +232,8 @@ struct sending {
     struct outbound outbound;
     char method[PRODUCER_METHOD_BYTES], content_type[CONTENT_TYPE_BYTES_MAX];
     bool hides_usage;
+    const struct headers *headers;
+    struct translated translated;
 };
 
 static void sending_deinit(struct sending *sending)
@@ -234,6 +241,7 @@ static void sending_deinit(struct sending *sending)
     buf_deinit(&sending->body);
     buf_deinit(&sending->target);
     outbound_deinit(&sending->outbound);
+    translated_deinit(&sending->translated);
 }
 
 static enum err copy_text(struct slice text, char *out, size_t size_max)
@@ -263,20 +271,42 @@ static enum err write_inference(struct call *call, struct sending *out)
         call->choice.model, call->api->config->ask_usage, &out->body, &out->hides_usage);
 }
 
+static enum err write_translated(struct call *call, struct sending *out)
+{
+    out->headers = &out->translated.headers;
+    out->hides_usage = !out->translated.sent.includes_usage;
+    TRY(copy_text(SLICE("application/json"), out->content_type, sizeof out->content_type));
+    return outbound_api_target(
+        call->choice.provider, buf_slice(&out->translated.sent.path), &out->target);
+}
+
+static void sending_init(struct call *call, struct sending *out)
+{
+    *out = (struct sending){.headers = &exchange_request(call->exchange)->headers};
+    buf_init(&out->body, exchange_body(call->exchange).size + DIALECT_MODEL_BYTES * 6 + 1024);
+    buf_init(&out->target, HTTP_TARGET_BYTES_MAX * 2);
+    translated_init(&out->translated);
+}
+
+static struct slice body_of(const struct sending *sending)
+{
+    return buf_slice(
+        sending->translated.provider ? &sending->translated.sent.body : &sending->body);
+}
+
 static enum err prepare(struct call *call, struct sending *out)
 {
     const struct http1_request *request = exchange_request(call->exchange);
     const char *why;
-    *out = (struct sending){0};
-    buf_init(&out->body, exchange_body(call->exchange).size + DIALECT_MODEL_BYTES * 6 + 1024);
-    buf_init(&out->target, HTTP_TARGET_BYTES_MAX * 2);
     TRY(copy_text(request->method, out->method, sizeof out->method));
-    TRY(is_native(call) ? write_native(call, out) : write_inference(call, out));
+    TRY(out->translated.provider ? write_translated(call, out)
+        : is_native(call)        ? write_native(call, out)
+                                 : write_inference(call, out));
     struct outbound_request outbound = {.provider = call->choice.provider,
         .method = out->method,
         .target = buf_slice(&out->target),
-        .body = buf_slice(&out->body),
-        .headers = &request->headers,
+        .body = body_of(out),
+        .headers = out->headers,
         .wall_s = loop_wall_ns(call->api->loop) / 1000000000};
     TRY(tokens_get(call->api->tokens, call->choice.provider, &outbound.token, &why));
     return outbound_prepare(&outbound, &out->outbound);
@@ -284,15 +314,22 @@ static enum err prepare(struct call *call, struct sending *out)
 
 static enum err dispatch(struct call *call, struct stream *stream, const struct sending *sending)
 {
+    const struct translated *translated = &sending->translated;
+    const struct producer_translate translate = {.provider = translated->provider,
+        .caller = translated->caller,
+        .model = slice_text(call->request.model),
+        .includes_usage = translated->sent.includes_usage,
+        .left_out = buf_slice(&translated->report.left_out)};
     return producer_start(&call->api->producer, stream,
         &(struct producer_request){.dialect = call->dialect,
+            .translate = translated->provider ? &translate : NULL,
             .method = sending->method,
             .url = (const char *)sending->outbound.url.data,
             .content_type = sending->content_type,
             .credentials = sending->outbound.headers,
             .ca_file = call->choice.provider->ca_file,
-            .headers = &exchange_request(call->exchange)->headers,
-            .body = buf_slice(&sending->body),
+            .headers = sending->headers,
+            .body = body_of(sending),
             .hides_usage = sending->hides_usage,
             .is_keyed = call->key.size > 0});
 }
@@ -320,6 +357,20 @@ static bool check_route(struct call *call)
     return false;
 }
 
+/* False: answered. */
+static bool translate(struct call *call, struct translated *translated)
+{
+    struct exchange *exchange = call->exchange;
+    if (is_native(call) ||
+        !translated_find(translated, exchange_target(exchange).path, call->choice.provider))
+        return true;
+    enum err err =
+        translated_make(translated, exchange, &call->choice, slice_text(call->request.model));
+    if (err_is_fault(err))
+        refuse_outbound(exchange, err);
+    return !err;
+}
+
 static void start(struct call *call, const struct attempt *attempt)
 {
     struct api *api = call->api;
@@ -338,12 +389,15 @@ static void start(struct call *call, const struct attempt *attempt)
     struct row row;
     struct stream *stream;
     CLEANUP(sending_deinit) struct sending sending;
+    sending_init(call, &sending);
+    if (!translate(call, &sending.translated))
+        return;
     err = prepare(call, &sending);
     if (err) {
         refuse_outbound(exchange, err);
         return;
     }
-    make_row(call, attempt, &row);
+    make_row(call, attempt, &sending.translated, &row);
     err = hub_create(api->hub, exchange_project(exchange), &row, exchange_body(exchange), &stream);
     if (err) { /* admitted, and full all the same: the journal's buffers are, for a moment */
         refuse_stream(exchange, err == ERR_FULL ? ERR_AGAIN : err);

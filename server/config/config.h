@@ -41,6 +41,7 @@ enum {
     PROVIDER_COUNT_MAX = 64,
     PROVIDER_KEY_COUNT_MAX = 16,
     PROVIDER_HEADER_COUNT_MAX = 16,
+    PROVIDER_DIALECT_COUNT_MAX = 8, /* callers speak three */
     PROJECT_COUNT_MAX = 1024,
     PROJECT_KEY_COUNT_MAX = 16,
     NAME_BYTES_MAX =
@@ -90,7 +91,8 @@ struct provider_config {
     const char *api_key_env;                      /* told, or made of the name */
     const char *keys[PROVIDER_KEY_COUNT_MAX + 1]; /* NULL-terminated; empty: none was found */
     bool has_key_source;                          /* key, keys, key_file or api_key_env was told */
-    const char *headers[PROVIDER_HEADER_COUNT_MAX + 1]; /* "Name: value", NULL-terminated */
+    const char *headers[PROVIDER_HEADER_COUNT_MAX + 1];   /* "Name: value", NULL-terminated */
+    const char *dialects[PROVIDER_DIALECT_COUNT_MAX + 1]; /* NULL-terminated; empty: not told */
     const char *options[PROVIDER_OPTION_COUNT];
 };
 struct project_config {

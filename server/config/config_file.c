@@ -56,6 +56,8 @@ static const cyaml_schema_field_t provider_fields[] = {
     PROVIDER_TEXT(ca_file, OPTIONAL, 1),
     CYAML_FIELD_SEQUENCE("keys", OPTIONAL | CYAML_FLAG_POINTER, struct config_file_provider, keys,
         &text_schema, 0, PROVIDER_KEY_COUNT_MAX),
+    CYAML_FIELD_SEQUENCE("dialects", OPTIONAL | CYAML_FLAG_POINTER, struct config_file_provider,
+        dialects, &text_schema, 0, PROVIDER_DIALECT_COUNT_MAX),
     CYAML_FIELD_SEQUENCE("headers", OPTIONAL | CYAML_FLAG_POINTER, struct config_file_provider,
         headers, &text_schema, 0, PROVIDER_HEADER_COUNT_MAX),
     CYAML_FIELD_MAPPING("options", OPTIONAL, struct config_file_provider, options, option_fields),

@@ -22,8 +22,8 @@ struct config_file_options {
 struct config_file_provider {
     const char *name, *type, *base_url, *api_prefix, *dialect, *native, *api_key_env, *key,
         *key_file, *auth, *ca_file;
-    const char **keys, **headers;
-    unsigned keys_count, headers_count;
+    const char **keys, **headers, **dialects;
+    unsigned keys_count, headers_count, dialects_count;
     struct config_file_options options;
 };
 struct config_file_project {

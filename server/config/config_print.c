@@ -92,6 +92,16 @@ static enum err print_headers(const char *const *headers, struct buf *out)
     return ERR_OK;
 }
 
+static enum err print_dialects(const char *const *dialects, struct buf *out)
+{
+    if (!dialects[0])
+        return ERR_OK;
+    TRY(buf_append_text(out, "    dialects:\n"));
+    for (; *dialects; dialects++)
+        TRY(buf_printf(out, "      - %s\n", *dialects));
+    return ERR_OK;
+}
+
 static enum err print_options(const char *const *options, struct buf *out)
 {
     const char *before = "    options: {";
@@ -127,6 +137,7 @@ static enum err print_provider(const struct config *config, size_t index, struct
     TRY(print_text("base_url", provider->base_url, out));
     TRY(print_text("api_prefix", provider->api_prefix, out));
     TRY(print_text("dialect", provider->dialect, out));
+    TRY(print_dialects(provider->dialects, out));
     TRY(print_text("native", provider->native, out));
     TRY(print_key(provider, out));
     TRY(print_text("key_file", provider->key_file, out));

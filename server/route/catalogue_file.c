@@ -13,6 +13,7 @@
 #include "protocol/base/map.h"
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
+#include "protocol/dialect/translate.h"
 #include "server/config/provider_auth.h"
 
 enum { FORMAT = 1, DATE_BYTES = 10, WHERE_BYTES = 128 };
@@ -153,7 +154,8 @@ static void set_where(struct reading *reading, const char *what, struct slice na
 /* ── providers ──────────────────────────────────────────────────────────────────────────────── */
 
 static const char *const provider_members[] = {"name", "title", "base_url", "dialect", "auth",
-    "key_env", "aliases", "api_prefix", "dialect_prefix", "headers", "options", "doc", NULL};
+    "dialects", "takes", "key_env", "aliases", "api_prefix", "dialect_prefix", "headers", "options",
+    "doc", NULL};
 
 /* An option is its default, or a list of the variables that may hold it. */
 static enum err read_options(
@@ -184,6 +186,40 @@ static enum err read_prefixes(
     return read_text(reading, object, "dialect_prefix", false, &spec->dialect_prefix);
 }
 
+/* Left out: its own dialect, if callers speak it; else what nearly all of them offer as well. */
+static enum err read_dialects(
+    struct reading *reading, const struct json *object, struct provider_spec *spec)
+{
+    void *room;
+    TRY(read_texts(reading, object, "dialects", &spec->dialects));
+    for (const char *const *dialect = spec->dialects; *dialect; dialect++)
+        if (!translate_is_spoken(slice_text(*dialect)))
+            return refuse(reading, "dialects", "has one that callers do not speak");
+    if (spec->dialects[0] || !spec->api_prefix)
+        return ERR_OK;
+    TRY(pool_take(&reading->file->pool, 2 * sizeof(const char *), &room));
+    const char **own = room;
+    own[0] = translate_is_spoken(slice_text(spec->dialect)) ? spec->dialect : "openai_chat";
+    spec->dialects = own;
+    return ERR_OK;
+}
+
+static enum err read_takes(
+    struct reading *reading, const struct json *object, struct provider_spec *spec)
+{
+    const char *const *takes;
+    TRY(read_texts(reading, object, "takes", &takes));
+    for (; *takes; takes++) {
+        if (strcmp(*takes, "max_tokens") == 0)
+            spec->takes_max_tokens = true;
+        else if (strcmp(*takes, "reasoning_content") == 0)
+            spec->takes_reasoning = true;
+        else
+            return refuse(reading, "takes", "has a word that is not known");
+    }
+    return ERR_OK;
+}
+
 static enum err read_provider(
     struct reading *reading, const struct json *object, struct provider_spec *spec)
 {
@@ -197,6 +233,8 @@ static enum err read_provider(
     TRY(read_text(reading, object, "auth", true, &spec->auth));
     TRY(read_text(reading, object, "doc", false, &spec->doc));
     TRY(read_prefixes(reading, object, spec));
+    TRY(read_dialects(reading, object, spec));
+    TRY(read_takes(reading, object, spec));
     TRY(read_texts(reading, object, "aliases", &spec->aliases));
     TRY(read_texts(reading, object, "key_env", &spec->key_variables));
     TRY(read_texts(reading, object, "headers", &spec->headers));

@@ -39,8 +39,10 @@ const char *capability_name(enum capability capability);
 /* Text lists are NULL-terminated. */
 struct provider_spec {
     const char *name, *title, *base_url, *dialect, *auth, *doc;
-    const char *api_prefix;     /* of OpenAI-style calls; NULL: there are none */
-    const char *dialect_prefix; /* of its own dialect's calls; NULL: where that has them */
+    const char *api_prefix;      /* of OpenAI-style calls; NULL: there are none */
+    const char *dialect_prefix;  /* of its own dialect's calls; NULL: where that has them */
+    const char *const *dialects; /* of those that callers speak: its OpenAI-style calls' */
+    bool takes_max_tokens, takes_reasoning; /* translate_target's */
     const char *const *aliases, *const *key_variables, *const *headers;
     const char *const *option_variables[PROVIDER_OPTION_COUNT]; /* NULL: not of this provider */
     const char *option_defaults[PROVIDER_OPTION_COUNT];

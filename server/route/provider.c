@@ -3,6 +3,7 @@
  *                  told in the configuration  ▶  else the catalogue's spec  ▶  else
  *   base_url       base_url                      base_url                      an error
  *   api_prefix     api_prefix                    base_url told: /v1, else its  /v1
+ *   dialects       dialects, or dialect          dialects                      any: nothing is known
  *   auth           auth                          auth                          bearer (x-api-key for
  *                                                                              an "anthropic")
  *   keys           key, keys, api_key_env        key_env, in the environment   none: nothing is sent
@@ -15,6 +16,7 @@
 
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
+#include "protocol/dialect/translate.h"
 
 enum {
     ACCOUNT_FILE_BYTES_MAX = 64 * 1024, /* a Google account's has about 2,400 */
@@ -261,6 +263,37 @@ static enum err take_urls(struct making *making)
     return fill(making, spec ? spec->dialect_prefix : NULL, &making->out->dialect_prefix);
 }
 
+/* One that is told to speak a dialect speaks that one alone, or those that are told. */
+static enum err take_dialects(struct making *making, bool is_anthropic)
+{
+    const struct provider_config *config = making->config;
+    struct provider *out = making->out;
+    void *room;
+    out->dialects = making->spec ? making->spec->dialects : NULL;
+    for (const char *const *told = config ? config->dialects : NULL; told && *told; told++)
+        if (!translate_is_spoken(slice_text(*told)))
+            return refuse(making, "callers do not speak, so it cannot be among dialects: ", *told);
+    if (config && config->dialects[0])
+        out->dialects = config->dialects;
+    else if (is_anthropic || (config && config->dialect)) {
+        if (!translate_is_spoken(slice_text(out->dialect)))
+            return ERR_OK;
+        TRY(pool_take(making->pool, 2 * sizeof out->dialect, &room));
+        const char **own = room;
+        own[0] = out->dialect;
+        out->dialects = own;
+    }
+    return ERR_OK;
+}
+
+bool provider_speaks(const struct provider *provider, const char *dialect)
+{
+    for (const char *const *spoken = provider->dialects; spoken && *spoken; spoken++)
+        if (strcmp(*spoken, dialect) == 0)
+            return true;
+    return !provider->dialects;
+}
+
 static enum err take_auth(struct making *making)
 {
     const struct provider_config *config = making->config;
@@ -272,6 +305,7 @@ static enum err take_auth(struct making *making)
                                   : "openai_chat";
     if (config && config->dialect)
         out->dialect = config->dialect;
+    TRY(take_dialects(making, is_anthropic));
     return provider_auth_parse(
         slice_text(config && config->auth ? config->auth : auth), &out->auth);
 }

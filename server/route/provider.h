@@ -20,8 +20,11 @@ struct provider {
     const char *api_prefix;     /* "/v1": takes the place of a caller's; NULL: no such calls */
     const char *dialect_prefix; /* NULL: where its own dialect has its calls */
     const char *dialect;        /* by name; may be one that this program does not know */
-    const char *native;         /* /NATIVE/… is passed on as it is */
-    const char *ca_file;        /* NULL: the system's */
+    /* What its calls under api_prefix are spoken in, of what callers speak, NULL-terminated; NULL:
+     * nothing is known of it, and any call is passed on as it is. */
+    const char *const *dialects;
+    const char *native;  /* /NATIVE/… is passed on as it is */
+    const char *ca_file; /* NULL: the system's */
     struct provider_auth auth;
     const char *keys[PROVIDER_KEY_COUNT_MAX + 1]; /* NULL-terminated */
     size_t key_count;
@@ -38,6 +41,8 @@ struct provider {
  *   faults   ERR_NOMEM */
 enum err provider_configure(const struct provider_config *config, const struct provider_spec *spec,
     char **environment, struct pool *pool, struct provider *out, struct buf *why) NODISCARD;
+/* provider_speaks — whether its calls under api_prefix are taken in this dialect. */
+bool provider_speaks(const struct provider *provider, const char *dialect);
 /* provider_discover — one of the catalogue, by the key and options in the environment alone.
  *   answers  ERR_NOTFOUND they are not there · ERR_INVALID, and faults: as above */
 enum err provider_discover(const struct provider_spec *spec, char **environment, struct pool *pool,

@@ -5,10 +5,13 @@
 enum {
     EVENT_BYTES_MAX = 64 * 1024 * 1024, /* one provider frame: an image as base64 is 20–30 MB */
     BODY_KEPT_BYTES_MAX = 1024 * 1024,  /* of a non-streamed body, kept to read its usage */
-    HEAD_KEPT_BYTES_MAX = 8 * 1024,     /* of a provider's response head, kept in the row */
-    CONTENT_TYPE_BYTES_MAX = 256,       /* of its media type */
-    ROW_END_BYTES_MAX = 2 * 1024,       /* of a row: all but head, path, metadata, key and model */
-    PRODUCER_LINGER_MS = 5000,  /* after the terminator, for the transfer to end by itself */
+    TRANSLATED_BODY_BYTES_MAX =
+        8 * 1024 * 1024, /* of a non-streamed body, kept to be translated: text, not images */
+    TRANSLATED_BYTES_MAX = 64 * 1024 * 1024, /* of what is made of a frame or such a body */
+    HEAD_KEPT_BYTES_MAX = 8 * 1024,          /* of a provider's response head, kept in the row */
+    CONTENT_TYPE_BYTES_MAX = 256,            /* of its media type */
+    ROW_END_BYTES_MAX = 2 * 1024, /* of a row: all but head, path, metadata, key and model */
+    PRODUCER_LINGER_MS = 5000,    /* after the terminator, for the transfer to end by itself */
     PRODUCER_HEADERS_MAX = 176, /* fields sent to a provider: a caller's 100, and the outbound's */
     PRODUCER_METHOD_BYTES = 32, /* of a method and its NUL; the longest registered one has 17 */
     PRODUCER_RETRY_MS =

@@ -17,6 +17,7 @@ void producer_free(struct producer *producer)
 {
     timer_cancel(hub_loop(stream_hub(producer->stream)), &producer->linger);
     timer_cancel(hub_loop(stream_hub(producer->stream)), &producer->retry);
+    producer_translate_free(producer->translation);
     stream_unref(producer->stream);
     buf_deinit(&producer->pending);
     buf_deinit(&producer->body);
@@ -30,8 +31,15 @@ void producer_free(struct producer *producer)
 
 /* ── the transfer ───────────────────────────────────────────────────────────────────────────── */
 
+/* What it says of the body is no longer true of a translated one. */
+static bool is_of_body(struct slice name)
+{
+    return slice_equal_nocase(slice_sub(name, 0, 8), SLICE("content-")) ||
+           slice_equal_nocase(name, SLICE("etag")) || slice_equal_nocase(name, SLICE("digest"));
+}
+
 /* Header fields to replay: those that may cross, in the provider's order. */
-static void keep_head(struct slice head, struct headers *all, struct buf *kept)
+static void keep_head(struct slice head, bool is_translated, struct headers *all, struct buf *kept)
 {
     while (head.size && all->count < HTTP_HEADER_COUNT_MAX) {
         ptrdiff_t end = slice_find(head, SLICE("\r\n"));
@@ -46,6 +54,7 @@ static void keep_head(struct slice head, struct headers *all, struct buf *kept)
     for (size_t i = 0; i < all->count; i++) {
         struct header field = all->items[i];
         if (slice_equal_nocase(field.name, SLICE("content-type")) ||
+            (is_translated && is_of_body(field.name)) ||
             !header_crosses_to_caller(field.name, all) || !header_is_clean(field))
             continue;
         if (kept->size + field.name.size + field.value.size + 4 > kept->size_max)
@@ -84,16 +93,17 @@ static void upstream_head(void *context, int status, struct slice head)
         return;
     }
     struct headers all = {.count = 0};
-    producer->head.size_max = head_bytes_max(stream_row(producer->stream));
-    keep_head(head, &all, &producer->head);
+    keep_head(head, producer->translation, &all, &producer->head);
     struct slice type = headers_get(&all, "content-type");
     uint64_t length;
     bool has_length = slice_u64(headers_get(&all, "content-length"), &length) == ERR_OK;
-    producer->status = status;
     producer->is_sse =
         status < 400 && slice_equal_nocase(slice_sub(type, 0, 17), SLICE("text/event-stream"));
     producer->content_length =
         has_length && !producer->is_sse && length <= INT64_MAX ? (int64_t)length : -1;
+    if (producer->translation && !producer_translate_head(producer, status, &type))
+        return;
+    producer->status = status;
     if (keep_content_type(producer, type) || producer_record_head(producer)) {
         producer->is_head_owed = true;
         producer_block(producer, SLICE_NONE);
@@ -113,36 +123,46 @@ static enum err upstream_data(void *context, struct slice bytes)
     return ERR_OK;
 }
 
-static void count_error(const struct producer *producer, const char *kind)
+void producer_count_error(const struct producer *producer, const char *kind)
 {
     metrics_add_label(producer->config.metrics, METRIC_upstream_errors_total, kind, 1);
 }
 
-static void fail_by_event(struct producer *producer)
+void producer_fail_by_event(struct producer *producer)
 {
-    count_error(producer, "upstream_error_event");
+    producer_count_error(producer, "upstream_error_event");
     producer_fail(producer, "provider_error", producer->reading.error);
+}
+
+/* What is left over, if it is an event all the same. */
+static enum err finish_events(struct producer *producer)
+{
+    const struct dialect *dialect = producer->translation
+                                        ? producer_translate_provider(producer->translation)
+                                        : producer->dialect;
+    struct slice residue = buf_slice(&producer->pending);
+    /* Where HTTP's framing is the end, all that came before it is the response. */
+    bool is_event =
+        residue.size && (sse_split_end(&producer->splitter) || !dialect->has_terminator ||
+                            dialect->is_terminator_residue(residue));
+    if (is_event) {
+        TRY(producer_handle_event(producer, residue));
+        buf_clear(&producer->pending); /* it is not to be handled again */
+    }
+    return producer->translation && !producer->has_ended ? producer_translate_end(producer)
+                                                         : ERR_OK;
 }
 
 static void finish_sse(struct producer *producer)
 {
-    struct slice residue = buf_slice(&producer->pending);
-    /* Where HTTP's framing is the end, all that came before it is the response. */
-    bool is_event =
-        residue.size && (sse_split_end(&producer->splitter) || !producer->dialect->has_terminator ||
-                            producer->dialect->is_terminator_residue(residue));
-    if (is_event) {
-        enum err err = producer_handle_event(producer, residue);
-        if (producer->has_ended)
-            return;
-        if (err) {
-            producer_block(producer, SLICE_NONE);
-            return;
-        }
-    }
-    if (producer->reading.is_failed)
-        fail_by_event(producer);
-    else if (producer->dialect->has_terminator)
+    enum err err = finish_events(producer);
+    if (producer->has_ended || producer->end.is_owed)
+        return;
+    if (err)
+        producer_block(producer, SLICE_NONE);
+    else if (producer->reading.is_failed)
+        producer_fail_by_event(producer);
+    else if (producer->dialect->has_terminator || producer->reading.owes_finish)
         producer_fail(producer, "upstream_truncated",
             "the provider ended the response without the terminator of its format");
     else
@@ -156,12 +176,16 @@ void producer_finish_transfer(struct producer *producer)
         finish_sse(producer);
         return;
     }
+    if (producer->translation) {
+        producer_finish_body(producer);
+        return;
+    }
     producer->dialect->read_body(&producer->reading, buf_slice(&producer->body));
     if (producer->status < 400) {
         producer_end_or_owe(producer, STREAM_COMPLETED, NULL, NULL);
         return;
     }
-    count_error(producer, "upstream_status");
+    producer_count_error(producer, "upstream_status");
     producer_end_or_owe(producer, STREAM_FAILED, "upstream_status", producer->reading.error);
 }
 
@@ -172,7 +196,7 @@ static void upstream_ended(void *context, enum upstream_end how, const char *mes
     producer->is_throttled = false;
     producer->is_complete = how == UPSTREAM_COMPLETE;
     if (how != UPSTREAM_COMPLETE && how != UPSTREAM_CANCELED)
-        count_error(producer, upstream_end_name(how));
+        producer_count_error(producer, upstream_end_name(how));
     if (producer->has_ended)
         producer_free(producer);
     else if (producer->end.is_owed || (producer->is_blocked && producer->is_complete))
@@ -183,7 +207,7 @@ static void upstream_ended(void *context, enum upstream_end how, const char *mes
         producer_note_end(producer, STREAM_FAILED, upstream_end_name(how), message),
             producer_owe_end(producer);
     else if (producer->reading.is_failed)
-        fail_by_event(producer);
+        producer_fail_by_event(producer);
     else
         producer_fail(producer, upstream_end_name(how), message);
 }
@@ -237,12 +261,14 @@ static enum err producer_new(const struct producer_config *config, struct stream
     producer->reading.hides_usage = request->hides_usage;
     buf_init(&producer->pending, EVENT_BYTES_MAX);
     buf_init(&producer->body, BODY_KEPT_BYTES_MAX);
-    buf_init(&producer->head, HEAD_KEPT_BYTES_MAX);
+    buf_init(&producer->head, head_bytes_max(stream_row(stream)));
     buf_init(&producer->content_type, CONTENT_TYPE_BYTES_MAX);
     buf_init(&producer->url, HTTP_TARGET_BYTES_MAX * 2);
     buf_init(&producer->header_text, HTTP_HEAD_BYTES_MAX * 2);
     buf_init(&producer->request_body, request->body.size);
     enum err err = producer_build_request(producer, request);
+    if (!err && request->translate)
+        err = producer_translate_new(producer, request->translate);
     if (err)
         producer_free(producer);
     else

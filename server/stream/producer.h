@@ -17,7 +17,7 @@
 #ifndef TOKENLOG_SERVER_STREAM_PRODUCER_H
 #define TOKENLOG_SERVER_STREAM_PRODUCER_H
 
-#include "protocol/dialect/dialect.h"
+#include "protocol/dialect/translate.h"
 #include "protocol/http/header.h"
 #include "server/io/upstream.h"
 #include "server/stream/hub.h"
@@ -29,10 +29,19 @@ struct producer_config {
     int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
 };
 
+/* How a response in another dialect is translated into the caller's, which the stream keeps. */
+struct producer_translate {
+    const struct codec *provider, *caller;
+    struct slice model;    /* as the caller named it */
+    bool includes_usage;   /* the caller asked for it */
+    struct slice left_out; /* of the request: Tokenlog-Left-Out of the response; may be empty */
+};
+
 /* What to ask of whom. Everything is copied. */
 struct producer_request {
-    const struct dialect *dialect;
-    const char *method; /* NULL: POST */
+    const struct dialect *dialect;              /* the caller's */
+    const struct producer_translate *translate; /* NULL: bytes are passed on as they are */
+    const char *method;                         /* NULL: POST */
     const char *url;
     const char *content_type; /* of the body; NULL: application/json, "": none is sent */
     const char *const

@@ -136,7 +136,7 @@ void producer_stop(
 
 /* ── events ─────────────────────────────────────────────────────────────────────────────────── */
 
-static enum err append_event(struct producer *producer, struct slice event)
+enum err producer_append(struct producer *producer, struct slice event)
 {
     int64_t time_ns = producer_wall_ns(producer);
     TRY(tail_append(stream_tail(producer->stream), event, time_ns));
@@ -146,7 +146,7 @@ static enum err append_event(struct producer *producer, struct slice event)
 }
 
 /* One that is too large to be recorded is a provider's oddity, and nobody is owed it. */
-static enum err append_aside(struct producer *producer, struct slice event)
+enum err producer_append_aside(struct producer *producer, struct slice event)
 {
     enum err err = tail_aside(stream_tail(producer->stream), event, producer_wall_ns(producer));
     if (err != ERR_LIMIT)
@@ -158,18 +158,25 @@ static enum err append_aside(struct producer *producer, struct slice event)
 
 enum err producer_handle_event(struct producer *producer, struct slice event)
 {
+    return producer->translation ? producer_translate_frame(producer, event)
+                                 : producer_take_event(producer, event);
+}
+
+enum err producer_take_event(struct producer *producer, struct slice event)
+{
     const struct dialect *dialect = producer->dialect;
     if (dialect->teaches && !dialect->teaches(event))
-        return append_event(producer, event);
+        return producer_append(producer, event);
     struct dialect_reading before = producer->reading;
     enum dialect_verdict verdict = dialect->read_event(&producer->reading, event);
     enum err err;
     if (producer->reading.is_terminated)
         err = producer_end(producer, event, STREAM_COMPLETED, NULL, NULL);
     else if (verdict == DIALECT_ASIDE)
-        err = append_aside(producer, event);
+        err = producer->translation ? ERR_OK /* the provider's own frames are kept already */
+                                    : producer_append_aside(producer, event);
     else
-        err = append_event(producer, event);
+        err = producer_append(producer, event);
     if (err)
         producer->reading = before; /* it will be read again */
     return err;
@@ -232,7 +239,7 @@ static void process_opaque(struct producer *producer, struct slice bytes)
 {
     while (bytes.size && !producer->has_ended) {
         struct slice piece = slice_sub(bytes, 0, FRAGMENT_BYTES_MAX);
-        if (append_event(producer, piece)) {
+        if (producer_append(producer, piece)) {
             producer_block(producer, bytes);
             return;
         }
@@ -248,6 +255,8 @@ void producer_process(struct producer *producer, struct slice bytes)
 {
     if (producer->is_sse)
         process_sse(producer, bytes);
+    else if (producer->translation)
+        producer_translate_body(producer, bytes);
     else
         process_opaque(producer, bytes);
 }

@@ -26,6 +26,7 @@ static struct row full_row(void)
         .method = SLICE("POST"),
         .path = SLICE("/v1/chat/completions"),
         .dialect = SLICE("openai_chat"),
+        .provider_dialect = SLICE("anthropic"),
         .model = SLICE("gpt-4o"),
         .provider = SLICE("openai"),
         .metadata = SLICE("{\"agent\":\"tide\",\"n\":1.10}"),
@@ -63,6 +64,7 @@ static void assert_texts_equal(const struct row *a, const struct row *b)
     assert_true(slice_equal(a->project_name, b->project_name) && slice_equal(a->key, b->key));
     assert_true(slice_equal(a->fingerprint, b->fingerprint) && slice_equal(a->path, b->path));
     assert_true(slice_equal(a->method, b->method) && slice_equal(a->dialect, b->dialect));
+    assert_true(slice_equal(a->provider_dialect, b->provider_dialect));
     assert_true(slice_equal(a->model, b->model) && slice_equal(a->provider, b->provider));
     assert_true(slice_equal(a->metadata, b->metadata) && slice_equal(a->head, b->head));
     assert_true(slice_equal(a->content_type, b->content_type));
@@ -224,7 +226,8 @@ static void test_json_of_a_full_row(void **state)
         "\"state\":\"interrupted\",\"reason\":\"server_stopped\","
         "\"detail\":\"The server stopped while the response was on its way.\","
         "\"project\":\"harbour\",\"model\":\"gpt-4o\",\"provider\":\"openai\","
-        "\"dialect\":\"openai_chat\",\"method\":\"POST\",\"path\":\"/v1/chat/completions\","
+        "\"dialect\":\"openai_chat\",\"provider_dialect\":\"anthropic\","
+        "\"method\":\"POST\",\"path\":\"/v1/chat/completions\","
         "\"idempotency_key\":\"run-7/step-\\\"2\\\"\",\"attempt\":2,"
         "\"previous\":\"17171717-1717-7a17-8a17-171717171701\",\"streamed\":true,"
         "\"status\":200,\"content_type\":\"text/event-stream\",\"events\":12,\"bytes\":3400,"
@@ -253,7 +256,8 @@ static void test_json_of_an_empty_row(void **state)
     assert_json_equal(&row,
         "{\"id\":\"00000000-0000-0000-0000-000000000000\",\"object\":\"stream\","
         "\"state\":\"accepted\",\"reason\":null,\"detail\":null,\"project\":null,\"model\":null,"
-        "\"provider\":null,\"dialect\":null,\"method\":null,\"path\":null,"
+        "\"provider\":null,\"dialect\":null,\"provider_dialect\":null,\"method\":null,"
+        "\"path\":null,"
         "\"idempotency_key\":null,\"attempt\":1,\"previous\":null,\"streamed\":false,"
         "\"status\":null,\"content_type\":null,\"events\":0,\"bytes\":0,\"request_bytes\":0,"
         "\"created_at\":null,\"accepted_at\":null,\"dispatched_at\":null,\"first_event_at\":null,"

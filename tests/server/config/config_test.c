@@ -283,6 +283,7 @@ static void a_provider_may_be_told_in_full(void **state)
                                       "    base_url: http://gpu:8000\n"
                                       "    api_prefix: \"\"\n"
                                       "    dialect: openai_chat\n"
+                                      "    dialects: [openai_chat, anthropic]\n"
                                       "    native: gpu-7\n"
                                       "    auth: \"Authorization: Token {key}\"\n"
                                       "    keys: [$ONE, two, $NONE]\n"
@@ -325,6 +326,9 @@ static void a_provider_may_be_told_in_full(void **state)
     assert_string_equal(read->type, "vllm");
     assert_string_equal(read->api_prefix, "");
     assert_string_equal(read->dialect, "openai_chat");
+    assert_string_equal(read->dialects[0], "openai_chat");
+    assert_string_equal(read->dialects[1], "anthropic");
+    assert_null(read->dialects[2]);
     assert_string_equal(read->native, "gpu-7");
     assert_string_equal(read->auth, "Authorization: Token {key}");
     assert_string_equal(read->headers[0], "x-team: red");

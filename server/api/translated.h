@@ -1,0 +1,32 @@
+/* translated — a call whose provider speaks another dialect than its caller: what is sent in its place.
+ *
+ *   thread  loop */
+#ifndef TOKENLOG_SERVER_API_TRANSLATED_H
+#define TOKENLOG_SERVER_API_TRANSLATED_H
+
+#include "protocol/dialect/translate.h"
+#include "server/http/exchange.h"
+#include "server/route/catalogue.h"
+
+struct translated {
+    const struct codec *caller, *provider; /* NULL: they speak the same */
+    struct translated_request sent;
+    struct neutral_report report; /* what could not be said, and what was left out */
+    struct headers headers;       /* to send: borrowed from the caller's, and from `sent` */
+};
+void translated_init(struct translated *translated);
+void translated_deinit(struct translated *translated);
+
+/* translated_find — whether a call to `path` is to be translated for this provider: chats of the three
+ * dialects that callers speak, where the provider does not speak theirs. Sets caller and provider. */
+bool translated_find(
+    struct translated *translated, struct slice path, const struct provider *provider);
+
+/* translated_make — the rest, from the exchange's request.
+ *   answers  ERR_INVALID the provider's dialect has no words for something: 400 was answered
+ *            ERR_LIMIT   likewise: 413
+ *   faults   ERR_NOMEM   nothing was answered */
+enum err translated_make(struct translated *translated, struct exchange *exchange,
+    const struct route_choice *choice, struct slice model) NODISCARD;
+
+#endif
