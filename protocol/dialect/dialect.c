@@ -19,6 +19,7 @@ static const struct dialect *const dialects[] = {
     &dialect_openai_chat,
     &dialect_openai_responses,
     &dialect_anthropic,
+    &dialect_gemini,
     &dialect_opaque,
 };
 

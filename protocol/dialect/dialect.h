@@ -8,6 +8,7 @@
  *   POST /v1/completions        openai_chat        the same framing
  *   POST /v1/responses          openai_responses   event: response.completed | response.incomplete
  *   POST /v1/messages           anthropic          event: message_stop
+ *   …:streamGenerateContent     gemini             HTTP's own framing, after a finishReason
  *   POST /v1/embeddings, …      opaque             HTTP's own framing is the terminator
  *
  *   thread  any · no state outside struct dialect_reading                                        */
@@ -29,6 +30,8 @@ struct dialect_reading {
     char error[DIALECT_ERROR_BYTES]; /* the provider's own message, cut to fit; empty if none */
     bool is_terminated;              /* the terminator was seen: the response is complete */
     bool is_failed;                  /* an error event was seen, or the body is an error */
+    bool owes_finish; /* content was seen whose finish reason has not come, of a dialect without a
+                       * terminator: a clean end of the transfer would cut it short */
     bool hides_usage; /* usage was asked for on the caller's behalf: its chunk is an aside */
 };
 void dialect_reading_init(struct dialect_reading *reading);
@@ -41,8 +44,8 @@ enum dialect_verdict {
 struct dialect {
     const char *name;
     /* Whether a streamed response ends by a terminator of its own, to be seen by read_event; if
-     * not, HTTP's framing is its end. (A response that is not streamed always ends by HTTP's
-     * framing.) */
+     * not, HTTP's framing is its end, unless reading.owes_finish. (A response that is not streamed
+     * always ends by HTTP's framing.) */
     bool has_terminator;
     /* Whether usage can be asked for by a splice into a streamed request: dialect_write_request. */
     bool asks_usage;

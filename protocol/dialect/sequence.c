@@ -109,10 +109,12 @@ void sequence_text(struct sequence *sequence, enum neutral_part_kind kind, struc
     add(sequence, (struct neutral_event){.kind = NEUTRAL_DELTA, .part = kind, .text = text});
 }
 
-static struct slice made_call_id(struct sequence *sequence)
+struct slice sequence_call_id(struct sequence *sequence)
 {
     struct buf text;
     struct slice id = SLICE_NONE;
+    if (sequence->err != ERR_OK)
+        return SLICE_NONE;
     buf_init(&text, 128);
     sequence->err = buf_printf(
         &text, "call_%.*s_%u", SLICE_PRINT(sequence->context->stream_id), sequence->tool_calls);
@@ -127,7 +129,7 @@ void sequence_tool_call(struct sequence *sequence, struct slice id, struct slice
     if (!takes_content(sequence) || sequence->err != ERR_OK)
         return;
     if (id.size == 0)
-        id = made_call_id(sequence);
+        id = sequence_call_id(sequence);
     sequence->tool_calls++;
     begin(sequence, (struct neutral_event){.part = NEUTRAL_TOOL_CALL, .id = id, .name = name});
 }

@@ -48,9 +48,11 @@ void sequence_open(struct sequence *sequence, enum neutral_part_kind kind);
  * changes nothing. */
 void sequence_text(struct sequence *sequence, enum neutral_part_kind kind, struct slice text);
 /* sequence_tool_call — begins one; without an ID it gets "call_<stream id>_<n>".
+ * sequence_call_id — that ID, for the next call: where something before it has to name it.
  * sequence_arguments — more of the open one's. A call that ends without any has the arguments {}:
  * callers parse them. */
 void sequence_tool_call(struct sequence *sequence, struct slice id, struct slice name);
+struct slice sequence_call_id(struct sequence *sequence);
 void sequence_arguments(struct sequence *sequence, struct slice text);
 /* sequence_seal — of the open REASONING part, which is begun if none is open.
  * sequence_redacted — a whole part of nothing but its seal. */

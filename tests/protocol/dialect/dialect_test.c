@@ -357,7 +357,7 @@ static void test_paths(void **state)
     }
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         assert_int_equal(dialect_for_path(slice_text(others[i]), &dialect), ERR_NOTFOUND);
-    assert_int_equal(dialect_by_name(SLICE("gemini"), &dialect), ERR_NOTFOUND);
+    assert_int_equal(dialect_by_name(SLICE("gemma"), &dialect), ERR_NOTFOUND);
 }
 
 static void assert_error(
