@@ -122,6 +122,8 @@ static enum err item(struct slice key, struct slice value, struct behavior *out)
         return fault_kind(value, out);
     if (slice_equal(key, SLICE("write")))
         return flag(value, "1", &out->is_byte_wise);
+    if (slice_equal(key, SLICE("tool")))
+        return flag(value, "1", &out->has_tool);
     if (slice_equal(key, SLICE("frame")))
         return flag(value, "close", &out->is_close_framed);
     if (slice_equal(key, SLICE("drop")))

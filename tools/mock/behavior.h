@@ -33,6 +33,7 @@ struct behavior {
     uint64_t fault_at;      /* the N of the fault; clipped to `events` */
     enum behavior_fault fault;
     enum behavior_sse sse;
+    bool has_tool;        /* tool=1: a call of a tool behind the text */
     bool is_byte_wise;    /* write=1 */
     bool is_close_framed; /* frame=close: the body ends where the connection does */
     bool is_dropped;      /* drop=head: FIN before any response byte */

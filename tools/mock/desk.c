@@ -215,6 +215,7 @@ static enum err generate(struct visit *visit, struct desk_answer *answer)
             .events = visit->behavior.events,
             .text_bytes = visit->behavior.text_bytes,
             .inputs = visit->call.inputs,
+            .has_tool = visit->behavior.has_tool,
             .has_usage = visit->call.has_usage},
         .now_ns = visit->now_ns,
         .is_stream = visit->call.is_stream,

@@ -244,6 +244,42 @@ def test_messages(mock):
     assert tokens_of(answer["content"][0]["text"]) == [0, 1]
 
 
+def test_a_call_of_a_tool(mock):
+    """Streamed in pieces that cut a number and an escape; whole, the same arguments."""
+    def whole(path, **more):
+        return json.loads(mock.post(path, model="mock,events=1,tool=1", **more)[1])
+
+    def datas(path, **more):
+        _, body = mock.post(path, model="mock,events=1,tool=1", stream=True, **more)
+        return [json.loads(data) for _, data in events_of(body) if data != "[DONE]"]
+
+    choice = whole("/v1/chat/completions")["choices"][0]
+    function = choice["message"]["tool_calls"][0]["function"]
+    assert (choice["finish_reason"], function["name"]) == ("tool_calls", "look_up")
+    generation = int(TOKEN.search(choice["message"]["content"])[1])
+    wanted = {"generation": generation, "place": 'H\u00fctte "2"'}
+    assert json.loads(function["arguments"]) == wanted
+    calls = [chunk["choices"][0]["delta"]["tool_calls"][0]
+             for chunk in datas("/v1/chat/completions")[2:-1]]
+    pieces = [call["function"]["arguments"] for call in calls]
+    assert len(pieces) == 4 and json.loads("".join(pieces))["place"] == 'H\u00fctte "2"'
+
+    item = whole("/v1/responses", input="x")["output"][1]
+    assert (item["type"], json.loads(item["arguments"])["generation"]) == ("function_call", generation + 2)
+    events = datas("/v1/responses", input="x")
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    pieces = [event["delta"] for event in events if event["type"].endswith("arguments.delta")]
+    assert "".join(pieces) == events[-1]["response"]["output"][1]["arguments"]
+
+    block = whole("/v1/messages", max_tokens=9)["content"][1]
+    assert (block["type"], block["input"]["generation"]) == ("tool_use", generation + 4)
+    events = datas("/v1/messages", max_tokens=9)
+    pieces = [event["delta"]["partial_json"] for event in events
+              if event["type"] == "content_block_delta" and event["index"] == 1]
+    assert json.loads("".join(pieces))["generation"] == generation + 5
+    assert events[-2]["delta"]["stop_reason"] == "tool_use"
+
+
 def test_unknown_paths_methods_and_bodies(mock):
     assert mock.post("/v1/files", model="mock")[0].status == 404
     connection = mock.connect()

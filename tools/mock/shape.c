@@ -11,7 +11,9 @@
  *                content_part.added             completed
  *   messages     message_start,      delta…     content_block_stop,
  *                content_block_start,           message_delta,
- *                ping                           message_stop */
+ *                ping                           message_stop
+ *
+ * A call of a tool, if there is one, stands behind the text: tool.c. */
 #include "tools/mock/shape.h"
 
 #include <inttypes.h>
@@ -19,6 +21,7 @@
 
 #include "protocol/base/own.h"
 #include "tools/mock/bounds.h"
+#include "tools/mock/tool.h"
 
 enum {
     RESPONSES_PRELUDE_EVENTS = 4,
@@ -35,9 +38,10 @@ struct line {
     const char *event; /* NULL: no name */
     whole_fn *data;
     bool is_usage; /* only where usage was asked for */
+    unsigned tool; /* only where a tool is called: so many times */
 };
 
-enum { LINES_MAX = 5 };
+enum { LINES_MAX = 8 };
 
 struct shape {
     const char *path;
@@ -84,7 +88,7 @@ static enum err put_whole_text(const struct answer *answer, struct buf *out)
 
 /* ---- OpenAI chat ---- */
 
-static enum err chat_open(const struct answer *a, const char *object, struct buf *out)
+enum err shape_chat_open(const struct answer *a, const char *object, struct buf *out)
 {
     return buf_printf(out,
         "{\"id\":\"chatcmpl-mock%08" PRIu64 "\",\"object\":\"%s\",\"created\":%" PRId64
@@ -110,7 +114,7 @@ static const char *usage_null(const struct answer *a)
 
 static enum err chat_role(const struct answer *a, struct buf *out)
 {
-    TRY(chat_open(a, "chat.completion.chunk", out));
+    TRY(shape_chat_open(a, "chat.completion.chunk", out));
     return buf_printf(out,
         ",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\","
         "\"refusal\":null},\"logprobs\":null,\"finish_reason\":null}]%s,"
@@ -121,7 +125,7 @@ static enum err chat_role(const struct answer *a, struct buf *out)
 static enum err chat_token(
     const struct answer *a, uint64_t index, struct buf *out, struct token_spot *spot)
 {
-    TRY(chat_open(a, "chat.completion.chunk", out));
+    TRY(shape_chat_open(a, "chat.completion.chunk", out));
     TRY(buf_append_text(out, ",\"choices\":[{\"index\":0,\"delta\":{\"content\":\""));
     TRY(put_text(a, index, out, &spot->index_at));
     TRY(buf_printf(
@@ -133,16 +137,16 @@ static enum err chat_token(
 
 static enum err chat_finish(const struct answer *a, struct buf *out)
 {
-    TRY(chat_open(a, "chat.completion.chunk", out));
+    TRY(shape_chat_open(a, "chat.completion.chunk", out));
     return buf_printf(out,
-        ",\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}]%s,"
+        ",\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"%s\"}]%s,"
         "\"obfuscation\":\"Qx2\"}",
-        usage_null(a));
+        a->has_tool ? "tool_calls" : "stop", usage_null(a));
 }
 
 static enum err chat_usage_chunk(const struct answer *a, struct buf *out)
 {
-    TRY(chat_open(a, "chat.completion.chunk", out));
+    TRY(shape_chat_open(a, "chat.completion.chunk", out));
     TRY(buf_append_text(out, ",\"choices\":[],"));
     TRY(chat_usage(a, out));
     return buf_append_text(out, ",\"obfuscation\":\"\"}");
@@ -156,12 +160,15 @@ static enum err done(const struct answer *a, struct buf *out)
 
 static enum err chat_whole(const struct answer *a, struct buf *out)
 {
-    TRY(chat_open(a, "chat.completion", out));
+    TRY(shape_chat_open(a, "chat.completion", out));
     TRY(buf_append_text(
         out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\""));
     TRY(put_whole_text(a, out));
-    TRY(buf_append_text(out,
-        "\",\"refusal\":null,\"annotations\":[]},\"logprobs\":null,\"finish_reason\":\"stop\"}],"));
+    TRY(buf_append_text(out, "\",\"refusal\":null,\"annotations\":[]"));
+    if (a->has_tool)
+        TRY(tool_chat_member(a, out));
+    TRY(buf_printf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}],",
+        a->has_tool ? "tool_calls" : "stop"));
     TRY(chat_usage(a, out));
     return buf_append_text(out, "}\n");
 }
@@ -279,6 +286,10 @@ static enum err responses_object(const struct answer *a, bool is_done, struct bu
     if (!is_done)
         return buf_append_text(out, "],\"usage\":null,\"metadata\":{}}");
     TRY(responses_item_done(a, out));
+    if (a->has_tool) {
+        TRY(buf_append_byte(out, ','));
+        TRY(tool_responses_item(a, true, out));
+    }
     return buf_printf(out,
         "],\"usage\":{\"input_tokens\":%" PRIu64
         ",\"input_tokens_details\":{\"cached_tokens\":0},\"output_tokens\":%" PRIu64
@@ -370,7 +381,8 @@ static enum err responses_output_done(const struct answer *a, struct buf *out)
 
 static enum err responses_completed(const struct answer *a, struct buf *out)
 {
-    TRY(responses_open(a, "response.completed", shape_token_sequence(a->events + 3), out));
+    uint64_t before = a->events + 3 + (a->has_tool ? TOOL_RESPONSES_EVENTS : 0);
+    TRY(responses_open(a, "response.completed", shape_token_sequence(before), out));
     TRY(buf_append_text(out, "\"response\":"));
     TRY(responses_object(a, true, out));
     return buf_append_byte(out, '}');
@@ -445,11 +457,11 @@ static enum err messages_block_stop(const struct answer *a, struct buf *out)
 static enum err messages_delta(const struct answer *a, struct buf *out)
 {
     return buf_printf(out,
-        "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\","
+        "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"%s\","
         "\"stop_sequence\":null},\"usage\":{\"input_tokens\":%" PRIu64
         ",\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":"
         "%" PRIu64 "}}",
-        a->prompt_tokens, a->events);
+        a->has_tool ? "tool_use" : "end_turn", a->prompt_tokens, a->events);
 }
 
 static enum err messages_stop(const struct answer *a, struct buf *out)
@@ -464,7 +476,11 @@ static enum err messages_whole(const struct answer *a, struct buf *out)
     TRY(buf_append_text(out, "{\"type\":\"text\",\"text\":\""));
     TRY(put_whole_text(a, out));
     TRY(buf_append_text(out, "\"}"));
-    TRY(messages_close(a, "\"end_turn\"", a->events, out));
+    if (a->has_tool) {
+        TRY(buf_append_byte(out, ','));
+        TRY(tool_messages_block(a, out));
+    }
+    TRY(messages_close(a, a->has_tool ? "\"tool_use\"" : "\"end_turn\"", a->events, out));
     return buf_append_byte(out, '\n');
 }
 
@@ -476,7 +492,8 @@ static const struct shape shapes[] = {
         .token = chat_token,
         .whole = chat_whole,
         .prelude = {{NULL, chat_role, false}},
-        .tail = {{NULL, chat_finish, false}, {NULL, chat_usage_chunk, true}, {NULL, done, false}},
+        .tail = {{NULL, tool_chat_begin, .tool = 1}, {NULL, tool_chat_piece, .tool = TOOL_PIECES},
+            {NULL, chat_finish, false}, {NULL, chat_usage_chunk, true}, {NULL, done, false}},
     },
     {
         .path = "/v1/completions",
@@ -497,6 +514,10 @@ static const struct shape shapes[] = {
         .tail = {{"response.output_text.done", responses_text_done, false},
             {"response.content_part.done", responses_part_done, false},
             {"response.output_item.done", responses_output_done, false},
+            {"response.output_item.added", tool_responses_added, .tool = 1},
+            {"response.function_call_arguments.delta", tool_responses_piece, .tool = TOOL_PIECES},
+            {"response.function_call_arguments.done", tool_responses_arguments, .tool = 1},
+            {"response.output_item.done", tool_responses_done, .tool = 1},
             {"response.completed", responses_completed, false}},
         .repeats_text = true,
         .is_responses = true,
@@ -509,6 +530,9 @@ static const struct shape shapes[] = {
         .prelude = {{"message_start", messages_start, false},
             {"content_block_start", messages_block_start, false}, {"ping", messages_ping, false}},
         .tail = {{"content_block_stop", messages_block_stop, false},
+            {"content_block_start", tool_messages_begin, .tool = 1},
+            {"content_block_delta", tool_messages_piece, .tool = TOOL_PIECES},
+            {"content_block_stop", tool_messages_stop, .tool = 1},
             {"message_delta", messages_delta, false}, {"message_stop", messages_stop, false}},
         .is_anthropic = true,
     },
@@ -553,12 +577,15 @@ static enum err put_lines(const struct line lines[LINES_MAX], const struct answe
     CLEANUP(buf_deinit) struct buf data;
     buf_init(&data, WRITE_BYTES_MAX);
     for (size_t i = 0; i < LINES_MAX && lines[i].data; i++) {
-        if (lines[i].is_usage && !answer->has_usage)
+        if ((lines[i].is_usage && !answer->has_usage) || (lines[i].tool && !answer->has_tool))
             continue;
-        buf_clear(&data);
-        TRY(lines[i].data(answer, &data));
-        TRY(frame_event(frame, lines[i].event, buf_slice(&data), out, NULL));
-        (*count)++;
+        struct answer one = *answer;
+        for (one.piece = 0; one.piece < (lines[i].tool ? lines[i].tool : 1); one.piece++) {
+            buf_clear(&data);
+            TRY(lines[i].data(&one, &data));
+            TRY(frame_event(frame, lines[i].event, buf_slice(&data), out, NULL));
+            (*count)++;
+        }
     }
     return ERR_OK;
 }

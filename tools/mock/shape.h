@@ -20,6 +20,8 @@ struct answer {
     uint64_t text_bytes; /* of one token's text; 0: no filling */
     uint64_t inputs;     /* embeddings */
     bool has_usage;      /* a usage event was asked for */
+    bool has_tool;       /* a call of a tool follows the text */
+    unsigned piece;      /* of its arguments: which one is to be printed */
 };
 
 /* Where the bytes that differ between two tokens lie in the data of an event. */
