@@ -33,12 +33,13 @@ typedef enum err token_fn(
     const struct answer *answer, uint64_t index, struct buf *out, struct token_spot *spot);
 typedef enum err whole_fn(const struct answer *answer, struct buf *out);
 
+enum line_when { ALWAYS, IF_USAGE, IF_TOOL, IF_TOOL_BY_PIECES /* one event for each */ };
+
 /* One row of a prelude or tail. */
 struct line {
     const char *event; /* NULL: no name */
     whole_fn *data;
-    bool is_usage; /* only where usage was asked for */
-    unsigned tool; /* only where a tool is called: so many times */
+    enum line_when when;
 };
 
 enum { LINES_MAX = 8 };
@@ -491,15 +492,16 @@ static const struct shape shapes[] = {
         .path = "/v1/chat/completions",
         .token = chat_token,
         .whole = chat_whole,
-        .prelude = {{NULL, chat_role, false}},
-        .tail = {{NULL, tool_chat_begin, .tool = 1}, {NULL, tool_chat_piece, .tool = TOOL_PIECES},
-            {NULL, chat_finish, false}, {NULL, chat_usage_chunk, true}, {NULL, done, false}},
+        .prelude = {{NULL, chat_role, ALWAYS}},
+        .tail = {{NULL, tool_chat_begin, IF_TOOL}, {NULL, tool_chat_piece, IF_TOOL_BY_PIECES},
+            {NULL, chat_finish, ALWAYS}, {NULL, chat_usage_chunk, IF_USAGE}, {NULL, done, ALWAYS}},
     },
     {
         .path = "/v1/completions",
         .token = text_token,
         .whole = text_whole,
-        .tail = {{NULL, text_finish, false}, {NULL, text_usage_chunk, true}, {NULL, done, false}},
+        .tail = {{NULL, text_finish, ALWAYS}, {NULL, text_usage_chunk, IF_USAGE},
+            {NULL, done, ALWAYS}},
     },
     {.path = "/v1/embeddings", .whole = embeddings_whole},
     {
@@ -507,18 +509,18 @@ static const struct shape shapes[] = {
         .token_event = "response.output_text.delta",
         .token = responses_token,
         .whole = responses_whole,
-        .prelude = {{"response.created", responses_created, false},
-            {"response.in_progress", responses_in_progress, false},
-            {"response.output_item.added", responses_item_added, false},
-            {"response.content_part.added", responses_part_added, false}},
-        .tail = {{"response.output_text.done", responses_text_done, false},
-            {"response.content_part.done", responses_part_done, false},
-            {"response.output_item.done", responses_output_done, false},
-            {"response.output_item.added", tool_responses_added, .tool = 1},
-            {"response.function_call_arguments.delta", tool_responses_piece, .tool = TOOL_PIECES},
-            {"response.function_call_arguments.done", tool_responses_arguments, .tool = 1},
-            {"response.output_item.done", tool_responses_done, .tool = 1},
-            {"response.completed", responses_completed, false}},
+        .prelude = {{"response.created", responses_created, ALWAYS},
+            {"response.in_progress", responses_in_progress, ALWAYS},
+            {"response.output_item.added", responses_item_added, ALWAYS},
+            {"response.content_part.added", responses_part_added, ALWAYS}},
+        .tail = {{"response.output_text.done", responses_text_done, ALWAYS},
+            {"response.content_part.done", responses_part_done, ALWAYS},
+            {"response.output_item.done", responses_output_done, ALWAYS},
+            {"response.output_item.added", tool_responses_added, IF_TOOL},
+            {"response.function_call_arguments.delta", tool_responses_piece, IF_TOOL_BY_PIECES},
+            {"response.function_call_arguments.done", tool_responses_arguments, IF_TOOL},
+            {"response.output_item.done", tool_responses_done, IF_TOOL},
+            {"response.completed", responses_completed, ALWAYS}},
         .repeats_text = true,
         .is_responses = true,
     },
@@ -527,13 +529,13 @@ static const struct shape shapes[] = {
         .token_event = "content_block_delta",
         .token = messages_token,
         .whole = messages_whole,
-        .prelude = {{"message_start", messages_start, false},
-            {"content_block_start", messages_block_start, false}, {"ping", messages_ping, false}},
-        .tail = {{"content_block_stop", messages_block_stop, false},
-            {"content_block_start", tool_messages_begin, .tool = 1},
-            {"content_block_delta", tool_messages_piece, .tool = TOOL_PIECES},
-            {"content_block_stop", tool_messages_stop, .tool = 1},
-            {"message_delta", messages_delta, false}, {"message_stop", messages_stop, false}},
+        .prelude = {{"message_start", messages_start, ALWAYS},
+            {"content_block_start", messages_block_start, ALWAYS}, {"ping", messages_ping, ALWAYS}},
+        .tail = {{"content_block_stop", messages_block_stop, ALWAYS},
+            {"content_block_start", tool_messages_begin, IF_TOOL},
+            {"content_block_delta", tool_messages_piece, IF_TOOL_BY_PIECES},
+            {"content_block_stop", tool_messages_stop, IF_TOOL},
+            {"message_delta", messages_delta, ALWAYS}, {"message_stop", messages_stop, ALWAYS}},
         .is_anthropic = true,
     },
 };
@@ -571,22 +573,30 @@ uint64_t shape_token_sequence(uint64_t index)
     return RESPONSES_PRELUDE_EVENTS + index;
 }
 
+static unsigned times(const struct line *line, const struct answer *answer)
+{
+    switch (line->when) {
+    case ALWAYS: return 1;
+    case IF_USAGE: return answer->has_usage;
+    case IF_TOOL: return answer->has_tool;
+    case IF_TOOL_BY_PIECES: return answer->has_tool ? TOOL_PIECES : 0;
+    }
+    return 0;
+}
+
 static enum err put_lines(const struct line lines[LINES_MAX], const struct answer *answer,
     const struct frame *frame, struct buf *out, uint64_t *count)
 {
     CLEANUP(buf_deinit) struct buf data;
+    struct answer one = *answer;
     buf_init(&data, WRITE_BYTES_MAX);
-    for (size_t i = 0; i < LINES_MAX && lines[i].data; i++) {
-        if ((lines[i].is_usage && !answer->has_usage) || (lines[i].tool && !answer->has_tool))
-            continue;
-        struct answer one = *answer;
-        for (one.piece = 0; one.piece < (lines[i].tool ? lines[i].tool : 1); one.piece++) {
+    for (size_t i = 0; i < LINES_MAX && lines[i].data; i++)
+        for (one.piece = 0; one.piece < times(&lines[i], answer); one.piece++) {
             buf_clear(&data);
             TRY(lines[i].data(&one, &data));
             TRY(frame_event(frame, lines[i].event, buf_slice(&data), out, NULL));
             (*count)++;
         }
-    }
     return ERR_OK;
 }
 
