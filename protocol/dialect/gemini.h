@@ -1,5 +1,6 @@
-/* gemini — what reading a response of Gemini's for the accounts and translating it have in common:
- * one GenerateContentResponse, which is a whole body as well as a chunk of a stream.
+/* gemini — what the files of Gemini's dialect have in common. Reading a response for the accounts
+ * and translating it: one GenerateContentResponse, which is a whole body as well as a chunk of a
+ * stream. Writing a request: its generationConfig.
  *
  * Internal to protocol/dialect. Spans are borrowed from the text.
  *
@@ -28,5 +29,10 @@ void gemini_read_chunk(struct slice text, struct gemini_chunk *out);
 struct slice gemini_word(struct json_span span);
 /* gemini_usage — of usageMetadata. Candidates and thoughts are counted apart on the wire. */
 struct neutral_usage gemini_usage(struct json_span usage);
+
+/* gemini_write_config — the member generationConfig, into the open object.
+ *   answers  ERR_INVALID refused: the report says what · the writer's */
+enum err gemini_write_config(struct json_writer *writer, const struct neutral_request *request,
+    const struct translate_target *target, struct neutral_report *report) NODISCARD;
 
 #endif

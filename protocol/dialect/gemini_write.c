@@ -9,8 +9,7 @@
  *                               "parts": [{"inlineData"}]}}]}],
  *      "tools": [{"functionDeclarations": [{"name", "description", "parametersJsonSchema"}]}],
  *      "toolConfig": {"functionCallingConfig": {"mode", "allowedFunctionNames"}},
- *      "generationConfig": {"maxOutputTokens", …, "stopSequences", "responseMimeType",
- *                           "responseJsonSchema", "thinkingConfig"}}
+ *      "generationConfig": {…}}                                            gemini_config.c
  *
  * Model and streaming are in the path. Messages of one role become one. A result names its function,
  * which is looked up by the ID of its call; IDs that were made here for calls without one are not
@@ -30,11 +29,6 @@
 #include "protocol/http/url.h"
 
 codec_write_request gemini_write_request;
-
-enum {
-    BUDGET_MAX = 24576, /* thinking tokens that every model with a budget takes; Flash's most */
-    BUDGET_DYNAMIC = -1,
-};
 
 /* A call, or a seal for one, by the call's ID. */
 struct named {
@@ -494,111 +488,6 @@ static enum err write_tools(struct sending *sending)
     return ERR_OK;
 }
 
-/* ---- generationConfig ---- */
-
-static int64_t budget_of(const struct sending *sending)
-{
-    const struct neutral_request *request = sending->request;
-    const struct neutral_value *said = &request->options[NEUTRAL_OUTPUT_TOKENS];
-    int64_t limit =
-        sending->target->output_tokens_max > 0 ? sending->target->output_tokens_max : INT64_MAX;
-    uint64_t tokens;
-    if (slice_u64(said->raw, &tokens) == ERR_OK && tokens <= INT64_MAX)
-        limit = (int64_t)tokens;
-    if (request->reasoning.budget >= 0)
-        return request->reasoning.budget;
-    int64_t budget = codec_budget(request, limit);
-    return budget > BUDGET_MAX ? BUDGET_MAX : budget;
-}
-
-/* Gemini 3 has levels: no "minimal" with Pro, and nothing above "high". */
-static struct slice level_of(struct slice effort)
-{
-    if (slice_equal(effort, SLICE("minimal")))
-        return SLICE("low");
-    if (slice_equal(effort, SLICE("xhigh")) || slice_equal(effort, SLICE("max")))
-        return SLICE("high");
-    return effort;
-}
-
-static void write_depth(struct sending *sending)
-{
-    struct json_writer *writer = &sending->writer;
-    const struct neutral_request *request = sending->request;
-    struct slice effort = codec_effort(request);
-    if (slice_equal(effort, SLICE("none"))) {
-        json_key(writer, "thinkingBudget");
-        json_integer(writer, 0);
-    } else if (effort.size && sending->target->takes_effort) {
-        codec_member(writer, "thinkingLevel", level_of(effort));
-    } else if (effort.size) {
-        json_key(writer, "thinkingBudget");
-        json_integer(writer, budget_of(sending));
-    } else if (request->reasoning.is_adaptive && !sending->target->takes_effort) {
-        json_key(writer, "thinkingBudget");
-        json_integer(writer, BUDGET_DYNAMIC);
-    }
-}
-
-/* Who asks for reasoning wants to see it. */
-static void write_thinking(struct sending *sending)
-{
-    struct json_writer *writer = &sending->writer;
-    const struct neutral_request *request = sending->request;
-    struct slice effort = codec_effort(request), summary = request->reasoning.summary;
-    if (effort.size == 0 && !request->reasoning.is_adaptive && summary.size == 0)
-        return;
-    json_key(writer, "thinkingConfig");
-    json_open(writer, '{');
-    if (!slice_equal(effort, SLICE("none"))) {
-        json_key(writer, "includeThoughts");
-        json_boolean(writer, true);
-    }
-    write_depth(sending);
-    json_close(writer, '}');
-    if (summary.size && !slice_equal(summary, SLICE("auto")))
-        codec_leave_out(sending->report, request->reasoning.path, "summary");
-}
-
-static void write_format(struct sending *sending)
-{
-    struct json_writer *writer = &sending->writer;
-    const struct neutral_request *request = sending->request;
-    if (request->format.kind == NEUTRAL_FORMAT_TEXT)
-        return;
-    codec_member(writer, "responseMimeType", SLICE("application/json"));
-    if (request->format.kind == NEUTRAL_FORMAT_SCHEMA)
-        codec_raw_member(writer, "responseJsonSchema", request->format.schema);
-    if (request->format.description.size)
-        codec_leave_out(sending->report, request->format.path, "description");
-}
-
-static enum err write_config(struct sending *sending)
-{
-    static const struct codec_option options[] = {
-        {NEUTRAL_OUTPUT_TOKENS, .name = "maxOutputTokens"},
-        {NEUTRAL_TEMPERATURE, .name = "temperature"},
-        {NEUTRAL_TOP_P, .name = "topP"},
-        {NEUTRAL_TOP_K, .name = "topK"},
-        {NEUTRAL_SEED, .name = "seed"},
-        {NEUTRAL_FREQUENCY_PENALTY, .name = "frequencyPenalty"},
-        {NEUTRAL_PRESENCE_PENALTY, .name = "presencePenalty"},
-        {NEUTRAL_VERBOSITY, .why = "Gemini's API has no verbosity", .unless = "\"medium\""},
-    };
-    struct json_writer *writer = &sending->writer;
-    const struct neutral_value *user = &sending->request->options[NEUTRAL_USER_ID];
-    json_key(writer, "generationConfig");
-    json_open(writer, '{');
-    TRY(codec_options(writer, sending->request, options, COUNT_OF(options), sending->report));
-    codec_stops(writer, "stopSequences", sending->request);
-    write_format(sending);
-    write_thinking(sending);
-    json_close(writer, '}');
-    if (user->raw.size)
-        neutral_leave_out(sending->report, user->path);
-    return writer->err;
-}
-
 /* ---- the request ---- */
 
 /* "gemini-2.5-flash", "models/gemini-2.5-flash", "tunedModels/mine"; no other '/' passes. */
@@ -623,7 +512,7 @@ static enum err write_body(struct sending *sending)
     json_open(&sending->writer, '{');
     TRY(write_messages(sending));
     TRY(write_tools(sending));
-    TRY(write_config(sending));
+    TRY(gemini_write_config(&sending->writer, sending->request, sending->target, sending->report));
     json_close(&sending->writer, '}');
     return sending->writer.err;
 }

@@ -7,14 +7,25 @@
 
 #include "tests/fuzz/fuzz.h"
 
-enum { DIALECTS = 4, IS_REQUEST = 4, NAMES_MODEL = 8, ASKS_USAGE = 16, HIDES_USAGE = 32 };
+enum {
+    DIALECTS = 4, /* by the low bits of a choice */
+    IS_REQUEST = 4,
+    NAMES_MODEL = 8,
+    ASKS_USAGE = 16,
+    HIDES_USAGE = 32,
+    IS_NATIVE = 64, /* then one that callers speak on a provider's native paths only */
+    NATIVE_DIALECTS = 1,
+};
 
 static const struct dialect *pick(uint8_t choice)
 {
     static const char *const names[DIALECTS] = {
         "openai_chat", "openai_responses", "anthropic", "opaque"};
+    static const char *const natives[NATIVE_DIALECTS] = {"gemini"};
     const struct dialect *dialect = NULL;
-    ASSERT(dialect_by_name(slice_text(names[choice % DIALECTS]), &dialect) == ERR_OK);
+    const char *name =
+        choice & IS_NATIVE ? natives[choice % NATIVE_DIALECTS] : names[choice % DIALECTS];
+    ASSERT(dialect_by_name(slice_text(name), &dialect) == ERR_OK);
     return dialect;
 }
 

@@ -1,5 +1,6 @@
 /* translate — the first byte picks a caller's and a provider's dialect, and what the rest is: a
- * request, a streamed response or a whole one. A request that is taken is written as one that the
+ * request, a streamed response or a whole one. (From ONE_WAY on it picks a dialect that providers
+ * only speak; then the caller's follows from the size.) A request that is taken is written as one that the
  * provider's dialect takes too, and that comes back the same from there on. What a response is
  * translated to is well-formed for its reader, and ends as the caller's dialect ends. */
 #include "protocol/base/own.h"
@@ -13,15 +14,19 @@ enum {
     DIALECTS = 3, /* those that callers speak; choice % 9 picks a pair */
     PAIRS = DIALECTS * DIALECTS,
     KINDS = 3,
+    ONE_WAY = PAIRS * KINDS * 9, /* 243 */
+    ONE_WAY_PROVIDERS_MAX = 4,   /* room for more of them, without moving the corpus */
+    PROVIDERS = 1,               /* that callers do not speak */
     OUT_BYTES_MAX = 16 << 20,
 };
 
-static const char *const names[DIALECTS] = {"openai_chat", "openai_responses", "anthropic"};
+static const char *const names[DIALECTS + PROVIDERS] = {
+    "openai_chat", "openai_responses", "anthropic", "gemini"};
 
 static const struct codec *pick(size_t index)
 {
     const struct codec *codec = NULL;
-    ASSERT(translate_codec(slice_text(names[index % DIALECTS]), &codec) == ERR_OK);
+    ASSERT(translate_codec(slice_text(names[index]), &codec) == ERR_OK);
     return codec;
 }
 
@@ -55,6 +60,8 @@ static void check_request(size_t caller, size_t provider, struct slice body)
     if (!translate(pick(caller), pick(provider), body, &there))
         return;
     ASSERT(json_object_check(buf_slice(&there), &why, &at) == ERR_OK);
+    if (provider >= DIALECTS)
+        return; /* there is no way back */
     if (!translate(pick(provider), pick(caller), buf_slice(&there), &back))
         return; /* what has to be there may be missing: a message that said nothing */
     if (translate(pick(caller), pick(provider), buf_slice(&back), &again) &&
@@ -102,7 +109,7 @@ static void check_stream(size_t caller, size_t provider, struct slice body)
     enum err err = ERR_OK;
     size_t end;
     buf_init(&out, OUT_BYTES_MAX);
-    ASSERT(dialect_by_name(slice_text(names[caller % DIALECTS]), &dialect) == ERR_OK);
+    ASSERT(dialect_by_name(slice_text(names[caller]), &dialect) == ERR_OK);
     ASSERT(translation_new(pick(provider), pick(caller), &context, &translation) == ERR_OK);
     while (err == ERR_OK && sse_split(&splitter, body, &end) == ERR_OK) {
         uint8_t *copy = fuzz_copy(slice_sub(body, 0, end));
@@ -110,6 +117,8 @@ static void check_stream(size_t caller, size_t provider, struct slice body)
         free(copy);
         body = slice_sub(body, end, body.size);
     }
+    if (err == ERR_OK)
+        err = translation_end(translation, &out);
     ASSERT(err == ERR_OK || err == ERR_LIMIT);
     if (err == ERR_OK)
         check_frames(dialect, buf_slice(&out));
@@ -142,7 +151,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const struct slice body = {data + 1, size - 1};
     size_t caller = data[0] % DIALECTS, provider = data[0] / DIALECTS % DIALECTS;
-    switch (data[0] / PAIRS % KINDS) {
+    size_t kind = data[0] / PAIRS % KINDS;
+    if (data[0] >= ONE_WAY) {
+        caller = size % DIALECTS;
+        provider = DIALECTS + (data[0] - ONE_WAY) % ONE_WAY_PROVIDERS_MAX % PROVIDERS;
+        kind = (data[0] - ONE_WAY) / ONE_WAY_PROVIDERS_MAX % KINDS;
+    }
+    switch (kind) {
     case 0: check_request(caller, provider, body); break;
     case 1: check_stream(caller, provider, body); break;
     default: check_whole(caller, provider, body); break;
