@@ -29,6 +29,9 @@ enum {
     COMMIT_SPACING_RECORDS = 32,
     /* …up to so many times the spacing: 6 ms by default, from 16,000 events/s on. */
     COMMIT_SPACING_TIMES_MAX = 4,
+    /* So many commits may begin before their spacing is over if nothing was committed for as many
+     * spacings before: a request's row, its answer's head, its first event, another's row. */
+    COMMIT_BURST = 3,
     /* A write of one batch that failed so often (second one to a fresh segment): stuck. */
     BATCH_FAILURES_MAX = 2,
     SEGMENT_BYTES_DEFAULT = 64 * 1024 * 1024,
@@ -38,8 +41,15 @@ enum {
     SEGMENT_COUNT_DEFAULT = 6,
     SEGMENT_COUNT_MIN = 3,
     SEGMENT_COUNT_MAX = 64,
-    /* One read of recovery: several batches, so that few are read twice. */
+    /* One read of a journal that is copied: several batches, so that few are read twice. */
     RECOVER_WINDOW_BYTES = 4 * BATCH_BYTES,
+    /* The journal is read ahead of its recovery in pieces of this size, which any device reads at its
+     * full rate… */
+    READ_AHEAD_PIECE_BYTES = 2 * BATCH_BYTES,
+    /* …two at a time, so that the device is never without a request… */
+    READ_AHEAD_THREADS = 2,
+    /* …beside the piece that is looked at and one that is there for when it is done with. */
+    READ_AHEAD_PIECES = READ_AHEAD_THREADS + 2,
     /* New streams are refused when so much of the ring is unabsorbed. */
     JOURNAL_REFUSE_PERCENT = 50,
     /* Transfers pause; the rest is for end records and deletes. */

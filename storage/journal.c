@@ -61,9 +61,8 @@ struct journal {
     uint64_t appended_lsn, durable_lsn, absorbed_lsn;
     uint64_t backlog_bytes;
     uint64_t commits, commit_bytes, write_failures;
-    int64_t last_start_ns; /* of the last commit */
-    uint32_t last_records; /* of it */
-    int64_t wake_ns;       /* asked for; 0: none */
+    int64_t paced_ns; /* when the next commit would start if all kept their spacing */
+    int64_t wake_ns;  /* asked for; 0: none */
     bool is_stuck;
 
     void (*observe)(void *context, int64_t latency_ns, uint64_t records, uint64_t bytes);
@@ -128,7 +127,6 @@ static enum err make_ready(struct journal *journal)
 {
     slot_ring_release(&journal->ring, journal->absorbed_lsn);
     TRY(slot_ring_clean(&journal->ring));
-    journal->last_start_ns = now_ns(journal) - journal->config.commit_spacing_ns;
     return pin_buffers(journal);
 }
 
@@ -420,14 +418,27 @@ static void wake_at(struct journal *journal, int64_t now, int64_t when_ns)
     journal->config.wake_at(journal->config.context, when_ns);
 }
 
-/* spacing_ns — until the next commit may start. A commit costs the same CPU however little is in it,
- * so the more the last one held, the longer the next one waits for company: at 1,000 streams the
- * last of a token's latency to gain costs more than all else that is done for it. */
-static int64_t spacing_ns(const struct journal *journal)
+/* spacing_ns — that a commit of so many records asks for. It costs the same CPU however little is in
+ * it, so the more one held, the longer the next one waits for company: at 1,000 streams the last of
+ * a token's latency to gain costs more than all else that is done for it. */
+static int64_t spacing_ns(const struct journal *journal, uint32_t records)
 {
-    uint32_t more = journal->last_records / COMMIT_SPACING_RECORDS;
+    uint32_t more = records / COMMIT_SPACING_RECORDS;
     uint32_t more_max = COMMIT_SPACING_TIMES_MAX - 1;
     return journal->config.commit_spacing_ns * (1 + (more < more_max ? more : more_max));
+}
+
+/* Commits keep their spacing on average: after a quiet time a few may follow one another at once
+ * (a virtual-scheduling leaky bucket; ITU-T I.371, GCRA). */
+static int64_t due_ns(const struct journal *journal)
+{
+    return journal->paced_ns - COMMIT_BURST * journal->config.commit_spacing_ns;
+}
+
+static void note_start(struct journal *journal, int64_t now, uint32_t records)
+{
+    int64_t from_ns = journal->paced_ns > now ? journal->paced_ns : now;
+    journal->paced_ns = from_ns + spacing_ns(journal, records);
 }
 
 void journal_tick(struct journal *journal)
@@ -439,14 +450,12 @@ void journal_tick(struct journal *journal)
     if (!batch || batch->record_count == 0)
         return;
     int64_t now = now_ns(journal);
-    int64_t due_ns = journal->last_start_ns + spacing_ns(journal);
-    if (!full && now < due_ns) {
-        wake_at(journal, now, due_ns);
+    if (!full && now < due_ns(journal)) {
+        wake_at(journal, now, due_ns(journal));
     } else if (!find_place(journal, batch)) {
         wake_at(journal, now, now + JOURNAL_BLOCKED_RETRY_NS);
     } else {
-        journal->last_start_ns = now;
-        journal->last_records = batch->record_count;
+        note_start(journal, now, batch->record_count);
         commit_start(journal, batch);
     }
 }

@@ -1,8 +1,9 @@
 /* journal — the write-ahead log: makes records durable, batch by batch, one commit in flight.
  *
  *     append ──▶ [ open batch ] ──▶ queue of full batches ──▶ one write_durable ──▶ committed(lsn)
- *                     ▲ an idle journal commits at once; a busy one keeps commit_spacing_ns,
- *                                and up to COMMIT_SPACING_TIMES_MAX times that if commits are full
+ *                     ▲ an idle journal commits at once, COMMIT_BURST times and once more; a busy one
+ *                       keeps commit_spacing_ns, up to COMMIT_SPACING_TIMES_MAX times that if
+ *                       commits are full
  *
  * Records are numbered by LSN 1, 2, 3… since the store was made; batches by a dense number of their
  * own. Segments are slots of a ring (journal-00 … journal-NN), each a file of fixed size: a header

@@ -119,16 +119,26 @@ static void test_held_completion(void **state)
     check_and_deinit(&rig);
 }
 
+/* After a quiet time: so many of `records` each that the next one has to wait. */
+static void commit_burst(struct rig *rig, unsigned records)
+{
+    rig->now_ns += 1000 * rig->config.commit_spacing_ns;
+    for (unsigned commits = 0; commits <= COMMIT_BURST; commits++) {
+        for (unsigned n = 0; n < (commits < COMMIT_BURST ? 1 : records); n++)
+            append(rig, 10);
+        journal_tick(rig->journal);
+        assert_int_equal(sim_disk_complete(rig->disk, 1), 1);
+    }
+}
+
 static void test_spacing(void **state)
 {
     (void)state;
     struct rig rig;
     rig_init(&rig, 1);
     open_rig(&rig);
+    commit_burst(&rig, 1); /* idle: at once */
     int64_t start = rig.now_ns;
-    append(&rig, 10);
-    journal_tick(rig.journal); /* idle: at once */
-    assert_int_equal(sim_disk_complete(rig.disk, 1), 1);
     assert_int_equal(rig.wake_calls, 0);
 
     rig.now_ns += 100000;
@@ -146,7 +156,7 @@ static void test_spacing(void **state)
     journal_tick(rig.journal);
     assert_int_equal(sim_disk_in_flight(rig.disk), 1);
 
-    /* A commit that took longer than the spacing is followed at once. */
+    /* One that took longer than the spacing is followed at once. */
     append(&rig, 10);
     rig.now_ns += 2 * rig.config.commit_spacing_ns;
     assert_int_equal(sim_disk_complete(rig.disk, 1), 1);
@@ -168,12 +178,8 @@ static void test_busy_spacing(void **state)
     rig_init(&rig, 1);
     open_rig(&rig);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        for (unsigned n = 0; n < cases[i].records; n++)
-            append(&rig, 10);
-        rig.now_ns += 1000 * rig.config.commit_spacing_ns;
+        commit_burst(&rig, cases[i].records);
         int64_t start = rig.now_ns;
-        journal_tick(rig.journal);
-        assert_int_equal(sim_disk_complete(rig.disk, 1), 1);
         append(&rig, 10);
         journal_tick(rig.journal);
         assert_int_equal(sim_disk_in_flight(rig.disk), 0);
@@ -193,20 +199,22 @@ static void test_full_batches(void **state)
     rig_init(&rig, 1);
     rig.config.segment_bytes = 20 * RIG_BATCH_BYTES;
     open_rig(&rig);
-    for (int i = 0; i < 7; i++) /* two to a batch */
+    const uint64_t full_count = COMMIT_BURST + 1;
+    for (uint64_t i = 0; i < 2 * full_count + 1; i++) /* two to a batch */
         append(&rig, BIG);
     journal_tick(rig.journal);
-    for (uint64_t full = 1; full <= 3; full++) { /* no time passes: full ones do not wait */
+    for (uint64_t full = 1; full <= full_count;
+         full++) { /* no time passes: full ones do not wait */
         assert_int_equal(sim_disk_in_flight(rig.disk), 1);
         assert_int_equal(sim_disk_complete(rig.disk, 1), 1);
         assert_int_equal(rig.acknowledged_lsn, 2 * full);
     }
     assert_int_equal(sim_disk_in_flight(rig.disk), 0); /* the last one is not full */
     rig_commit(&rig);
-    assert_int_equal(rig.acknowledged_lsn, 7);
+    assert_int_equal(rig.acknowledged_lsn, 2 * full_count + 1);
     rig_power_cut(&rig);
-    assert_int_equal(rig.replayed_lsn, 7);
-    assert_int_equal(rig.found.batches, 4);
+    assert_int_equal(rig.replayed_lsn, 2 * full_count + 1);
+    assert_int_equal(rig.found.batches, full_count + 1);
     check_and_deinit(&rig);
 }
 
