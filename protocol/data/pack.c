@@ -4,9 +4,12 @@
  * value through msgpack_unpack, which for a scalar neither allocates nor copies; its successor,
  * msgpack_unpack_next, allocates a zone each time. The heads of arrays and maps are read here: the
  * library would allocate by the count that the input claims, and keeps a stack for what is nested.
+ * Numbers and bytes are read here too, since the library's state for each value costs recovery more
+ * than all the rest of a record; what is anything else, or not well formed, it is left to judge.
  * Nothing below recurses.
  *
- *     head     1001nnnn 0xdc n16 0xdd n32 array     1000nnnn 0xde n16 0xdf n32 map               */
+ *     head     1001nnnn 0xdc n16 0xdd n32 array     1000nnnn 0xde n16 0xdf n32 map
+ *              0nnnnnnn 0xcc n8 … 0xcf n64 number   0xc4 n8 … 0xc6 n32 bytes                     */
 #include "protocol/data/pack.h"
 
 #include <string.h>
@@ -16,6 +19,11 @@
 enum {
     FIX_COUNT_MASK = 0x0f,
     HEAD_MASK = 0xf0,
+    HEAD_FIX_NUMBER_MAX = 0x7f,
+    HEAD_BYTES8 = 0xc4,
+    HEAD_BYTES32 = 0xc6,
+    HEAD_NUMBER8 = 0xcc,
+    HEAD_NUMBER64 = 0xcf,
     HEAD_FIXMAP = 0x80,
     HEAD_FIXARRAY = 0x90,
     HEAD_ARRAY16 = 0xdc,
@@ -160,6 +168,51 @@ static bool is_map(uint8_t head)
     return (head & HEAD_MASK) == HEAD_FIXMAP || head == HEAD_MAP16 || head == HEAD_MAP32;
 }
 
+static uint64_t big_endian(const uint8_t *bytes, size_t size)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < size; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+/* read_number, read_bytes — false: not one, or cut short. The width of what follows the head doubles
+ * from one head to the next. */
+static bool read_number(struct slice input, msgpack_object *out, size_t *size)
+{
+    uint8_t head = input.data[0];
+    size_t width = 0;
+    if (head > HEAD_FIX_NUMBER_MAX) {
+        if (head < HEAD_NUMBER8 || head > HEAD_NUMBER64)
+            return false;
+        width = (size_t)1 << (head - HEAD_NUMBER8);
+    }
+    if (input.size < 1 + width)
+        return false;
+    out->type = MSGPACK_OBJECT_POSITIVE_INTEGER;
+    out->via.u64 = width ? big_endian(input.data + 1, width) : head;
+    *size = 1 + width;
+    return true;
+}
+
+static bool read_bytes(struct slice input, msgpack_object *out, size_t *size)
+{
+    uint8_t head = input.data[0];
+    if (head < HEAD_BYTES8 || head > HEAD_BYTES32)
+        return false;
+    size_t before = 1 + ((size_t)1 << (head - HEAD_BYTES8));
+    if (input.size < before)
+        return false;
+    uint64_t bytes = big_endian(input.data + 1, before - 1);
+    if (bytes > input.size - before)
+        return false;
+    out->type = MSGPACK_OBJECT_BIN;
+    out->via.bin.ptr = (const char *)input.data + before;
+    out->via.bin.size = (uint32_t)bytes;
+    *size = before + (size_t)bytes;
+    return true;
+}
+
 /* One scalar; its bytes, if it has any, are borrowed from the input. The zone is where the library
  * puts containers: for a scalar an empty one will do, and stays empty. */
 static enum err read_scalar(struct slice *input, msgpack_object *out, size_t *size)
@@ -170,6 +223,8 @@ static enum err read_scalar(struct slice *input, msgpack_object *out, size_t *si
         return fault(ERR_CORRUPT, "msgpack: cut short");
     if (is_array(input->data[0]) || is_map(input->data[0]))
         return fault(ERR_CORRUPT, "msgpack: a container where a scalar is expected");
+    if (read_number(*input, out, size) || read_bytes(*input, out, size))
+        return ERR_OK;
     msgpack_unpack_return result =
         msgpack_unpack((const char *)input->data, input->size, &end, &zone, out);
     ASSERT(!zone.chunk_list.head && !zone.finalizer_array.array);
