@@ -7,7 +7,7 @@
  * never on a loop that serves. (One exception: a loop that runs out of prepared slots creates one.)
  *
  *   thread  write_durable, register_buffers: the loop's. The others: any, several files at once,
- *           one file by one thread at a time */
+ *           one file by one thread at a time; where disk.reads_ahead, `read` by several */
 #ifndef TOKENLOG_STORAGE_DISK_H
 #define TOKENLOG_STORAGE_DISK_H
 
@@ -66,6 +66,9 @@ struct disk_ops {
 /* Embedded first in every implementation. */
 struct disk {
     const struct disk_ops *ops;
+    /* Recovery may have threads of its own read ahead of it. Not from a simulated disk: there the order
+     * of all calls is the test's. */
+    bool reads_ahead;
 };
 
 /* disk_plain — pread, pwrite and friends on O_DSYNC descriptors, blocking; its write_durable

@@ -50,6 +50,7 @@ struct disk *disk_plain_new(void)
     if (!plain)
         return NULL;
     plain->disk.ops = &disk_plain_ops;
+    plain->disk.reads_ahead = true;
     plain->tail = &plain->head;
     return &plain->disk;
 }

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "protocol/base/own.h"
+#include "storage/read_ahead.h"
 
 /* A segment that was found, by its header or by its first valid batch. */
 struct found_segment {
@@ -39,12 +40,16 @@ struct recover {
     bool is_damaged;    /* where `expected` should be lies a batch that fails its check */
     bool is_unreadable; /* a block could not be read */
 
-    /* The part of a slot that is in memory. */
+    /* While segments are found: the part of a slot that is in memory. */
     uint8_t *window;
     size_t window_capacity, window_bytes;
     uint64_t window_offset;
     struct slot *window_slot;
     size_t fill_bytes; /* read at least so much at a time */
+
+    /* While they are scanned. */
+    struct read_ahead_file files[SEGMENT_COUNT_MAX];
+    struct read_ahead *ahead;
 };
 
 static enum err find_segments(struct recover *recover);
@@ -62,8 +67,7 @@ static enum err open_window(struct recover *recover)
     for (size_t i = 0; i < SEGMENT_COUNT_MAX; i++)
         if (usable_bytes(&recover->request->ring->slots[i]) > largest)
             largest = usable_bytes(&recover->request->ring->slots[i]);
-    recover->window_capacity =
-        largest < RECOVER_WINDOW_BYTES ? (size_t)largest : (size_t)RECOVER_WINDOW_BYTES;
+    recover->window_capacity = largest < BATCH_BYTES ? (size_t)largest : (size_t)BATCH_BYTES;
     recover->window = aligned_alloc(DISK_ALIGN, recover->window_capacity);
     return recover->window ? ERR_OK : fault(ERR_NOMEM, "window of recovery");
 }
@@ -102,21 +106,11 @@ enum err recover_run(const struct recover_request *request, struct journal_recov
     return ERR_OK;
 }
 
-/* fill_by_blocks — after a read fault: what can be read; the rest as zeros, which is no batch. */
-static void fill_by_blocks(struct recover *recover, struct slot *slot, uint64_t offset, size_t size)
-{
-    const struct disk_ops *ops = recover->request->ring->disk->ops;
-    for (size_t at = 0; at < size; at += DISK_ALIGN) {
-        if (ops->read(slot->file, offset + at, recover->window + at, DISK_ALIGN) == ERR_OK)
-            continue;
-        memset(recover->window + at, 0, DISK_ALIGN);
-        recover->is_unreadable = true;
-    }
-}
-
 /* view — `size` bytes of the slot at `offset`, both aligned and inside it; until the next view. */
 static const uint8_t *view(struct recover *recover, struct slot *slot, uint64_t offset, size_t size)
 {
+    if (recover->ahead)
+        return read_ahead_view(recover->ahead, slot->file, offset, size);
     bool is_inside = recover->window_slot == slot && offset >= recover->window_offset &&
                      offset + size <= recover->window_offset + recover->window_bytes;
     if (is_inside)
@@ -125,9 +119,8 @@ static const uint8_t *view(struct recover *recover, struct slot *slot, uint64_t 
     uint64_t rest = usable_bytes(slot) - offset;
     size_t want = size > recover->fill_bytes ? size : recover->fill_bytes;
     size_t bytes = want < rest ? want : (size_t)rest;
-    const struct disk_ops *ops = recover->request->ring->disk->ops;
-    if (ops->read(slot->file, offset, recover->window, bytes) != ERR_OK)
-        fill_by_blocks(recover, slot, offset, bytes);
+    if (!read_what_can_be(recover->request->ring->disk, slot->file, offset, recover->window, bytes))
+        recover->is_unreadable = true;
     recover->window_slot = slot;
     recover->window_offset = offset;
     recover->window_bytes = bytes;
@@ -157,6 +150,7 @@ static bool find_first_batch(
     struct recover *recover, struct slot *slot, bool is_thorough, struct batch_header *out)
 {
     uint64_t end = is_thorough ? usable_bytes(slot) : SEGMENT_HEADER_BYTES + DISK_ALIGN;
+    recover->fill_bytes = is_thorough ? recover->window_capacity : DISK_ALIGN;
     for (uint64_t offset = SEGMENT_HEADER_BYTES; offset < end; offset += DISK_ALIGN)
         if (peek(recover, slot, offset, out) && is_intact(recover, slot, offset, out))
             return true;
@@ -230,7 +224,6 @@ static enum err find_segment(struct recover *recover, struct slot *slot)
 
 static enum err find_segments(struct recover *recover)
 {
-    recover->fill_bytes = DISK_ALIGN;
     for (size_t i = 0; i < SEGMENT_COUNT_MAX; i++) {
         struct slot *slot = &recover->request->ring->slots[i];
         slot->generation = slot->last_lsn = 0;
@@ -287,6 +280,10 @@ static enum err replay_batch(
     struct recover *recover, const struct batch_header *header, struct slice payload)
 {
     const struct recover_request *request = recover->request;
+    if (header->first_lsn + header->record_count - 1 <= request->absorbed_lsn) {
+        recover->found->records += header->record_count;
+        return ERR_OK;
+    }
     for (uint32_t i = 0; i < header->record_count; i++) {
         struct record record;
         if (record_decode(&payload, &record) != ERR_OK) {
@@ -349,17 +346,33 @@ static enum err scan_segment(struct recover *recover, struct found_segment *segm
     return ERR_OK;
 }
 
-/* scan_segments — leaving out those that lie wholly below the absorbed position: all that comes
- * before the first batch of the next one. */
+/* is_absorbed — whether a segment lies wholly below the absorbed position: all that comes before the
+ * first batch of the next one. */
+static bool is_absorbed(const struct recover *recover, size_t index)
+{
+    return index + 1 < recover->segment_count &&
+           recover->segments[index + 1].first_lsn <= recover->request->absorbed_lsn + 1;
+}
+
+static enum err scan_all(struct recover *recover)
+{
+    for (size_t i = 0; i < recover->segment_count; i++)
+        if (!is_absorbed(recover, i))
+            TRY(scan_segment(recover, &recover->segments[i]));
+    return ERR_OK;
+}
+
 static enum err scan_segments(struct recover *recover)
 {
-    recover->fill_bytes = recover->window_capacity;
-    recover->window_slot = NULL;
-    for (size_t i = 0; i < recover->segment_count; i++) {
-        bool is_last = i + 1 == recover->segment_count;
-        if (!is_last && recover->segments[i + 1].first_lsn <= recover->request->absorbed_lsn + 1)
-            continue;
-        TRY(scan_segment(recover, &recover->segments[i]));
-    }
-    return ERR_OK;
+    size_t count = 0;
+    for (size_t i = 0; i < recover->segment_count; i++)
+        if (!is_absorbed(recover, i))
+            recover->files[count++] = (struct read_ahead_file){
+                recover->segments[i].slot->file, usable_bytes(recover->segments[i].slot)};
+    TRY(read_ahead_open(recover->request->ring->disk, recover->files, count, &recover->ahead));
+    enum err err = scan_all(recover);
+    if (read_ahead_is_unreadable(recover->ahead))
+        recover->is_unreadable = true;
+    recover->ahead = read_ahead_close(recover->ahead);
+    return err;
 }

@@ -144,6 +144,7 @@ enum err disk_ring_new(struct loop *loop, struct disk **out)
     ring->ops.write_durable = ring_write_durable;
     ring->ops.register_buffers = ring_register_buffers;
     ring->disk.ops = &ring->ops;
+    ring->disk.reads_ahead = true;
     *out = &ring->disk;
     return ERR_OK;
 }
