@@ -109,7 +109,8 @@ enum err translated_make(struct translated *translated, struct exchange *exchang
         exchange_body(exchange), &target, &translated->sent, &translated->report);
     if (err == ERR_INVALID)
         exchange_error(exchange, 400, "untranslatable", translated->report.path,
-            "%s cannot be asked this: %s", choice->provider->name, translated->report.why);
+            "%s cannot be asked this: %s: %s", choice->provider->name, translated->report.path,
+            translated->report.why);
     else if (err == ERR_LIMIT)
         exchange_error(exchange, 413, "request_too_large", NULL,
             "the request is too large to be translated for %s", choice->provider->name);

@@ -158,7 +158,9 @@ static void finish_sse(struct producer *producer)
     enum err err = finish_events(producer);
     if (producer->has_ended || producer->end.is_owed)
         return;
-    if (err)
+    if (err == ERR_LIMIT)
+        producer_fail_too_large(producer);
+    else if (err)
         producer_block(producer, SLICE_NONE);
     else if (producer->reading.is_failed)
         producer_fail_by_event(producer);

@@ -189,6 +189,11 @@ void producer_fail(struct producer *producer, const char *reason, const char *de
         upstream_cancel(producer->upstream);
 }
 
+void producer_fail_too_large(struct producer *producer)
+{
+    producer_fail(producer, "event_too_large", "the provider sent an event that is too large");
+}
+
 /* Bytes that could not be appended wait in `pending`, to be split anew from the start of their
  * first event. */
 void producer_block(struct producer *producer, struct slice rest)
@@ -197,7 +202,7 @@ void producer_block(struct producer *producer, struct slice rest)
     producer->splitter = producer->event_start;
     retry_later(producer);
     if (buf_append(&producer->pending, rest))
-        producer_fail(producer, "event_too_large", "the provider sent an event that is too large");
+        producer_fail_too_large(producer);
 }
 
 static enum err split_event(struct producer *producer, struct slice *bytes)
@@ -206,17 +211,20 @@ static enum err split_event(struct producer *producer, struct slice *bytes)
     enum err err = sse_split(&producer->splitter, *bytes, &end);
     if (err) {
         if (buf_append(&producer->pending, *bytes))
-            producer_fail(
-                producer, "event_too_large", "the provider sent an event that is too large");
+            producer_fail_too_large(producer);
         return err;
     }
     struct slice event = slice_sub(*bytes, 0, end);
     bool is_joined = producer->pending.size > 0;
     if (is_joined && buf_append(&producer->pending, event)) {
-        producer_fail(producer, "event_too_large", "the provider sent an event that is too large");
+        producer_fail_too_large(producer);
         return ERR_LIMIT;
     }
     err = producer_handle_event(producer, is_joined ? buf_slice(&producer->pending) : event);
+    if (err == ERR_LIMIT) { /* no pause makes room for it */
+        producer_fail_too_large(producer);
+        return err;
+    }
     if (err) {
         producer_block(producer, is_joined ? slice_sub(*bytes, end, bytes->size) : *bytes);
         return err;

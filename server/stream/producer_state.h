@@ -63,6 +63,7 @@ void producer_fail_by_event(struct producer *producer);
  * `rest` waits in `pending`.
  * producer_record_head — the row, with what is known of the response.
  * producer_end_or_owe — the final row. producer_fail — the same, and the transfer is given up.
+ * producer_fail_too_large — the same: storage never takes such an event.
  * producer_note_end and producer_owe_end — it follows what is owed before it.
  * producer_stop, producer_resume — as struct stream_writer has them. */
 void producer_process(struct producer *producer, struct slice bytes);
@@ -75,6 +76,7 @@ enum err producer_record_head(struct producer *producer) NODISCARD;
 void producer_end_or_owe(
     struct producer *producer, enum stream_state state, const char *reason, const char *detail);
 void producer_fail(struct producer *producer, const char *reason, const char *detail);
+void producer_fail_too_large(struct producer *producer);
 void producer_note_end(
     struct producer *producer, enum stream_state state, const char *reason, const char *detail);
 void producer_owe_end(struct producer *producer);
