@@ -20,6 +20,7 @@ static const struct dialect *const dialects[] = {
     &dialect_openai_responses,
     &dialect_anthropic,
     &dialect_gemini,
+    &dialect_cohere,
     &dialect_opaque,
 };
 

@@ -9,6 +9,7 @@
  *   POST /v1/responses          openai_responses   event: response.completed | response.incomplete
  *   POST /v1/messages           anthropic          event: message_stop
  *   …:streamGenerateContent     gemini             HTTP's own framing, after a finishReason
+ *   POST /v2/chat               cohere             event: message-end
  *   POST /v1/embeddings, …      opaque             HTTP's own framing is the terminator
  *
  *   thread  any · no state outside struct dialect_reading                                        */

@@ -10,6 +10,7 @@ extern const struct dialect dialect_openai_chat;
 extern const struct dialect dialect_openai_responses;
 extern const struct dialect dialect_anthropic;
 extern const struct dialect dialect_gemini;
+extern const struct dialect dialect_cohere;
 extern const struct dialect dialect_opaque;
 
 /* reading_finish_reason — copies what fits, cut between characters; empty: nothing changes. */

@@ -14,14 +14,14 @@ enum {
     ASKS_USAGE = 16,
     HIDES_USAGE = 32,
     IS_NATIVE = 64, /* then one that callers speak on a provider's native paths only */
-    NATIVE_DIALECTS = 1,
+    NATIVE_DIALECTS = 2,
 };
 
 static const struct dialect *pick(uint8_t choice)
 {
     static const char *const names[DIALECTS] = {
         "openai_chat", "openai_responses", "anthropic", "opaque"};
-    static const char *const natives[NATIVE_DIALECTS] = {"gemini"};
+    static const char *const natives[NATIVE_DIALECTS] = {"gemini", "cohere"};
     const struct dialect *dialect = NULL;
     const char *name =
         choice & IS_NATIVE ? natives[choice % NATIVE_DIALECTS] : names[choice % DIALECTS];

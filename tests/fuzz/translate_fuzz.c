@@ -16,12 +16,12 @@ enum {
     KINDS = 3,
     ONE_WAY = PAIRS * KINDS * 9, /* 243 */
     ONE_WAY_PROVIDERS_MAX = 4,   /* room for more of them, without moving the corpus */
-    PROVIDERS = 1,               /* that callers do not speak */
+    PROVIDERS = 2,               /* that callers do not speak */
     OUT_BYTES_MAX = 16 << 20,
 };
 
 static const char *const names[DIALECTS + PROVIDERS] = {
-    "openai_chat", "openai_responses", "anthropic", "gemini"};
+    "openai_chat", "openai_responses", "anthropic", "gemini", "cohere"};
 
 static const struct codec *pick(size_t index)
 {

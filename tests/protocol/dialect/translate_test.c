@@ -318,8 +318,9 @@ static void test_codecs(void **state)
         assert_int_equal(translate_framing_of(found), TRANSLATE_SSE);
         assert_string_equal(translate_content_type(found), "text/event-stream");
     }
-    found = codec(SLICE("gemini"));
-    assert_true(translate_asks(found) && !translate_takes_calls(found));
+    assert_true(translate_asks(codec(SLICE("gemini"))) && translate_asks(codec(SLICE("cohere"))));
+    assert_false(translate_takes_calls(codec(SLICE("gemini"))));
+    assert_false(translate_takes_calls(codec(SLICE("cohere"))));
     assert_int_equal(translate_codec(SLICE("opaque"), &found), ERR_NOTFOUND);
     assert_int_equal(translate_codec(SLICE_NONE, &found), ERR_NOTFOUND);
 }

@@ -1,0 +1,427 @@
+/* cohere_write — the body of POST /v2/chat, written.
+ *
+ *     {"model", "messages": [
+ *        {"role": "system", "content": "…"},
+ *        {"role": "user", "content": "…" | [{"type": "text"}, {"type": "image_url"}]},
+ *        {"role": "assistant", "content": […text, thinking…], "tool_plan": "…",
+ *         "tool_calls": [{"id", "type": "function", "function": {"name", "arguments"}}]},
+ *        {"role": "tool", "tool_call_id", "content": [{"type": "text", "text"}]}],
+ *      "tools": [{"type": "function", "function": {"name", "description", "parameters"}}],
+ *      "strict_tools", "tool_choice": "REQUIRED" | "NONE", "citation_options": {"mode": "OFF"},
+ *      "response_format": {"type": "json_object", "json_schema"},
+ *      "thinking": {"type": "enabled" | "disabled", "token_budget"},
+ *      "max_tokens", "temperature", "p", "k", "seed", …, "stop_sequences", "stream"}
+ *
+ * What an assistant says before its calls is its plan. Citations, which tools would bring, are turned
+ * off. A tool that must be called is the only one told.
+ *
+ *   source  cohere-ai/cohere-python src/cohere/v2/client.py and types at bc495daa (2026-08-19) */
+#include "protocol/dialect/codec.h"
+#include "protocol/dialect/walk.h"
+
+codec_write_request cohere_write_request;
+
+struct sending {
+    struct json_writer writer;
+    const struct neutral_request *request;
+    const struct translate_target *target;
+    struct neutral_report *report;
+};
+
+/* ---- parts ---- */
+
+static size_t count_kind(
+    const struct neutral_part *part, const struct neutral_part *end, enum neutral_part_kind kind)
+{
+    size_t count = 0;
+    for (; part != end; part = part->next)
+        count += part->kind == kind;
+    return count;
+}
+
+static bool is_text(const struct neutral_part *part)
+{
+    return part->kind == NEUTRAL_TEXT || part->kind == NEUTRAL_REFUSAL;
+}
+
+static void leave_out_hints(struct sending *sending, const struct neutral_part *part)
+{
+    if (part->cache.size)
+        codec_leave_out(sending->report, part->path, "cache_control");
+}
+
+static void write_block(struct sending *sending, const char *type, const struct neutral_part *part)
+{
+    json_open(&sending->writer, '{');
+    codec_member(&sending->writer, "type", slice_text(type));
+    codec_member(&sending->writer, type, part->text);
+    json_close(&sending->writer, '}');
+    leave_out_hints(sending, part);
+}
+
+static void write_image(struct sending *sending, const struct neutral_part *part)
+{
+    struct json_writer *writer = &sending->writer;
+    json_open(writer, '{');
+    codec_member(writer, "type", SLICE("image_url"));
+    json_key(writer, "image_url");
+    json_open(writer, '{');
+    json_key(writer, "url");
+    codec_image_address(writer, part);
+    if (part->detail.size)
+        codec_member(writer, "detail", part->detail);
+    json_close(writer, '}');
+    json_close(writer, '}');
+    leave_out_hints(sending, part);
+}
+
+/* The value of "content" of the parts up to `end`: a single text is a string. */
+static enum err write_content(
+    struct sending *sending, const struct neutral_part *part, const struct neutral_part *end)
+{
+    struct json_writer *writer = &sending->writer;
+    if (part == end || (part->next == end && is_text(part))) {
+        json_string(writer, part == end ? SLICE_NONE : part->text);
+        if (part != end)
+            leave_out_hints(sending, part);
+        return writer->err;
+    }
+    json_open(writer, '[');
+    for (; part != end; part = part->next) {
+        if (is_text(part))
+            write_block(sending, "text", part);
+        else if (part->kind == NEUTRAL_IMAGE)
+            write_image(sending, part);
+        else
+            return neutral_refuse(
+                sending->report, part->path, "Cohere's API has no place for it here");
+    }
+    json_close(writer, ']');
+    return writer->err;
+}
+
+/* ---- messages ---- */
+
+static enum err write_plain(struct sending *sending, const char *role,
+    const struct neutral_part *part, const struct neutral_part *end)
+{
+    struct json_writer *writer = &sending->writer;
+    json_open(writer, '{');
+    codec_member(writer, "role", slice_text(role));
+    json_key(writer, "content");
+    TRY(write_content(sending, part, end));
+    json_close(writer, '}');
+    return writer->err;
+}
+
+static enum err write_result(struct sending *sending, const struct neutral_part *result)
+{
+    struct json_writer *writer = &sending->writer;
+    json_open(writer, '{');
+    codec_member(writer, "role", SLICE("tool"));
+    codec_member(writer, "tool_call_id", result->id);
+    json_key(writer, "content");
+    json_open(writer, '[');
+    for (const struct neutral_part *part = result->content; part; part = part->next) {
+        if (part->kind == NEUTRAL_IMAGE)
+            return neutral_refuse(
+                sending->report, part->path, "a tool's result holds text only in Cohere's API");
+        write_block(sending, "text", part);
+    }
+    if (!result->content)
+        json_raw(writer, SLICE("{\"type\":\"text\",\"text\":\"\"}"));
+    json_close(writer, ']');
+    json_close(writer, '}');
+    leave_out_hints(sending, result);
+    if (result->is_error)
+        codec_leave_out(sending->report, result->path, "is_error");
+    return writer->err;
+}
+
+/* Results are messages of their own, and so is each run of other parts between them. */
+static enum err write_user(struct sending *sending, const struct neutral_message *message)
+{
+    const struct neutral_part *part = message->parts;
+    if (!part)
+        return write_plain(sending, "user", NULL, NULL);
+    while (part) {
+        const struct neutral_part *end = part;
+        while (end && end->kind != NEUTRAL_TOOL_RESULT)
+            end = end->next;
+        if (part != end)
+            TRY(write_plain(sending, "user", part, end));
+        if (end)
+            TRY(write_result(sending, end));
+        part = end ? end->next : NULL;
+    }
+    return ERR_OK;
+}
+
+static void write_call(struct sending *sending, const struct neutral_part *part)
+{
+    struct json_writer *writer = &sending->writer;
+    json_open(writer, '{');
+    codec_member(writer, "id", part->id);
+    codec_member(writer, "type", SLICE("function"));
+    json_key(writer, "function");
+    json_open(writer, '{');
+    codec_member(writer, "name", part->name);
+    codec_member(writer, "arguments", part->text.size ? part->text : SLICE("{}"));
+    json_close(writer, '}');
+    json_close(writer, '}');
+    leave_out_hints(sending, part);
+}
+
+/* Only text and calls; text before calls. */
+static enum err check_order(struct sending *sending, const struct neutral_part *part)
+{
+    bool has_call = false;
+    for (; part; part = part->next) {
+        has_call |= part->kind == NEUTRAL_TOOL_CALL;
+        if (part->kind == NEUTRAL_IMAGE)
+            return neutral_refuse(
+                sending->report, part->path, "an assistant's message cannot hold images here");
+        if (is_text(part) && has_call)
+            return neutral_refuse(sending->report, part->path,
+                "in Cohere's API the text of a message comes before its tool calls");
+    }
+    return ERR_OK;
+}
+
+/* Thinking goes back as text, to models known to take it. */
+static bool is_written(const struct sending *sending, const struct neutral_part *part)
+{
+    if (part->kind == NEUTRAL_REASONING)
+        return sending->target->takes_reasoning && part->text.size > 0;
+    return is_text(part) && part->text.size > 0;
+}
+
+static void write_blocks(
+    struct sending *sending, const struct neutral_part *part, const struct neutral_part *but)
+{
+    json_key(&sending->writer, "content");
+    json_open(&sending->writer, '[');
+    for (; part; part = part->next)
+        if (part != but && is_written(sending, part))
+            write_block(sending, part->kind == NEUTRAL_REASONING ? "thinking" : "text", part);
+    json_close(&sending->writer, ']');
+}
+
+/* The one text of a message with calls; NULL if there are several, or none. */
+static const struct neutral_part *plan_of(
+    const struct sending *sending, const struct neutral_part *part)
+{
+    const struct neutral_part *plan = NULL;
+    size_t texts = 0, calls = count_kind(part, NULL, NEUTRAL_TOOL_CALL);
+    for (; part; part = part->next)
+        if (is_text(part) && is_written(sending, part)) {
+            plan = part;
+            texts++;
+        }
+    return calls > 0 && texts == 1 ? plan : NULL;
+}
+
+static enum err write_assistant(struct sending *sending, const struct neutral_message *message)
+{
+    struct json_writer *writer = &sending->writer;
+    const struct neutral_part *plan = plan_of(sending, message->parts), *part;
+    size_t calls = count_kind(message->parts, NULL, NEUTRAL_TOOL_CALL), blocks = 0;
+    TRY(check_order(sending, message->parts));
+    for (part = message->parts; part; part = part->next) {
+        blocks += part != plan && is_written(sending, part);
+        if (part->kind == NEUTRAL_REASONING && (part->opaque.size || !is_written(sending, part)))
+            neutral_leave_out(sending->report, part->path);
+    }
+    json_open(writer, '{');
+    codec_member(writer, "role", SLICE("assistant"));
+    if (blocks > 0 || calls == 0)
+        write_blocks(sending, message->parts, plan);
+    if (plan) {
+        codec_member(writer, "tool_plan", plan->text);
+        leave_out_hints(sending, plan);
+    }
+    if (calls > 0) {
+        json_key(writer, "tool_calls");
+        json_open(writer, '[');
+        for (part = message->parts; part; part = part->next)
+            if (part->kind == NEUTRAL_TOOL_CALL)
+                write_call(sending, part);
+        json_close(writer, ']');
+    }
+    json_close(writer, '}');
+    return writer->err;
+}
+
+static enum err write_messages(struct sending *sending)
+{
+    struct json_writer *writer = &sending->writer;
+    json_key(writer, "messages");
+    json_open(writer, '[');
+    for (const struct neutral_message *message = sending->request->messages; message;
+         message = message->next) {
+        switch (message->role) {
+        case NEUTRAL_SYSTEM:
+        case NEUTRAL_DEVELOPER: TRY(write_plain(sending, "system", message->parts, NULL)); break;
+        case NEUTRAL_USER: TRY(write_user(sending, message)); break;
+        case NEUTRAL_ASSISTANT: TRY(write_assistant(sending, message)); break;
+        }
+    }
+    json_close(writer, ']');
+    return writer->err;
+}
+
+/* ---- tools ---- */
+
+static void write_tool(struct sending *sending, const struct neutral_tool *tool)
+{
+    struct json_writer *writer = &sending->writer;
+    json_open(writer, '{');
+    codec_member(writer, "type", SLICE("function"));
+    json_key(writer, "function");
+    json_open(writer, '{');
+    codec_member(writer, "name", tool->name);
+    if (tool->description.size)
+        codec_member(writer, "description", tool->description);
+    codec_raw_member(writer, "parameters",
+        tool->schema.size ? tool->schema : SLICE("{\"type\":\"object\",\"properties\":{}}"));
+    json_close(writer, '}');
+    json_close(writer, '}');
+    if (tool->cache.size)
+        codec_leave_out(sending->report, tool->path, "cache_control");
+}
+
+static void write_choice(struct sending *sending, bool is_strict)
+{
+    struct json_writer *writer = &sending->writer;
+    if (is_strict) {
+        json_key(writer, "strict_tools");
+        json_boolean(writer, true);
+    }
+    switch (sending->request->choice.kind) {
+    case NEUTRAL_CHOICE_UNSAID:
+    case NEUTRAL_CHOICE_AUTO: break;
+    case NEUTRAL_CHOICE_NONE: codec_member(writer, "tool_choice", SLICE("NONE")); break;
+    case NEUTRAL_CHOICE_ANY:
+    case NEUTRAL_CHOICE_NAMED: codec_member(writer, "tool_choice", SLICE("REQUIRED")); break;
+    }
+    json_key(writer, "citation_options");
+    json_raw(writer, SLICE("{\"mode\":\"OFF\"}"));
+}
+
+static enum err write_tools(struct sending *sending)
+{
+    struct json_writer *writer = &sending->writer;
+    const struct neutral_request *request = sending->request;
+    bool is_named = request->choice.kind == NEUTRAL_CHOICE_NAMED, is_strict = false;
+    if (!request->tools)
+        return ERR_OK;
+    if (slice_equal(request->choice.parallel.raw, SLICE("false")))
+        return neutral_refuse(sending->report, request->choice.parallel.path,
+            "Cohere has no word for at most one call at a time");
+    json_key(writer, "tools");
+    json_open(writer, '[');
+    for (const struct neutral_tool *tool = request->tools; tool; tool = tool->next)
+        if (!is_named || slice_equal(tool->name, request->choice.name)) {
+            is_strict |= slice_equal(tool->strict, SLICE("true"));
+            write_tool(sending, tool);
+        }
+    json_close(writer, ']');
+    write_choice(sending, is_strict);
+    return ERR_OK;
+}
+
+/* ---- the rest ---- */
+
+static enum err write_format(struct sending *sending)
+{
+    struct json_writer *writer = &sending->writer;
+    const struct neutral_request *request = sending->request;
+    if (request->format.kind == NEUTRAL_FORMAT_TEXT)
+        return ERR_OK;
+    if (request->tools)
+        return neutral_refuse(sending->report, request->format.path,
+            "Cohere takes a format of the answer only where there are no tools");
+    json_key(writer, "response_format");
+    json_open(writer, '{');
+    codec_member(writer, "type", SLICE("json_object"));
+    if (request->format.kind == NEUTRAL_FORMAT_SCHEMA)
+        codec_raw_member(writer, "json_schema", request->format.schema);
+    json_close(writer, '}');
+    if (request->format.description.size)
+        codec_leave_out(sending->report, request->format.path, "description");
+    return ERR_OK;
+}
+
+static int64_t limit_of(const struct sending *sending)
+{
+    uint64_t tokens;
+    if (slice_u64(sending->request->options[NEUTRAL_OUTPUT_TOKENS].raw, &tokens) == ERR_OK &&
+        tokens <= INT64_MAX)
+        return (int64_t)tokens;
+    int64_t known = sending->target->output_tokens_max;
+    return known > 0 ? known : INT64_MAX;
+}
+
+static void write_thinking(struct sending *sending)
+{
+    struct json_writer *writer = &sending->writer;
+    const struct neutral_request *request = sending->request;
+    struct slice effort = codec_effort(request);
+    if (effort.size || request->reasoning.is_adaptive) {
+        bool is_off = slice_equal(effort, SLICE("none"));
+        int64_t budget = is_off ? -1 : codec_budget(request, limit_of(sending));
+        json_key(writer, "thinking");
+        json_open(writer, '{');
+        codec_member(writer, "type", is_off ? SLICE("disabled") : SLICE("enabled"));
+        if (budget > 0) {
+            json_key(writer, "token_budget");
+            json_integer(writer, budget);
+        }
+        json_close(writer, '}');
+    }
+    if (request->reasoning.summary.size)
+        codec_leave_out(sending->report, request->reasoning.path, "summary");
+}
+
+static enum err write_options(struct sending *sending)
+{
+    static const struct codec_option options[] = {
+        {NEUTRAL_OUTPUT_TOKENS, .name = "max_tokens"},
+        {NEUTRAL_TEMPERATURE, .name = "temperature"},
+        {NEUTRAL_TOP_P, .name = "p"},
+        {NEUTRAL_TOP_K, .name = "k"},
+        {NEUTRAL_SEED, .name = "seed"},
+        {NEUTRAL_FREQUENCY_PENALTY, .name = "frequency_penalty"},
+        {NEUTRAL_PRESENCE_PENALTY, .name = "presence_penalty"},
+        {NEUTRAL_VERBOSITY, .why = "Cohere's API has no verbosity", .unless = "\"medium\""},
+    };
+    struct json_writer *writer = &sending->writer;
+    const struct neutral_value *user = &sending->request->options[NEUTRAL_USER_ID];
+    TRY(codec_options(writer, sending->request, options, COUNT_OF(options), sending->report));
+    codec_stops(writer, "stop_sequences", sending->request);
+    if (user->raw.size)
+        neutral_leave_out(sending->report, user->path);
+    if (sending->request->is_streamed) {
+        json_key(writer, "stream");
+        json_boolean(writer, true);
+    }
+    return ERR_OK;
+}
+
+enum err cohere_write_request(const struct neutral_request *request,
+    const struct translate_target *target, struct translated_request *out,
+    struct neutral_report *report)
+{
+    struct sending sending = {.request = request, .target = target, .report = report};
+    json_writer_init(&sending.writer, &out->body);
+    json_open(&sending.writer, '{');
+    codec_member(&sending.writer, "model", target->model);
+    TRY(write_messages(&sending));
+    TRY(write_tools(&sending));
+    TRY(write_format(&sending));
+    write_thinking(&sending);
+    TRY(write_options(&sending));
+    json_close(&sending.writer, '}');
+    TRY(sending.writer.err);
+    return buf_append(&out->path, SLICE("/chat"));
+}
