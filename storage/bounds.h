@@ -159,8 +159,11 @@ enum {
 #define JOURNAL_BLOCKED_RETRY_NS (10ll * 1000 * 1000)
 /* Sealed events are also handed over when this old. */
 #define SHIP_INTERVAL_NS (250ll * 1000 * 1000)
-/* Ended streams: soon, a few milliseconds' worth at once. */
-#define SHIP_ENDED_INTERVAL_NS (4ll * 1000 * 1000)
+/* What could not be handed over just now is tried again after so long. */
+#define SHIP_RETRY_NS (4ll * 1000 * 1000)
+/* Ended streams: soon, but many at once, since each of the store's commits is two flushes, and not
+ * when the same caller is likely to ask for the next one. */
+#define SHIP_ENDED_INTERVAL_NS (100ll * 1000 * 1000)
 
 /* Address space reserved for LMDB; the file grows as it is used. */
 #define STORE_MAP_BYTES (1ull << 40)

@@ -387,7 +387,7 @@ static void dismiss(struct shipment *shipment)
     shipment_free(shipment);
 }
 
-static void ship(struct shipper *shipper, int64_t now_ns)
+static void ship(struct shipper *shipper)
 {
     enum err err = ERR_AGAIN;
     ready_for_deletion(shipper);
@@ -402,7 +402,7 @@ static void ship(struct shipper *shipper, int64_t now_ns)
             submit(shipment);
         shipper->tails->is_forwarded = false;
     }
-    shipper->shipped_ns = now_ns;
+    shipper->ready_since_ns = 0;
     shipper->tails->ready_bytes = 0;
     shipper->tails->is_ended_ready = false;
 }
@@ -445,15 +445,24 @@ static void age(struct shipper *shipper, int64_t now_ns)
     }
 }
 
-static int64_t ready_ns(const struct shipper *shipper)
+static void note_ready(struct shipper *shipper, int64_t now_ns)
 {
     const struct tails *tails = shipper->tails;
     if (list_is_empty(&tails->ready) && shipper->durable_deletions == 0 && !tails->is_forwarded)
+        shipper->ready_since_ns = 0;
+    else if (shipper->ready_since_ns == 0)
+        shipper->ready_since_ns = now_ns;
+}
+
+static int64_t ready_ns(const struct shipper *shipper)
+{
+    const struct tails *tails = shipper->tails;
+    if (shipper->ready_since_ns == 0)
         return INT64_MAX;
     if (shipper->is_draining || tails->ready_bytes >= SHIP_BYTES)
         return 0;
     bool is_soon = tails->is_ended_ready || shipper->durable_deletions > 0;
-    return shipper->shipped_ns + (is_soon ? SHIP_ENDED_INTERVAL_NS : SHIP_INTERVAL_NS);
+    return shipper->ready_since_ns + (is_soon ? SHIP_ENDED_INTERVAL_NS : SHIP_INTERVAL_NS);
 }
 
 void shipper_tick(struct shipper *shipper, int64_t now_ns)
@@ -461,8 +470,9 @@ void shipper_tick(struct shipper *shipper, int64_t now_ns)
     if (shipper->failure != ERR_OK)
         return;
     age(shipper, now_ns);
+    note_ready(shipper, now_ns);
     if (ready_ns(shipper) <= now_ns)
-        ship(shipper, now_ns);
+        ship(shipper);
 }
 
 /* While draining, what ages waits for a commit, and that ends in a tick. */

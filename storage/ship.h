@@ -24,10 +24,10 @@ struct shipper {
     struct list deletions; /* all that are not shipped, in the order of their records */
     size_t durable_deletions;
     uint64_t flight_bytes;
-    int64_t shipped_ns;    /* monotonic; of the last shipment */
-    bool is_draining;      /* do not wait for age or size */
-    uint32_t used_percent; /* of the journal: as it fills up, wait less */
-    enum err failure;      /* the archiver's; nothing is shipped any more */
+    int64_t ready_since_ns; /* monotonic; something waits to be shipped since; 0: nothing does */
+    bool is_draining;       /* do not wait for age or size */
+    uint32_t used_percent;  /* of the journal: as it fills up, wait less */
+    enum err failure;       /* the archiver's; nothing is shipped any more */
 };
 
 void shipper_init(struct shipper *shipper, struct tails *tails, int64_t archive_after_ns);

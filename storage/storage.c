@@ -563,7 +563,7 @@ static void ask_to_be_woken(struct storage *storage)
     int64_t ship_ns = shipper_wake_ns(&storage->shipper);
     bool has_news = !list_is_empty(&tails->changed) || !list_is_empty(&tails->leaving);
     if (ship_ns <= now_ns)
-        ship_ns = now_ns + SHIP_ENDED_INTERVAL_NS; /* it could not be done just now */
+        ship_ns = now_ns + SHIP_RETRY_NS; /* it could not be done just now */
     if (has_news)
         wake(storage, now_ns);
     wake(storage, ship_ns < storage->journal_wake_ns ? ship_ns : storage->journal_wake_ns);
