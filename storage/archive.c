@@ -13,67 +13,13 @@
  *
  *   progress   which item of the first bundle is next; moves with a commit only. After a failure
  *              the bundle begins anew, which changes nothing of what was committed already. */
-#include "storage/archive.h"
-
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "storage/ballast.h"
-#include "storage/bounds.h"
-#include "storage/retain.h"
-#include "storage/scrub.h"
-#include "storage/suspect.h"
+#include "storage/archive_state.h"
 
-enum { LOG_ERROR, LOG_WARNING, LOG_INFO };
-
-enum {
-    MESSAGE_BYTES = 320,
-};
-
-struct progress {
-    struct list *item; /* of the first bundle; NULL: its beginning */
-    struct block_position merged;
-};
-
-struct archiver {
-    struct archive_config config;
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t submitted;
-    /* Under the mutex. */
-    struct list incoming;
-    bool has_deletion; /* among what is incoming */
-    bool is_woken;     /* look, though nothing is incoming */
-    bool is_stopping;
-    /* The archiver's own. */
-    struct list bundles;
-    bool is_closing; /* finish the bundles, begin nothing else */
-    struct progress progress;
-    struct retain retain;
-    struct ballast ballast;
-    struct scrub *scrub; /* NULL: none */
-    struct suspects suspects;
-    int64_t retry_ns; /* when full: not before */
-    enum err failure;
-    /* Shown to any thread. */
-    atomic_uint_fast64_t transactions, bytes, events, expired, evicted, deleted, backlog_bytes;
-    atomic_uint_fast64_t damaged, scrub_damaged, scrubbed_bytes, scrubs;
-    atomic_bool is_retention_paused, is_full, is_stopped;
-};
-
-static int64_t now_of(const struct archiver *archiver)
-{
-    return archiver->config.host->now_ns(archiver->config.host->context);
-}
-
-static int64_t wall_of(const struct archiver *archiver)
-{
-    return archiver->config.host->wall_ns(archiver->config.host->context);
-}
-
-static void log_line(const struct archiver *archiver, int level, const char *what, enum err err)
+void archiver_log(const struct archiver *archiver, int level, const char *what, enum err err)
 {
     char message[MESSAGE_BYTES];
     (void)snprintf(message, sizeof message, "archiver: %s%s%s", what, err == ERR_OK ? "" : ": ",
@@ -110,20 +56,10 @@ struct archive_item *archive_item_free(struct archive_item *item)
     return NULL;
 }
 
-static struct archive_item *item_of(struct list *node)
-{
-    return CONTAINER_OF(node, struct archive_item, node);
-}
-
-static struct archive_bundle *bundle_of(struct list *node)
-{
-    return CONTAINER_OF(node, struct archive_bundle, node);
-}
-
 static bool bundle_has_deletion(const struct archive_bundle *bundle)
 {
     LIST_FOREACH (node, &bundle->items)
-        if (item_of(node)->kind == ARCHIVE_DELETE)
+        if (archive_item_of(node)->kind == ARCHIVE_DELETE)
             return true;
     return false;
 }
@@ -148,12 +84,12 @@ static void count_item(struct archiver *archiver, const struct archive_item *ite
 /* Give the first bundle back to its submitter. */
 static void hand_back(struct archiver *archiver, enum err err)
 {
-    struct archive_bundle *bundle = bundle_of(list_pop(&archiver->bundles));
+    struct archive_bundle *bundle = archive_bundle_of(list_pop(&archiver->bundles));
     struct list *node;
     while ((node = list_pop(&bundle->items))) {
         if (err == ERR_OK)
-            count_item(archiver, item_of(node));
-        archive_item_free(item_of(node));
+            count_item(archiver, archive_item_of(node));
+        archive_item_free(archive_item_of(node));
     }
     atomic_fetch_sub(&archiver->backlog_bytes, bundle->bytes);
     bundle->err = err == ERR_OK ? bundle->answer : err;
@@ -163,7 +99,7 @@ static void hand_back(struct archiver *archiver, enum err err)
 
 static void hand_all_back(struct archiver *archiver, enum err err)
 {
-    archiver->progress = (struct progress){0};
+    archiver->progress = (struct archive_progress){0};
     while (!list_is_empty(&archiver->bundles))
         hand_back(archiver, err);
 }
@@ -197,161 +133,19 @@ void archive_suspect(struct archiver *archiver, uint32_t project, uint64_t numbe
         archive_wake(archiver);
 }
 
-/* ---- Damage ---- */
-
-static void log_damage(struct archiver *archiver, const struct id *id, const char *what)
-{
-    char text[ID_TEXT_BYTES], message[MESSAGE_BYTES];
-    id_format(id, text);
-    (void)snprintf(message, sizeof message,
-        "stream %s is damaged: %s cannot be read; `tokenlog verify` tells more", text, what);
-    archiver->config.host->log(archiver->config.host->context, LOG_ERROR, message);
-}
-
-/* Something of a stream could not be put, or read: if a value of it has rotted it is the stream's
- * alone. ERR_CORRUPT: none has. */
-static enum err blame_stream(
-    struct archiver *archiver, struct store_txn *txn, uint32_t project, uint64_t number)
-{
-    char what[DAMAGE_TEXT_BYTES];
-    struct id id;
-    bool is_news;
-    if (store_damage_of(txn, project, number, what) != ERR_OK)
-        return ERR_CORRUPT;
-    enum err err = store_mark_damage(txn, project, number, slice_text(what), &id, &is_news);
-    if (err == ERR_NOTFOUND)
-        return ERR_OK;
-    TRY(err);
-    if (is_news) {
-        atomic_fetch_add(&archiver->damaged, 1);
-        log_damage(archiver, &id, what);
-    }
-    return ERR_OK;
-}
-
 /* ---- One transaction ---- */
-
-/* What a transaction has come to, before its commit. */
-struct batch {
-    struct store_txn *txn;
-    struct progress progress;
-    size_t values_left; /* that it may delete */
-    size_t completed;   /* bundles */
-    uint64_t absorbed_lsn;
-};
-
-static enum err delete_stream(
-    struct archiver *archiver, struct store_txn *txn, const struct archive_item *item, size_t *left)
-{
-    struct store_deletion deletion = {.project = item->project,
-        .id = item->id,
-        .reason = buf_slice(&item->bytes),
-        .now_ns = wall_of(archiver),
-        .tombstone_ttl_s = archiver->config.tombstone_ttl_s};
-    enum err err = store_delete(txn, &deletion, left);
-    if (err == ERR_DENIED)
-        log_line(
-            archiver, LOG_WARNING, "a delete was asked for before a hold; the hold counts", err);
-    /* Dropped long ago, or never stored; or held meanwhile. */
-    return err == ERR_NOTFOUND || err == ERR_DENIED ? ERR_OK : err;
-}
-
-static enum err amend(struct store_txn *txn, const struct archive_item *item, enum err *answer)
-{
-    struct store_amendment amendment = item->amendment;
-    amendment.project = item->project;
-    amendment.id = item->id;
-    amendment.damage = buf_slice(&item->bytes);
-    *answer = store_amend(txn, &amendment);
-    return *answer == ERR_NOTFOUND || *answer == ERR_LIMIT ? ERR_OK : *answer;
-}
-
-/* ERR_AGAIN: this transaction's share of it is done, not all. */
-static enum err put_item(struct archiver *archiver, struct batch *batch,
-    struct archive_bundle *bundle, const struct archive_item *item)
-{
-    struct store_txn *txn = batch->txn;
-    uint32_t project = item->project;
-    uint64_t number = item->number;
-    struct slice bytes = buf_slice(&item->bytes);
-    switch (item->kind) {
-    case ARCHIVE_ROW: return store_put_row(txn, bytes);
-    case ARCHIVE_BLOCKS: {
-        struct block_run run = {item->blocks, item->block_count, item->last_frames};
-        return store_put_blocks(txn, project, number, &run);
-    }
-    case ARCHIVE_BODY: return store_put_body(txn, project, number, item->position, bytes);
-    case ARCHIVE_ASIDE:
-        return store_put_aside(txn, project, number, item->index, item->position, bytes);
-    case ARCHIVE_CLOSE: return store_close_stream(txn, bytes);
-    case ARCHIVE_MERGE: return store_merge(txn, project, number, &batch->progress.merged);
-    case ARCHIVE_DELETE: return delete_stream(archiver, txn, item, &batch->values_left);
-    case ARCHIVE_AMEND: return amend(txn, item, &bundle->answer);
-    }
-    return fault(ERR_CORRUPT, "an item of kind %d", (int)item->kind);
-}
-
-/* The bundle's items from where progress says. ERR_AGAIN: commit first */
-static enum err put_bundle(
-    struct archiver *archiver, struct batch *batch, struct archive_bundle *bundle)
-{
-    struct progress *progress = &batch->progress;
-    struct list *node = progress->item ? progress->item : bundle->items.next;
-    for (; node != &bundle->items; node = node->next) {
-        progress->item = node;
-        if (store_txn_bytes(batch->txn) >= ARCHIVE_TXN_BYTES_MAX)
-            return ERR_AGAIN;
-        enum err err = put_item(archiver, batch, bundle, item_of(node));
-        if (err == ERR_CORRUPT)
-            err = blame_stream(archiver, batch->txn, item_of(node)->project, item_of(node)->number);
-        TRY(err);
-        progress->merged = (struct block_position){0};
-    }
-    progress->item = NULL;
-    return ERR_OK;
-}
-
-/* As many bundles as fit. */
-static enum err put_bundles(struct archiver *archiver, struct batch *batch)
-{
-    LIST_FOREACH (node, &archiver->bundles) {
-        struct archive_bundle *bundle = bundle_of(node);
-        enum err err = put_bundle(archiver, batch, bundle);
-        if (err == ERR_AGAIN)
-            return ERR_OK;
-        TRY(err);
-        batch->completed++;
-        if (bundle->absorbed_lsn)
-            batch->absorbed_lsn = bundle->absorbed_lsn;
-    }
-    return ERR_OK;
-}
-
-static enum err commit_batch(struct archiver *archiver, struct batch *batch)
-{
-    enum err err = put_bundles(archiver, batch);
-    if (err != ERR_OK) {
-        store_abort(batch->txn);
-        return err;
-    }
-    uint64_t bytes = store_txn_bytes(batch->txn);
-    TRY(store_commit(batch->txn, batch->absorbed_lsn));
-    atomic_fetch_add(&archiver->transactions, 1);
-    atomic_fetch_add(&archiver->bytes, bytes);
-    return ERR_OK;
-}
 
 static void become_full(struct archiver *archiver)
 {
     if (!atomic_exchange(&archiver->is_full, true))
-        log_line(archiver, LOG_WARNING, "the store is full; deletions make room", ERR_OK);
-    ballast_drop(&archiver->ballast, now_of(archiver));
-    archiver->retry_ns = now_of(archiver) + FULL_RETRY_NS;
+        archiver_log(archiver, LOG_WARNING, "the store is full; deletions make room", ERR_OK);
+    ballast_drop(&archiver->ballast, archiver_now_ns(archiver));
+    archiver->retry_ns = archiver_now_ns(archiver) + FULL_RETRY_NS;
 }
 
 static void become_stopped(struct archiver *archiver, enum err err)
 {
-    log_line(archiver, LOG_ERROR, "stopped", err);
+    archiver_log(archiver, LOG_ERROR, "stopped", err);
     archiver->failure = err;
     atomic_store(&archiver->is_stopped, true);
     hand_all_back(archiver, err);
@@ -360,19 +154,20 @@ static void become_stopped(struct archiver *archiver, enum err err)
 /* False: nothing was stored. */
 static bool store_some(struct archiver *archiver)
 {
-    struct batch batch = {.progress = archiver->progress, .values_left = RETENTION_STEP_VALUES};
+    struct archive_batch batch = {
+        .progress = archiver->progress, .values_left = RETENTION_STEP_VALUES};
     enum err err = store_begin(archiver->config.store, &batch.txn);
     if (err == ERR_OK)
-        err = commit_batch(archiver, &batch);
+        err = archive_batch_commit(archiver, &batch);
     if (err == ERR_OK) {
         archiver->progress = batch.progress;
         while (batch.completed--)
             hand_back(archiver, ERR_OK);
         if (atomic_exchange(&archiver->is_full, false))
-            log_line(archiver, LOG_INFO, "the store has room again", ERR_OK);
+            archiver_log(archiver, LOG_INFO, "the store has room again", ERR_OK);
         return true;
     }
-    archiver->progress = (struct progress){0};
+    archiver->progress = (struct archive_progress){0};
     if (err == ERR_FULL)
         become_full(archiver);
     else
@@ -386,9 +181,10 @@ static bool retain_some(struct archiver *archiver)
 {
     struct retain *retain = &archiver->retain;
     bool did_work;
-    enum err err = retain_step(retain, now_of(archiver), wall_of(archiver), &did_work);
+    enum err err =
+        retain_step(retain, archiver_now_ns(archiver), archiver_wall_ns(archiver), &did_work);
     if (err != ERR_OK)
-        log_line(archiver, LOG_WARNING, "retention", err); /* tried again a step later */
+        archiver_log(archiver, LOG_WARNING, "retention", err); /* tried again a step later */
     atomic_store(&archiver->expired, retain->expired);
     atomic_store(&archiver->evicted, retain->evicted);
     return err == ERR_OK && did_work;
@@ -403,7 +199,7 @@ static enum err serve_deletion(struct archiver *archiver, struct archive_item *i
         struct store_txn *txn;
         size_t values_left = RETENTION_STEP_VALUES;
         TRY(store_begin(archiver->config.store, &txn));
-        err = delete_stream(archiver, txn, item, &values_left);
+        err = archiver_delete(archiver, txn, item, &values_left);
         if (err != ERR_OK && err != ERR_AGAIN) {
             store_abort(txn);
             return err;
@@ -417,9 +213,9 @@ static enum err serve_deletion(struct archiver *archiver, struct archive_item *i
 static enum err serve_deletions(struct archiver *archiver)
 {
     LIST_FOREACH (bundle, &archiver->bundles)
-        LIST_FOREACH (node, &bundle_of(bundle)->items)
-            if (item_of(node)->kind == ARCHIVE_DELETE && !item_of(node)->is_served)
-                TRY(serve_deletion(archiver, item_of(node)));
+        LIST_FOREACH (node, &archive_bundle_of(bundle)->items)
+            if (archive_item_of(node)->kind == ARCHIVE_DELETE && !archive_item_of(node)->is_served)
+                TRY(serve_deletion(archiver, archive_item_of(node)));
     return ERR_OK;
 }
 
@@ -431,14 +227,14 @@ static void relieve(struct archiver *archiver)
     if (err == ERR_OK)
         err = store_touch(archiver->config.store);
     if (err != ERR_OK)
-        log_line(archiver, LOG_WARNING, "making room", err); /* tried again in a second */
+        archiver_log(archiver, LOG_WARNING, "making room", err); /* tried again in a second */
 }
 
 static enum err inspect(struct archiver *archiver, const struct suspect *suspect)
 {
     struct store_txn *txn;
     TRY(store_begin(archiver->config.store, &txn));
-    enum err err = blame_stream(archiver, txn, suspect->project, suspect->number);
+    enum err err = archiver_blame(archiver, txn, suspect->project, suspect->number);
     if (err == ERR_OK)
         return store_commit(txn, 0);
     store_abort(txn);
@@ -452,7 +248,7 @@ static void inspect_suspects(struct archiver *archiver)
     while (suspects_take(&archiver->suspects, &suspect)) {
         enum err err = inspect(archiver, &suspect);
         if (err != ERR_OK)
-            log_line(archiver, LOG_WARNING, "marking what could not be read", err);
+            archiver_log(archiver, LOG_WARNING, "marking what could not be read", err);
     }
 }
 
@@ -460,9 +256,9 @@ static void scrub_found(void *context, const struct id *id, const char *what, bo
 {
     struct archiver *archiver = context;
     if (id && is_news)
-        log_damage(archiver, id, what);
+        archiver_log_damage(archiver, id, what);
     else if (!id)
-        log_line(archiver, LOG_ERROR, what, ERR_OK);
+        archiver_log(archiver, LOG_ERROR, what, ERR_OK);
 }
 
 /* Never more than a slice: what comes in goes first. */
@@ -471,9 +267,9 @@ static void scrub_some(struct archiver *archiver)
     struct scrub_status status;
     if (!archiver->scrub || !list_is_empty(&archiver->bundles))
         return;
-    enum err err = scrub_step(archiver->scrub, now_of(archiver));
+    enum err err = scrub_step(archiver->scrub, archiver_now_ns(archiver));
     if (err != ERR_OK)
-        log_line(archiver, LOG_ERROR, "scrubbing", err); /* goes on with the next slice */
+        archiver_log(archiver, LOG_ERROR, "scrubbing", err); /* goes on with the next slice */
     scrub_status(archiver->scrub, &status);
     atomic_fetch_add(&archiver->damaged,
         status.damaged - atomic_exchange(&archiver->scrub_damaged, status.damaged));
@@ -484,10 +280,10 @@ static void scrub_some(struct archiver *archiver)
 static void look_at_clocks(struct archiver *archiver)
 {
     struct retain *retain = &archiver->retain;
-    if (!retain_watch(retain, now_of(archiver), wall_of(archiver)))
+    if (!retain_watch(retain, archiver_now_ns(archiver), archiver_wall_ns(archiver)))
         return;
     atomic_store(&archiver->is_retention_paused, retain->is_paused);
-    log_line(archiver, retain->is_paused ? LOG_WARNING : LOG_INFO,
+    archiver_log(archiver, retain->is_paused ? LOG_WARNING : LOG_INFO,
         retain->is_paused ? "the clock was set forward: nothing expires until it is set back, or "
                             "a day has passed"
                           : "retention goes on",
@@ -514,7 +310,7 @@ static bool store_or_wait(struct archiver *archiver)
         return false;
     if (!atomic_load(&archiver->is_full))
         return store_some(archiver);
-    if (now_of(archiver) < archiver->retry_ns)
+    if (archiver_now_ns(archiver) < archiver->retry_ns)
         return false;
     relieve(archiver);
     return store_some(archiver);
@@ -539,7 +335,7 @@ bool archive_step(struct archiver *archiver)
         did_work |= journal_prepare(archiver->config.journal);
     did_work |= retain_some(archiver);
     if (!atomic_load(&archiver->is_full))
-        ballast_hold(&archiver->ballast, now_of(archiver));
+        ballast_hold(&archiver->ballast, archiver_now_ns(archiver));
     if (!did_work)
         scrub_some(archiver);
     return did_work;
@@ -606,7 +402,7 @@ static enum err start(struct archiver *archiver)
     if (config->scrub_bytes_per_s)
         TRY(scrub_new(
             config->store, config->scrub_bytes_per_s, scrub_found, archiver, &archiver->scrub));
-    ballast_hold(&archiver->ballast, now_of(archiver));
+    ballast_hold(&archiver->ballast, archiver_now_ns(archiver));
     if (archiver->config.has_no_thread)
         return ERR_OK;
     int code = pthread_create(&archiver->thread, NULL, run_thread, archiver);
