@@ -120,7 +120,7 @@ static void read_chunk(struct dialect_reading *reading, struct slice text)
     reading_finish_reason(reading, finish.size ? finish : blocked);
     if (finish.size || blocked.size)
         reading->owes_finish = false;
-    else if (chunk.count > 0)
+    else if (chunk.content.type == JSON_OBJECT && chunk.content.raw.size)
         reading->owes_finish = true;
     read_error(reading, chunk.error);
 }

@@ -98,6 +98,8 @@ static void test_what_owes_nothing(void **state)
     (void)state;
     dialect_reading_init(&reading);
     hear(&reading, "{\"event_type\":\"content.delta\",\"candidates\":[]}"); /* of another API */
+    hear(&reading, "{\"candidates\":[1]}");
+    hear(&reading, "{\"candidates\":[{\"index\":0}]}");
     hear(&reading, "{\"candidates\":");
     hear(&reading, "[1]");
     hear(&reading, "[DONE]");
