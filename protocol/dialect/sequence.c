@@ -74,7 +74,7 @@ static bool takes_content(struct sequence *sequence)
 
 void sequence_close(struct sequence *sequence)
 {
-    if (!sequence->is_open)
+    if (!sequence->is_open || sequence->is_over)
         return;
     if (sequence->open == NEUTRAL_TOOL_CALL && !sequence->has_content)
         sequence_arguments(sequence, SLICE("{}"));
@@ -136,7 +136,8 @@ void sequence_tool_call(struct sequence *sequence, struct slice id, struct slice
 
 void sequence_arguments(struct sequence *sequence, struct slice text)
 {
-    if (text.size == 0 || !sequence->is_open || sequence->open != NEUTRAL_TOOL_CALL)
+    if (text.size == 0 || !sequence->is_open || sequence->open != NEUTRAL_TOOL_CALL ||
+        sequence->is_over)
         return;
     sequence->has_content = true;
     add(sequence,

@@ -96,6 +96,27 @@ static void test_usage_only_rises(void **state)
     sequence_deinit(&sequence);
 }
 
+/* Also what was still open when it came: no piece of it follows, nor its end. */
+static void test_nothing_follows_an_error(void **state)
+{
+    struct sequence sequence;
+    (void)state;
+    sequence_init(&sequence, &context);
+    sequence_tool_call(&sequence, SLICE_NONE, SLICE("f"));
+    sequence_cannot(&sequence, "a thing", SLICE("named"));
+    size_t count = sequence.count;
+    sequence_arguments(&sequence, SLICE("{}"));
+    sequence_close(&sequence);
+    sequence_text(&sequence, NEUTRAL_TEXT, SLICE("a"));
+    sequence_seal(&sequence, SLICE("x"), SLICE_NONE, SLICE("y"));
+    sequence_finish(&sequence, NEUTRAL_STOP, SLICE_NONE);
+    sequence_done(&sequence);
+    assert_int_equal(sequence.count, count);
+    assert_int_equal(sequence.events[count - 1].kind, NEUTRAL_ERROR);
+    assert_int_equal(sequence.err, ERR_OK);
+    sequence_deinit(&sequence);
+}
+
 static void test_a_frame_that_says_too_much(void **state)
 {
     struct sequence sequence;
@@ -147,6 +168,7 @@ int main(void)
         cmocka_unit_test(test_what_is_left_out_is_added),
         cmocka_unit_test(test_nothing_follows_the_end),
         cmocka_unit_test(test_usage_only_rises),
+        cmocka_unit_test(test_nothing_follows_an_error),
         cmocka_unit_test(test_a_frame_that_says_too_much),
         cmocka_unit_test(test_the_fold_is_bounded),
     };
