@@ -284,7 +284,7 @@ def test_a_refused_service_account_is_told_and_nothing_is_asked(serve, canned, t
     server = vertex(serve, provider, account)
     reply = server.call("GET", "/google-vertex-ai/v1/x")
     assert reply.status == 502
-    assert reply.json()["error"]["code"] == "provider_auth"
+    assert reply.json()["error"]["details"][0]["reason"] == "provider_auth"
     assert "Invalid JWT Signature." in reply.json()["error"]["message"]
     assert provider.requests == [] and server.rows() == []
     # It is asked again, a little later.

@@ -72,6 +72,7 @@ def test_a_reader_that_takes_nothing_is_dropped(serve, mock, model):
         programs.eventually(lambda: server.metrics()["tokenlog_readers_dropped_total"] >= 1)
         assert one.finish().end in ("cut", "reset")
         stream = one.reader.header("tokenlog-stream-id")
+    server.row_when(stream, "completed")
     wire.assert_exact(server.raw(stream), 3000)
 
 
