@@ -58,8 +58,11 @@ static void read_call(struct json_span call, bool is_begin, struct sequence *out
     struct json_span spans[COUNT_OF(names)], function[COUNT_OF(function_names)];
     codec_scan(call, names, COUNT_OF(names), spans);
     codec_scan(spans[1], function_names, COUNT_OF(function_names), function);
+    bool is_open = out->is_open && out->open == NEUTRAL_TOOL_CALL;
     if (is_begin)
         sequence_tool_call(out, codec_text(spans[0], out), codec_text(function[0], out));
+    else if (!is_open && codec_text(function[1], out).size)
+        sequence_cannot(out, "pieces of a call", SLICE("that is over"));
     read_arguments(function[1], out);
 }
 

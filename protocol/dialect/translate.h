@@ -70,14 +70,18 @@ struct translate_target {
     int64_t output_tokens_max; /* 0: unknown. For dialects that insist on a limit, where the caller
                                 * gave none; if unknown, TRANSLATE_OUTPUT_TOKENS */
     bool takes_effort;         /* Anthropic: the model takes output_config.effort and adaptive
-                                * thinking; else a budget of tokens is computed */
-    bool takes_reasoning;      /* Chat Completions: reasoning_content may be sent back */
+                                * thinking, Gemini: thinkingLevel; else a budget of tokens is
+                                * computed */
+    bool takes_reasoning;      /* Chat Completions: reasoning_content may be sent back, Cohere:
+                                * thinking */
     bool takes_max_tokens;     /* Chat Completions: max_tokens, not max_completion_tokens */
 };
 enum { TRANSLATE_OUTPUT_TOKENS = 4096 /* every model of such a dialect can write that much */ };
 
 struct translated_request {
-    struct buf body, path;
+    struct buf body;
+    struct buf path;     /* of OpenAI's and Anthropic's from /v1 on; of others behind the provider's
+                          * dialect_prefix: /chat, /models/MODEL:streamGenerateContent?alt=sse */
     const char *headers; /* static: "name: value\r\n" each, besides content-type and credentials */
     bool is_streamed, includes_usage; /* as the caller asked */
 };
