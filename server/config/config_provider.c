@@ -187,6 +187,8 @@ static void take_options(const struct config_file_provider *given, struct provid
 #undef OPTION
     for (unsigned i = 0; i < given->headers_count; i++)
         provider->headers[i] = given->headers[i];
+    for (unsigned i = 0; i < given->dialects_count; i++)
+        provider->dialects[i] = given->dialects[i];
 }
 
 static enum err add_provider(
