@@ -316,13 +316,15 @@ struct stream *rig_create(struct rig *rig, const char *key, size_t body_bytes)
     return stream;
 }
 
-struct stream *rig_generate(struct rig *rig, const char *key)
+static struct stream *generate(
+    struct rig *rig, const char *key, const char *path, const struct producer_translate *translate)
 {
     static struct headers headers; /* none */
     const struct dialect *dialect;
     struct stream *stream = rig_create(rig, key, 2);
-    assert_int_equal(dialect_for_path(SLICE("/v1/chat/completions"), &dialect), ERR_OK);
+    assert_int_equal(dialect_for_path(slice_text(path), &dialect), ERR_OK);
     struct producer_request request = {.dialect = dialect,
+        .translate = translate,
         .url = "http://provider/v1/chat/completions",
         .credentials = RIG_CREDENTIALS,
         .headers = &headers,
@@ -331,6 +333,17 @@ struct stream *rig_generate(struct rig *rig, const char *key)
         .is_keyed = key[0] != 0};
     assert_int_equal(producer_start(&rig->producer, stream, &request), ERR_OK);
     return stream;
+}
+
+struct stream *rig_generate(struct rig *rig, const char *key)
+{
+    return generate(rig, key, "/v1/chat/completions", NULL);
+}
+
+struct stream *rig_generate_translated(
+    struct rig *rig, const char *path, const struct producer_translate *translate)
+{
+    return generate(rig, "", path, translate);
 }
 
 void rig_end_tail(struct rig *rig, struct stream *stream, enum stream_state state)

@@ -78,6 +78,9 @@ struct row rig_row(struct rig *rig, const char *key);
 struct stream *rig_create(struct rig *rig, const char *key, size_t body_bytes);
 /* rig_generate — a new stream and its producer: a streamed chat completion. */
 struct stream *rig_generate(struct rig *rig, const char *key);
+/* rig_generate_translated — the same, of a call to `path` that is translated. */
+struct stream *rig_generate_translated(
+    struct rig *rig, const char *path, const struct producer_translate *translate);
 /* rig_end_tail — end a stream that has no producer. */
 void rig_end_tail(struct rig *rig, struct stream *stream, enum stream_state state);
 /* rig_fill_queue — with the disk held: storage takes no large event more, and is not paused. */
