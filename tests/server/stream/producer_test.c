@@ -239,9 +239,8 @@ static void test_row_has_room(void **state)
     row.metadata = slice_of(metadata, sizeof metadata);
     assert_int_equal(hub_create(rig->hub, &rig->project, &row, SLICE_NONE, &stream), ERR_OK);
     assert_int_equal(dialect_for_path(SLICE("/v1/chat/completions"), &dialect), ERR_OK);
-    struct producer_request request = {.dialect = dialect,
-        .url = "http://provider/v1",
-        .headers = &headers};
+    struct producer_request request = {
+        .dialect = dialect, .url = "http://provider/v1", .headers = &headers};
     assert_int_equal(producer_start(&rig->producer, stream, &request), ERR_OK);
     fake_head(fake_last(rig->upstreams), 200, head);
     char large[300];
