@@ -6,7 +6,8 @@
  *
  * and else: into blocks, part by part → tails_write, when the share allows → journal_append. Row
  * versions wait in the same order: a row that says N events is journalled after event N - 1 and
- * before event N. That order is what replay counts on, and what makes a final row final.       */
+ * before event N, and a final one after the whole request body. That order is what replay counts
+ * on, and what makes a final row final.                                                         */
 #include "storage/tail_write.h"
 
 #include <string.h>
@@ -212,9 +213,18 @@ static enum err write_body(struct tail *tail)
     return ERR_OK;
 }
 
+/* What has ended is wholly recorded, its request too. */
+static bool is_body_first(const struct tail *tail, const struct row_version *row)
+{
+    return tail->body_next != &tail->body && row && !stream_state_is_live(row->row.state) &&
+           (row->row.events == tail->journalled_events || is_final(tail, row));
+}
+
 static enum err write_step(struct tail *tail)
 {
     struct row_version *row = first_queued_row(tail);
+    if (is_body_first(tail, row))
+        return write_body(tail);
     if (row && row->row.events == tail->journalled_events)
         return journal_row(tail, row);
     if (tail->queued_frames > 0)
@@ -444,7 +454,7 @@ enum err tail_end(
     struct row_version *version;
     TRY(make_version(tail, row, tail->events + has_event, tail->bytes + last_event.size,
         has_event ? time_ns : tail->last_event_ns, &version));
-    bool is_now = last_event.size <= FRAME_BYTES_MAX && !tail_has_queue(tail);
+    bool is_now = last_event.size <= FRAME_BYTES_MAX && !has_work(tail);
     enum err err = is_now ? end_now(tail, last_event, time_ns, version)
                           : end_queued(tail, last_event, time_ns, version);
     if (err == ERR_FULL && !has_event && may_end_in_place(tail, row)) {
