@@ -429,7 +429,8 @@ static int64_t spacing_ns(const struct journal *journal, uint32_t records)
 }
 
 /* Commits keep their spacing on average: after a quiet time a few may follow one another at once
- * (a virtual-scheduling leaky bucket; ITU-T I.371, GCRA). */
+ * (a virtual-scheduling leaky bucket; ITU-T I.371, GCRA). Full batches, which do not wait, leave no
+ * debt behind: the one after the last of them waits for its own spacing and no more. */
 static int64_t due_ns(const struct journal *journal)
 {
     return journal->paced_ns - COMMIT_BURST * journal->config.commit_spacing_ns;
@@ -438,7 +439,9 @@ static int64_t due_ns(const struct journal *journal)
 static void note_start(struct journal *journal, int64_t now, uint32_t records)
 {
     int64_t from_ns = journal->paced_ns > now ? journal->paced_ns : now;
-    journal->paced_ns = from_ns + spacing_ns(journal, records);
+    int64_t from_ns_max = now + COMMIT_BURST * journal->config.commit_spacing_ns;
+    journal->paced_ns =
+        (from_ns < from_ns_max ? from_ns : from_ns_max) + spacing_ns(journal, records);
 }
 
 void journal_tick(struct journal *journal)
