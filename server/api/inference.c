@@ -276,8 +276,11 @@ static enum err write_translated(struct call *call, struct sending *out)
     out->headers = &out->translated.headers;
     out->hides_usage = !out->translated.sent.includes_usage;
     TRY(copy_text(SLICE("application/json"), out->content_type, sizeof out->content_type));
-    return outbound_api_target(
-        call->choice.provider, buf_slice(&out->translated.sent.path), &out->target);
+    struct slice path = buf_slice(&out->translated.sent.path);
+    if (!out->translated.prefix)
+        return outbound_api_target(call->choice.provider, path, &out->target);
+    TRY(buf_append_text(&out->target, out->translated.prefix));
+    return buf_append(&out->target, path);
 }
 
 static void sending_init(struct call *call, struct sending *out)

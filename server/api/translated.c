@@ -35,23 +35,31 @@ static bool codec_of_path(struct slice path, const struct codec **out)
     return false;
 }
 
-/* The first that it speaks: its own, or the one that the catalogue names first. */
-static bool codec_of_provider(const struct provider *provider, const struct codec **out)
+/* Its own dialect says all that it can do; else the first that it takes in the place of that. */
+static bool choose_provider(struct translated *translated, const struct provider *provider)
 {
-    return provider->dialects && provider->dialects[0] &&
-           translate_codec(slice_text(provider->dialects[0]), out) == ERR_OK;
+    bool has_own =
+        provider->dialect_prefix && provider->dialect &&
+        translate_codec(slice_text(provider->dialect), &translated->provider) == ERR_OK &&
+        translate_asks(translated->provider) &&
+        translate_framing_of(translated->provider) == TRANSLATE_SSE;
+    translated->prefix = has_own ? provider->dialect_prefix : NULL;
+    return has_own ||
+           (provider->dialects && provider->dialects[0] &&
+               translate_codec(slice_text(provider->dialects[0]), &translated->provider) == ERR_OK);
 }
 
 bool translated_find(
     struct translated *translated, struct slice path, const struct provider *provider)
 {
-    const struct codec *caller, *spoken;
+    const struct codec *caller;
     if (!codec_of_path(path, &caller) ||
         provider_speaks(provider, translate_dialect(caller)->name) ||
-        !codec_of_provider(provider, &spoken))
+        !choose_provider(translated, provider)) {
+        translated->provider = NULL;
         return false;
+    }
     translated->caller = caller;
-    translated->provider = spoken;
     return true;
 }
 

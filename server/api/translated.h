@@ -10,6 +10,8 @@
 
 struct translated {
     const struct codec *caller, *provider; /* NULL: they speak the same */
+    const char *prefix;                    /* of sent.path, if it is the provider's own dialect's;
+                                            * NULL: its api_prefix, as of calls that are passed on */
     struct translated_request sent;
     struct neutral_report report; /* what could not be said, and what was left out */
     struct headers headers;       /* to send: borrowed from the caller's, and from `sent` */
@@ -18,7 +20,7 @@ void translated_init(struct translated *translated);
 void translated_deinit(struct translated *translated);
 
 /* translated_find — whether a call to `path` is to be translated for this provider: chats of the three
- * dialects that callers speak, where the provider does not speak theirs. Sets caller and provider. */
+ * dialects that callers speak, where the provider does not speak theirs. Sets caller, provider, prefix. */
 bool translated_find(
     struct translated *translated, struct slice path, const struct provider *provider);
 
