@@ -1,6 +1,7 @@
 /* json_scanner — walks JSON text in place, strictly by RFC 8259, without recursion or allocation.
  *
- * Internal to protocol/data: json.c stands on it. The text must be UTF-8 already.
+ * What walks JSON without a tree stands on it: json.c, and in protocol/dialect walk.c (requests) and
+ * codec.c (frames). Others use json.h. The text must be UTF-8 already.
  *
  *   answers  ERR_INVALID the grammar is broken at `at`, for the static sentence in `why`
  *   thread   any; the state is the struct */
