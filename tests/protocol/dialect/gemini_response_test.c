@@ -1,73 +1,10 @@
-/* gemini_response — random responses, told as Gemini tells them, streamed and whole: each dialect of
- * callers hears the same, byte for byte, as if the neutral events had been written in it directly.
- * (Gemini has no way back to a response: callers do not speak it.)
- *
- * The generator writes the chunk and the events side by side. */
-#include "protocol/dialect/translate.h"
+/* gemini_response — retold (retelling.h): a response as Gemini tells it, in chunks or as a whole, each
+ * of them a GenerateContentResponse. */
+#include "tests/protocol/dialect/retelling.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "protocol/base/own.h"
-#include "protocol/dialect/codec.h"
 #include "protocol/dialect/gemini.h"
-#include "protocol/dialect/walk.h"
-#include "protocol/http/sse.h"
-
-enum { CASES = 200, OUT_BYTES_MAX = 1 << 20, PARTS_MAX = 6 };
-
-static const char *const callers[] = {"openai_chat", "openai_responses", "anthropic"};
-
-static const struct sequence_context context = {
-    .stream_id = {(const uint8_t *)"0198c0de000070008000000000000001", 32},
-    .created_s = 1767225600,
-    .model = {(const uint8_t *)"our-model", 9},
-    .includes_usage = true,
-};
-
-static const struct codec *named(const char *name)
-{
-    const struct codec *codec = NULL;
-    assert_int_equal(translate_codec(slice_text(name), &codec), ERR_OK);
-    return codec;
-}
-
-/* ---- chance ---- */
-
-static uint64_t next(uint64_t *chance)
-{
-    *chance ^= *chance << 13;
-    *chance ^= *chance >> 7;
-    *chance ^= *chance << 17;
-    return *chance;
-}
-
-static bool one_in(uint64_t *chance, uint64_t n)
-{
-    return next(chance) % n == 0;
-}
-
-static const char *const texts[] = {"a", "word \"quoted\" \\ ", "\n\n", "é日本😀", "\t\x01\x7f",
-    "data: [DONE]\n\n", "{\"x\":", "</s>'"};
-static const char *const arguments[] = {"{}", "{\"a\":1.50}",
-    "{\"a\": \"\\u00e9\\n\", \"b\":[1,{}]}", "{\"n\":12345678901234567890,\"t\":true}"};
-
-#define PICK(chance, table) ((table)[next(chance) % COUNT_OF(table)])
 
 /* ---- a response, told twice ---- */
-
-/* Both tellings: Gemini's chunks (or the parts of its body), and the events. */
-struct telling {
-    struct json_writer writer;
-    struct buf chunks;
-    struct sequence sequence;
-    bool is_streamed;
-    int64_t output; /* running */
-};
 
 static void open_chunk(struct telling *telling)
 {
@@ -211,91 +148,18 @@ static void some_response(struct telling *telling, uint64_t *chance)
     assert_int_equal(sequence->err, ERR_OK);
 }
 
-static void telling_init(struct telling *telling, bool is_streamed, uint64_t seed)
-{
-    uint64_t chance = seed * 0x9e3779b97f4a7c15u | 1;
-    *telling = (struct telling){.is_streamed = is_streamed};
-    buf_init(&telling->chunks, OUT_BYTES_MAX);
-    sequence_init(&telling->sequence, &context);
-    some_response(telling, &chance);
-}
-
-static void telling_deinit(struct telling *telling)
-{
-    buf_deinit(&telling->chunks);
-    sequence_deinit(&telling->sequence);
-}
-
-/* ---- both, in a caller's dialect ---- */
-
-static void write_directly(
-    const struct codec *caller, const struct telling *telling, struct buf *out)
-{
-    CLEANUP(fold_deinit) struct fold fold;
-    uint8_t state[512] = {0};
-    assert_true(caller->response->writer_bytes <= sizeof state);
-    fold_init(&fold, telling->is_streamed ? caller->response->fold : FOLD_EVERYTHING);
-    for (size_t i = 0; i < telling->sequence.count; i++) {
-        assert_int_equal(fold_event(&fold, &telling->sequence.events[i]), ERR_OK);
-        if (telling->is_streamed)
-            assert_int_equal(caller->response->write_event(
-                                 state, &telling->sequence.events[i], &context, &fold, out),
-                ERR_OK);
-    }
-    if (!telling->is_streamed)
-        assert_int_equal(caller->response->write_body(&context, &fold, out), ERR_OK);
-}
-
-static void write_translated(
-    const struct codec *caller, const struct telling *telling, struct buf *out)
-{
-    struct translation *translation;
-    struct sse_splitter splitter = {0};
-    struct slice rest = buf_slice(&telling->chunks);
-    size_t end;
-    int status = 200;
-    assert_int_equal(translation_new(named("gemini"), caller, &context, &translation), ERR_OK);
-    while (telling->is_streamed && sse_split(&splitter, rest, &end) == ERR_OK) {
-        assert_int_equal(translation_event(translation, slice_sub(rest, 0, end), out), ERR_OK);
-        rest = slice_sub(rest, end, rest.size);
-    }
-    if (telling->is_streamed)
-        assert_int_equal(translation_end(translation, out), ERR_OK);
-    else
-        assert_int_equal(translation_body(translation, rest, out, &status), ERR_OK);
-    assert_int_equal(status, 200);
-    (void)translation_free(translation);
-}
-
-static void check(const char *caller, bool is_streamed, uint64_t seed)
-{
-    CLEANUP(telling_deinit) struct telling telling;
-    CLEANUP(buf_deinit) struct buf direct, translated;
-    buf_init(&direct, OUT_BYTES_MAX);
-    buf_init(&translated, OUT_BYTES_MAX);
-    telling_init(&telling, is_streamed, seed);
-    write_directly(named(caller), &telling, &direct);
-    write_translated(named(caller), &telling, &translated);
-    if (!slice_equal(buf_slice(&direct), buf_slice(&translated)))
-        fail_msg("%s, seed %llu\n%.*s\n%.*s\n%.*s", caller, (unsigned long long)seed,
-            SLICE_PRINT(buf_slice(&telling.chunks)), SLICE_PRINT(buf_slice(&direct)),
-            SLICE_PRINT(buf_slice(&translated)));
-}
+static const struct provider gemini = {"gemini", some_response};
 
 static void test_streams(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(callers); i++)
-        for (uint64_t seed = 1; seed <= CASES; seed++)
-            check(callers[i], true, seed);
+    check_all(&gemini, true);
 }
 
 static void test_bodies(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(callers); i++)
-        for (uint64_t seed = 1; seed <= CASES; seed++)
-            check(callers[i], false, seed);
+    check_all(&gemini, false);
 }
 
 /* A transfer that ends before the finish reason gives no terminator, however cleanly it ended. */

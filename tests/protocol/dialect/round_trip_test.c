@@ -2,37 +2,15 @@
  * byte: random conversations, and random responses, streamed and whole, for each pair of dialects.
  *
  * The generator keeps to what both dialects can say. (What they cannot is in golden/translate.) */
-#include "protocol/dialect/translate.h"
+#include "tests/protocol/dialect/callers.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "protocol/base/own.h"
-#include "protocol/dialect/codec.h"
 #include "protocol/http/sse.h"
 
 enum { CASES = 100, OUT_BYTES_MAX = 1 << 22 };
-
-static const char *const dialects[] = {"openai_chat", "openai_responses", "anthropic"};
-enum { DIALECTS = sizeof dialects / sizeof dialects[0] };
-
-static const struct sequence_context context = {
-    .stream_id = {(const uint8_t *)"0198c0de000070008000000000000001", 32},
-    .created_s = 1767225600,
-    .model = {(const uint8_t *)"our-model", 9},
-    .includes_usage = true,
-};
-
-static const struct codec *named(const char *name)
-{
-    const struct codec *codec = NULL;
-    assert_int_equal(translate_codec(slice_text(name), &codec), ERR_OK);
-    return codec;
-}
 
 /* ---- chance ---- */
 
@@ -40,19 +18,6 @@ struct chance {
     uint64_t state;
     struct arena *arena;
 };
-
-static uint64_t next(struct chance *chance)
-{
-    chance->state ^= chance->state << 13;
-    chance->state ^= chance->state >> 7;
-    chance->state ^= chance->state << 17;
-    return chance->state;
-}
-
-static bool one_in(struct chance *chance, uint64_t n)
-{
-    return next(chance) % n == 0;
-}
 
 /* Text that needs every kind of escape, never empty. */
 static struct slice some_text(struct chance *chance)
@@ -62,11 +27,9 @@ static struct slice some_text(struct chance *chance)
     struct buf text;
     struct slice copy;
     buf_init(&text, 4096);
-    for (uint64_t i = 1 + next(chance) % 6; i > 0; i--)
-        assert_int_equal(
-            buf_append_text(&text, pieces[next(chance) % (sizeof pieces / sizeof pieces[0])]),
-            ERR_OK);
-    if (one_in(chance, 8))
+    for (uint64_t i = 1 + next(&chance->state) % 6; i > 0; i--)
+        assert_int_equal(buf_append_text(&text, PICK(&chance->state, pieces)), ERR_OK);
+    if (one_in(&chance->state, 8))
         assert_int_equal(buf_append_byte(&text, 0), ERR_OK);
     assert_int_equal(arena_copy(chance->arena, buf_slice(&text), &copy), ERR_OK);
     buf_deinit(&text);
@@ -77,17 +40,15 @@ static struct slice some_id(struct chance *chance, const char *prefix)
 {
     char text[64];
     struct slice copy;
-    int size = snprintf(
-        text, sizeof text, "%s%llx", prefix, (unsigned long long)(next(chance) & 0xffffffffff));
+    int size = snprintf(text, sizeof text, "%s%llx", prefix,
+        (unsigned long long)(next(&chance->state) & 0xffffffffff));
     assert_int_equal(arena_copy(chance->arena, slice_of(text, (size_t)size), &copy), ERR_OK);
     return copy;
 }
 
 static struct slice some_arguments(struct chance *chance)
 {
-    static const char *const objects[] = {"{}", "{\"a\":1.50}",
-        "{\"a\": \"\\u00e9\\n\", \"b\":[1,{}]}", "{\"n\":12345678901234567890,\"t\":true}"};
-    return slice_text(objects[next(chance) % (sizeof objects / sizeof objects[0])]);
+    return slice_text(PICK(&chance->state, arguments));
 }
 
 static void *take(struct chance *chance, size_t size)
@@ -106,7 +67,7 @@ static struct neutral_part *some_part(
     *part = (struct neutral_part){.next = next_part, .kind = kind};
     if (kind == NEUTRAL_TEXT)
         part->text = some_text(chance);
-    if (kind == NEUTRAL_IMAGE && one_in(chance, 2)) {
+    if (kind == NEUTRAL_IMAGE && one_in(&chance->state, 2)) {
         part->url = SLICE("https://example.com/a.png");
     } else if (kind == NEUTRAL_IMAGE) {
         part->media_type = SLICE("image/png");
@@ -150,20 +111,20 @@ static struct neutral_part *some_results(
 static void some_turns(struct chance *chance, struct neutral_request *request)
 {
     const struct neutral_part *calls = NULL;
-    if (one_in(chance, 2))
+    if (one_in(&chance->state, 2))
         add_message(chance, request, NEUTRAL_SYSTEM, some_part(chance, NEUTRAL_TEXT, NULL));
-    for (uint64_t turns = 1 + next(chance) % 4; turns > 0; turns--) {
+    for (uint64_t turns = 1 + next(&chance->state) % 4; turns > 0; turns--) {
         struct neutral_part *words = some_part(chance, NEUTRAL_TEXT, NULL);
-        if (one_in(chance, 3))
+        if (one_in(&chance->state, 3))
             words = some_part(chance, NEUTRAL_IMAGE, words);
-        if (calls && one_in(chance, 2))
+        if (calls && one_in(&chance->state, 2))
             words = NULL;
         add_message(chance, request, NEUTRAL_USER, some_results(chance, calls, words));
         struct neutral_part *answer = NULL;
-        for (uint64_t i = next(chance) % 3; i > 0; i--)
+        for (uint64_t i = next(&chance->state) % 3; i > 0; i--)
             answer = some_part(chance, NEUTRAL_TOOL_CALL, answer);
         calls = answer;
-        if (!answer || one_in(chance, 2))
+        if (!answer || one_in(&chance->state, 2))
             answer = some_part(chance, NEUTRAL_TEXT, answer);
         add_message(chance, request, NEUTRAL_ASSISTANT, answer);
     }
@@ -173,35 +134,35 @@ static void some_turns(struct chance *chance, struct neutral_request *request)
 
 static void some_tools(struct chance *chance, struct neutral_request *request)
 {
-    for (uint64_t i = next(chance) % 3; i > 0; i--) {
+    for (uint64_t i = next(&chance->state) % 3; i > 0; i--) {
         struct neutral_tool *tool = take(chance, sizeof *tool);
         *tool = (struct neutral_tool){.name = some_id(chance, "tool_"),
-            .description = one_in(chance, 2) ? some_text(chance) : SLICE_NONE,
+            .description = one_in(&chance->state, 2) ? some_text(chance) : SLICE_NONE,
             .schema = SLICE("{\"type\":\"object\", \"maximum\": 1e1}"),
-            .strict = one_in(chance, 2) ? SLICE("true") : SLICE("false")};
+            .strict = one_in(&chance->state, 2) ? SLICE("true") : SLICE("false")};
         *request->tools_end = tool;
         request->tools_end = (void **)tool;
     }
     if (!request->tools)
         return;
-    request->choice.kind = (enum neutral_choice)(next(chance) % (NEUTRAL_CHOICE_NAMED + 1));
+    request->choice.kind = (enum neutral_choice)(next(&chance->state) % (NEUTRAL_CHOICE_NAMED + 1));
     if (request->choice.kind == NEUTRAL_CHOICE_NAMED)
         request->choice.name = request->tools->name;
 }
 
 static void some_options(struct chance *chance, struct neutral_request *request)
 {
-    request->is_streamed = one_in(chance, 2);
+    request->is_streamed = one_in(&chance->state, 2);
     request->options[NEUTRAL_OUTPUT_TOKENS].raw = SLICE("4000");
-    if (one_in(chance, 2))
+    if (one_in(&chance->state, 2))
         request->options[NEUTRAL_TEMPERATURE].raw = SLICE("0.70");
-    if (one_in(chance, 2))
+    if (one_in(&chance->state, 2))
         request->options[NEUTRAL_TOP_P].raw = SLICE("1e-1");
-    if (one_in(chance, 2))
+    if (one_in(&chance->state, 2))
         request->options[NEUTRAL_USER_ID].raw = SLICE("\"u\\u00e9\"");
-    if (one_in(chance, 3))
-        request->reasoning.effort = one_in(chance, 2) ? SLICE("low") : SLICE("high");
-    if (one_in(chance, 3)) {
+    if (one_in(&chance->state, 3))
+        request->reasoning.effort = one_in(&chance->state, 2) ? SLICE("low") : SLICE("high");
+    if (one_in(&chance->state, 3)) {
         request->format.kind = NEUTRAL_FORMAT_SCHEMA;
         request->format.name = SLICE("response");
         request->format.strict = SLICE("true");
@@ -271,7 +232,7 @@ static void say_in_pieces(struct chance *chance, struct sequence *sequence,
     enum neutral_part_kind kind, struct slice text)
 {
     while (text.size) {
-        size_t size = 1 + next(chance) % text.size;
+        size_t size = 1 + next(&chance->state) % text.size;
         while (size < text.size && (text.data[size] & 0xC0) == 0x80)
             size++;
         if (kind == NEUTRAL_TOOL_CALL)
@@ -287,32 +248,33 @@ static void some_response(struct chance *chance, struct sequence *sequence, bool
 {
     static const char *const formats[] = {NEUTRAL_FORMAT_ANTHROPIC, "google-gemini-v1", "unknown"};
     sequence_start(sequence, SLICE("id"), SLICE("their-model"), 0);
-    if (one_in(chance, 2)) {
+    if (one_in(&chance->state, 2)) {
         say_in_pieces(chance, sequence, NEUTRAL_REASONING, some_text(chance));
-        if (one_in(chance, 2))
-            sequence_seal(
-                sequence, slice_text(formats[next(chance) % 3]), SLICE_NONE, SLICE("EsEC+/=="));
+        if (one_in(&chance->state, 2))
+            sequence_seal(sequence, slice_text(formats[next(&chance->state) % 3]), SLICE_NONE,
+                SLICE("EsEC+/=="));
     }
-    if (one_in(chance, 4))
+    if (one_in(&chance->state, 4))
         sequence_redacted(
-            sequence, slice_text(formats[next(chance) % 3]), SLICE_NONE, SLICE("EmwK"));
-    if (one_in(chance, 2))
+            sequence, slice_text(formats[next(&chance->state) % 3]), SLICE_NONE, SLICE("EmwK"));
+    if (one_in(&chance->state, 2))
         say_in_pieces(chance, sequence, NEUTRAL_TEXT, some_text(chance));
-    if (has_refusal && one_in(chance, 4))
+    if (has_refusal && one_in(&chance->state, 4))
         say_in_pieces(chance, sequence, NEUTRAL_REFUSAL, some_text(chance));
-    for (uint64_t i = next(chance) % 3; i > 0; i--) {
+    for (uint64_t i = next(&chance->state) % 3; i > 0; i--) {
         sequence_tool_call(sequence, some_id(chance, "call_"), some_id(chance, "tool_"));
         say_in_pieces(chance, sequence, NEUTRAL_TOOL_CALL, some_arguments(chance));
     }
     static const enum neutral_finish finishes[] = {
         NEUTRAL_STOP, NEUTRAL_LENGTH, NEUTRAL_CONTENT_FILTER};
-    sequence_finish(sequence, finishes[next(chance) % 3], SLICE_NONE);
-    int64_t cached = (int64_t)(next(chance) % 100), written = (int64_t)(next(chance) % 100);
+    sequence_finish(sequence, finishes[next(&chance->state) % 3], SLICE_NONE);
+    int64_t cached = (int64_t)(next(&chance->state) % 100),
+            written = (int64_t)(next(&chance->state) % 100);
     struct neutral_usage usage = {
-        .counts = {.input = cached + written + (int64_t)(next(chance) % 1000),
-            .output = 100 + (int64_t)(next(chance) % 1000),
+        .counts = {.input = cached + written + (int64_t)(next(&chance->state) % 1000),
+            .output = 100 + (int64_t)(next(&chance->state) % 1000),
             .cached = cached,
-            .reasoning = (int64_t)(next(chance) % 100),
+            .reasoning = (int64_t)(next(&chance->state) % 100),
             .total = -1},
         .cache_write = written,
     };
@@ -399,10 +361,10 @@ static void check_response(const char *a, const char *b, uint64_t seed)
 
 static void for_each_pair(void (*check)(const char *a, const char *b, uint64_t seed))
 {
-    for (size_t a = 0; a < DIALECTS; a++)
-        for (size_t b = 0; b < DIALECTS; b++)
+    for (size_t a = 0; a < COUNT_OF(callers); a++)
+        for (size_t b = 0; b < COUNT_OF(callers); b++)
             for (uint64_t seed = 1; seed <= CASES; seed++)
-                check(dialects[a], dialects[b], seed);
+                check(callers[a], callers[b], seed);
 }
 
 static void test_requests(void **state)
