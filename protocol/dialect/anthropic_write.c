@@ -12,16 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/dialect/sending.h"
 #include "protocol/dialect/walk.h"
 
 codec_write_request anthropic_write_request;
-
-struct sending {
-    struct json_writer writer;
-    const struct neutral_request *request;
-    const struct translate_target *target;
-    struct neutral_report *report;
-};
 
 /* ---- blocks ---- */
 
@@ -125,8 +119,7 @@ static enum err write_result(struct sending *sending, const struct neutral_part 
     codec_member(&sending->writer, "tool_use_id", part->id);
     write_result_content(sending, part->content);
     if (part->is_error) {
-        json_key(&sending->writer, "is_error");
-        json_boolean(&sending->writer, true);
+        codec_true_member(&sending->writer, "is_error");
     }
     close_block(sending, part);
     return ERR_OK;
@@ -259,8 +252,7 @@ static void write_tool(struct sending *sending, const struct neutral_tool *tool)
     codec_member(writer, "name", tool->name);
     if (tool->description.size)
         codec_member(writer, "description", tool->description);
-    codec_raw_member(writer, "input_schema",
-        tool->schema.size ? tool->schema : SLICE("{\"type\":\"object\",\"properties\":{}}"));
+    codec_raw_member(writer, "input_schema", codec_schema(tool));
     codec_raw_member(writer, "strict", tool->strict);
     codec_raw_member(writer, "cache_control", tool->cache);
     json_close(writer, '}');
@@ -284,22 +276,9 @@ static void write_choice(struct sending *sending)
     if (request->choice.kind == NEUTRAL_CHOICE_NAMED)
         codec_member(writer, "name", request->choice.name);
     if (is_serial && request->choice.kind != NEUTRAL_CHOICE_NONE) {
-        json_key(writer, "disable_parallel_tool_use");
-        json_boolean(writer, true);
+        codec_true_member(writer, "disable_parallel_tool_use");
     }
     json_close(writer, '}');
-}
-
-static void write_tools(struct sending *sending)
-{
-    if (sending->request->tools) {
-        json_key(&sending->writer, "tools");
-        json_open(&sending->writer, '[');
-        for (const struct neutral_tool *tool = sending->request->tools; tool; tool = tool->next)
-            write_tool(sending, tool);
-        json_close(&sending->writer, ']');
-    }
-    write_choice(sending);
 }
 
 /* ---- the rest ---- */
@@ -307,12 +286,7 @@ static void write_tools(struct sending *sending)
 /* The limit that must be said: the caller's, the model's, or one that every model takes. */
 static int64_t limit_of(const struct sending *sending)
 {
-    const struct neutral_value *said = &sending->request->options[NEUTRAL_OUTPUT_TOKENS];
-    int64_t known = sending->target->output_tokens_max;
-    uint64_t limit;
-    if (slice_u64(said->raw, &limit) == ERR_OK && limit <= INT64_MAX)
-        return (int64_t)limit;
-    return known > 0 ? known : TRANSLATE_OUTPUT_TOKENS;
+    return codec_output_limit(sending->request, sending->target, TRANSLATE_OUTPUT_TOKENS);
 }
 
 static void write_output_tokens(struct sending *sending)
@@ -426,10 +400,7 @@ static enum err write_options(struct sending *sending)
         codec_raw_member(writer, "user_id", user->raw);
         json_close(writer, '}');
     }
-    if (sending->request->is_streamed) {
-        json_key(writer, "stream");
-        json_boolean(writer, true);
-    }
+    sending_stream(sending);
     return ERR_OK;
 }
 
@@ -437,19 +408,15 @@ enum err anthropic_write_request(const struct neutral_request *request,
     const struct translate_target *target, struct translated_request *out,
     struct neutral_report *report)
 {
-    struct sending sending = {.request = request, .target = target, .report = report};
+    struct sending sending = sending_begin(request, target, out, report);
     TRY(check_temperature(&sending));
     TRY(check_format(&sending));
-    json_writer_init(&sending.writer, &out->body);
-    json_open(&sending.writer, '{');
-    codec_member(&sending.writer, "model", target->model);
     write_output_tokens(&sending);
     TRY(write_messages(&sending));
-    write_tools(&sending);
+    sending_tools(&sending, write_tool);
+    write_choice(&sending);
     write_reasoning(&sending);
     TRY(write_options(&sending));
-    json_close(&sending.writer, '}');
-    TRY(sending.writer.err);
     out->headers = "anthropic-version: 2023-06-01\r\n";
-    return buf_append(&out->path, SLICE("/v1/messages"));
+    return sending_end(&sending, out, "/v1/messages");
 }

@@ -109,6 +109,12 @@ void codec_count_member(struct json_writer *writer, const char *name, int64_t co
     json_integer(writer, count > 0 ? count : 0);
 }
 
+void codec_true_member(struct json_writer *writer, const char *name)
+{
+    json_key(writer, name);
+    json_boolean(writer, true);
+}
+
 void codec_id(struct json_writer *writer, const char *prefix,
     const struct sequence_context *context, int64_t n)
 {
@@ -174,6 +180,17 @@ void codec_leave_out(struct neutral_report *report, struct slice path, const cha
             report, slice_of(text, (size_t)size < sizeof text ? (size_t)size : sizeof text - 1));
 }
 
+void codec_leave_out_cache(struct neutral_report *report, struct slice path, struct slice cache)
+{
+    if (cache.size)
+        codec_leave_out(report, path, "cache_control");
+}
+
+struct slice codec_schema(const struct neutral_tool *tool)
+{
+    return tool->schema.size ? tool->schema : SLICE("{\"type\":\"object\",\"properties\":{}}");
+}
+
 /* ---- effort and budget ---- */
 
 static const struct {
@@ -211,6 +228,16 @@ int64_t codec_budget(const struct neutral_request *request, int64_t limit)
         return budget > least ? budget : least;
     }
     return -1;
+}
+
+int64_t codec_output_limit(
+    const struct neutral_request *request, const struct translate_target *target, int64_t otherwise)
+{
+    const struct neutral_value *said = &request->options[NEUTRAL_OUTPUT_TOKENS];
+    uint64_t tokens;
+    if (slice_u64(said->raw, &tokens) == ERR_OK && tokens <= INT64_MAX)
+        return (int64_t)tokens;
+    return target->output_tokens_max > 0 ? target->output_tokens_max : otherwise;
 }
 
 /* ---- options ---- */

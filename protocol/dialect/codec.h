@@ -78,6 +78,7 @@ void codec_close_event(struct json_writer *writer);
 void codec_member(struct json_writer *writer, const char *name, struct slice text);
 void codec_raw_member(struct json_writer *writer, const char *name, struct slice raw); /* if any */
 void codec_count_member(struct json_writer *writer, const char *name, int64_t count);  /* -1: 0 */
+void codec_true_member(struct json_writer *writer, const char *name);
 /* codec_id — `prefix` and the stream's ID; with n >= 0, "_" and n. As a value. */
 void codec_id(struct json_writer *writer, const char *prefix,
     const struct sequence_context *context, int64_t n);
@@ -90,15 +91,23 @@ void codec_stops(
  * word. */
 enum err codec_write_error(
     const char *dialect, struct buf *out, const struct neutral_error *error) NODISCARD;
-/* codec_leave_out — notes the path of a member of what has `path`. */
+/* codec_leave_out — notes the path of a member of what has `path`. codec_leave_out_cache — of the
+ * hint `cache` there, if there is one: for dialects that have no word for it. */
 void codec_leave_out(struct neutral_report *report, struct slice path, const char *member);
+void codec_leave_out_cache(struct neutral_report *report, struct slice path, struct slice cache);
+/* codec_schema — of a tool's arguments; where it has none, one of no arguments. */
+struct slice codec_schema(const struct neutral_tool *tool);
 
 /* codec_effort — the word for how much to reason, from a budget if need be; empty: not said.
  * codec_budget — the tokens for it, where the whole answer may have `limit`; -1: not said.
  *     minimal, low 1024 · medium 4096 · high 16384 · xhigh, max 32768, at most half the limit
- *     up to 2048 low · up to 8192 medium · beyond high */
+ *     up to 2048 low · up to 8192 medium · beyond high
+ * codec_output_limit — the tokens that the whole answer may have: the caller's limit, the model's, or
+ * else `otherwise`. */
 struct slice codec_effort(const struct neutral_request *request);
 int64_t codec_budget(const struct neutral_request *request, int64_t limit);
+int64_t codec_output_limit(const struct neutral_request *request,
+    const struct translate_target *target, int64_t otherwise);
 
 /* How a dialect names the options of a request; NULL: it has no word for that one. */
 struct codec_option {

@@ -17,16 +17,10 @@
  *
  *   source  cohere-ai/cohere-python src/cohere/v2/client.py and types at bc495daa (2026-08-19) */
 #include "protocol/dialect/codec.h"
+#include "protocol/dialect/sending.h"
 #include "protocol/dialect/walk.h"
 
 codec_write_request cohere_write_request;
-
-struct sending {
-    struct json_writer writer;
-    const struct neutral_request *request;
-    const struct translate_target *target;
-    struct neutral_report *report;
-};
 
 /* ---- parts ---- */
 
@@ -46,8 +40,7 @@ static bool is_text(const struct neutral_part *part)
 
 static void leave_out_hints(struct sending *sending, const struct neutral_part *part)
 {
-    if (part->cache.size)
-        codec_leave_out(sending->report, part->path, "cache_control");
+    codec_leave_out_cache(sending->report, part->path, part->cache);
 }
 
 static void write_block(struct sending *sending, const char *type, const struct neutral_part *part)
@@ -282,20 +275,17 @@ static void write_tool(struct sending *sending, const struct neutral_tool *tool)
     codec_member(writer, "name", tool->name);
     if (tool->description.size)
         codec_member(writer, "description", tool->description);
-    codec_raw_member(writer, "parameters",
-        tool->schema.size ? tool->schema : SLICE("{\"type\":\"object\",\"properties\":{}}"));
+    codec_raw_member(writer, "parameters", codec_schema(tool));
     json_close(writer, '}');
     json_close(writer, '}');
-    if (tool->cache.size)
-        codec_leave_out(sending->report, tool->path, "cache_control");
+    codec_leave_out_cache(sending->report, tool->path, tool->cache);
 }
 
 static void write_choice(struct sending *sending, bool is_strict)
 {
     struct json_writer *writer = &sending->writer;
     if (is_strict) {
-        json_key(writer, "strict_tools");
-        json_boolean(writer, true);
+        codec_true_member(writer, "strict_tools");
     }
     switch (sending->request->choice.kind) {
     case NEUTRAL_CHOICE_UNSAID:
@@ -352,16 +342,6 @@ static enum err write_format(struct sending *sending)
     return ERR_OK;
 }
 
-static int64_t limit_of(const struct sending *sending)
-{
-    uint64_t tokens;
-    if (slice_u64(sending->request->options[NEUTRAL_OUTPUT_TOKENS].raw, &tokens) == ERR_OK &&
-        tokens <= INT64_MAX)
-        return (int64_t)tokens;
-    int64_t known = sending->target->output_tokens_max;
-    return known > 0 ? known : INT64_MAX;
-}
-
 static void write_thinking(struct sending *sending)
 {
     struct json_writer *writer = &sending->writer;
@@ -369,7 +349,9 @@ static void write_thinking(struct sending *sending)
     struct slice effort = codec_effort(request);
     if (effort.size || request->reasoning.is_adaptive) {
         bool is_off = slice_equal(effort, SLICE("none"));
-        int64_t budget = is_off ? -1 : codec_budget(request, limit_of(sending));
+        int64_t budget =
+            is_off ? -1
+                   : codec_budget(request, codec_output_limit(request, sending->target, INT64_MAX));
         json_key(writer, "thinking");
         json_open(writer, '{');
         codec_member(writer, "type", is_off ? SLICE("disabled") : SLICE("enabled"));
@@ -401,10 +383,7 @@ static enum err write_options(struct sending *sending)
     codec_stops(writer, "stop_sequences", sending->request);
     if (user->raw.size)
         neutral_leave_out(sending->report, user->path);
-    if (sending->request->is_streamed) {
-        json_key(writer, "stream");
-        json_boolean(writer, true);
-    }
+    sending_stream(sending);
     return ERR_OK;
 }
 
@@ -412,16 +391,11 @@ enum err cohere_write_request(const struct neutral_request *request,
     const struct translate_target *target, struct translated_request *out,
     struct neutral_report *report)
 {
-    struct sending sending = {.request = request, .target = target, .report = report};
-    json_writer_init(&sending.writer, &out->body);
-    json_open(&sending.writer, '{');
-    codec_member(&sending.writer, "model", target->model);
+    struct sending sending = sending_begin(request, target, out, report);
     TRY(write_messages(&sending));
     TRY(write_tools(&sending));
     TRY(write_format(&sending));
     write_thinking(&sending);
     TRY(write_options(&sending));
-    json_close(&sending.writer, '}');
-    TRY(sending.writer.err);
-    return buf_append(&out->path, SLICE("/chat"));
+    return sending_end(&sending, out, "/chat");
 }

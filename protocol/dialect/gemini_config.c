@@ -27,16 +27,10 @@ struct configuring {
 static int64_t budget_of(const struct configuring *configuring)
 {
     const struct neutral_request *request = configuring->request;
-    const struct neutral_value *said = &request->options[NEUTRAL_OUTPUT_TOKENS];
-    int64_t limit = configuring->target->output_tokens_max > 0
-                        ? configuring->target->output_tokens_max
-                        : INT64_MAX;
-    uint64_t tokens;
-    if (slice_u64(said->raw, &tokens) == ERR_OK && tokens <= INT64_MAX)
-        limit = (int64_t)tokens;
     if (request->reasoning.budget >= 0)
         return request->reasoning.budget;
-    int64_t budget = codec_budget(request, limit);
+    int64_t budget =
+        codec_budget(request, codec_output_limit(request, configuring->target, INT64_MAX));
     return budget > BUDGET_MAX ? BUDGET_MAX : budget;
 }
 
@@ -80,8 +74,7 @@ static void write_thinking(struct configuring *configuring)
     json_key(writer, "thinkingConfig");
     json_open(writer, '{');
     if (!slice_equal(effort, SLICE("none"))) {
-        json_key(writer, "includeThoughts");
-        json_boolean(writer, true);
+        codec_true_member(writer, "includeThoughts");
     }
     write_depth(configuring);
     json_close(writer, '}');

@@ -121,8 +121,7 @@ static void open_part(struct sending *sending, const char *role)
 static void close_part(struct sending *sending, const struct neutral_part *part)
 {
     json_close(&sending->writer, '}');
-    if (part->cache.size)
-        codec_leave_out(sending->report, part->path, "cache_control");
+    codec_leave_out_cache(sending->report, part->path, part->cache);
 }
 
 static void write_inline(struct json_writer *writer, const struct neutral_part *image)
@@ -311,8 +310,7 @@ static enum err write_reasoning(struct sending *sending, const struct neutral_pa
     if (part->text.size) {
         open_part(sending, "model");
         codec_member(&sending->writer, "text", part->text);
-        json_key(&sending->writer, "thought");
-        json_boolean(&sending->writer, true);
+        codec_true_member(&sending->writer, "thought");
         if (part->id.size == 0)
             codec_member(&sending->writer, "thoughtSignature", part->opaque);
         close_part(sending, part);
@@ -419,8 +417,7 @@ static void write_tool(struct sending *sending, const struct neutral_tool *tool)
         codec_member(writer, "description", tool->description);
     codec_raw_member(writer, "parametersJsonSchema", tool->schema);
     json_close(writer, '}');
-    if (tool->cache.size)
-        codec_leave_out(sending->report, tool->path, "cache_control");
+    codec_leave_out_cache(sending->report, tool->path, tool->cache);
 }
 
 static bool has_strict_tool(const struct neutral_request *request)

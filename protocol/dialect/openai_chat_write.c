@@ -4,24 +4,16 @@
  * cannot be told in order. Each tool result is a message of its own. Reasoning goes back only to
  * providers that are known to take it: OpenAI's own API has no place for it. */
 #include "protocol/dialect/codec.h"
+#include "protocol/dialect/sending.h"
 #include "protocol/dialect/walk.h"
 
 codec_write_request openai_chat_write_request;
-
-/* What is written, and what it is written from. */
-struct sending {
-    struct json_writer writer;
-    const struct neutral_request *request;
-    const struct translate_target *target;
-    struct neutral_report *report;
-};
 
 /* ---- parts ---- */
 
 static void leave_out_hints(struct sending *sending, const struct neutral_part *part)
 {
-    if (part->cache.size)
-        codec_leave_out(sending->report, part->path, "cache_control");
+    codec_leave_out_cache(sending->report, part->path, part->cache);
 }
 
 static void write_text_part(struct sending *sending, const struct neutral_part *part)
@@ -279,8 +271,7 @@ static void write_tool(struct sending *sending, const struct neutral_tool *tool)
     codec_raw_member(writer, "strict", tool->strict);
     json_close(writer, '}');
     json_close(writer, '}');
-    if (tool->cache.size)
-        codec_leave_out(sending->report, tool->path, "cache_control");
+    codec_leave_out_cache(sending->report, tool->path, tool->cache);
 }
 
 static void write_choice(struct sending *sending)
@@ -304,18 +295,6 @@ static void write_choice(struct sending *sending)
         break;
     }
     codec_raw_member(writer, "parallel_tool_calls", request->choice.parallel.raw);
-}
-
-static void write_tools(struct sending *sending)
-{
-    if (sending->request->tools) {
-        json_key(&sending->writer, "tools");
-        json_open(&sending->writer, '[');
-        for (const struct neutral_tool *tool = sending->request->tools; tool; tool = tool->next)
-            write_tool(sending, tool);
-        json_close(&sending->writer, ']');
-    }
-    write_choice(sending);
 }
 
 /* ---- the rest ---- */
@@ -347,13 +326,9 @@ static void write_format(struct sending *sending)
 
 static void write_stream(struct sending *sending)
 {
-    struct json_writer *writer = &sending->writer;
-    if (!sending->request->is_streamed)
-        return;
-    json_key(writer, "stream");
-    json_boolean(writer, true);
-    json_key(writer, "stream_options");
-    json_raw(writer, SLICE("{\"include_usage\":true}"));
+    sending_stream(sending);
+    if (sending->request->is_streamed)
+        codec_raw_member(&sending->writer, "stream_options", SLICE("{\"include_usage\":true}"));
 }
 
 static enum err write_options(struct sending *sending)
@@ -385,16 +360,12 @@ enum err openai_chat_write_request(const struct neutral_request *request,
     const struct translate_target *target, struct translated_request *out,
     struct neutral_report *report)
 {
-    struct sending sending = {.request = request, .target = target, .report = report};
-    json_writer_init(&sending.writer, &out->body);
-    json_open(&sending.writer, '{');
-    codec_member(&sending.writer, "model", target->model);
+    struct sending sending = sending_begin(request, target, out, report);
     TRY(write_messages(&sending));
-    write_tools(&sending);
+    sending_tools(&sending, write_tool);
+    write_choice(&sending);
     write_format(&sending);
     TRY(write_options(&sending));
     write_stream(&sending);
-    json_close(&sending.writer, '}');
-    TRY(sending.writer.err);
-    return buf_append(&out->path, SLICE("/v1/chat/completions"));
+    return sending_end(&sending, out, "/v1/chat/completions");
 }

@@ -5,17 +5,10 @@
  * model is to reason, its reasoning is asked for in encrypted form, so that it can come back. Only
  * such reasoning is written: another dialect's is left out. */
 #include "protocol/dialect/codec.h"
+#include "protocol/dialect/sending.h"
 #include "protocol/dialect/walk.h"
 
 codec_write_request openai_responses_write_request;
-
-struct sending {
-    struct json_writer writer;
-    const struct neutral_request *request;
-    const struct translate_target *target;
-    struct neutral_report *report;
-    bool has_reasoning; /* an item of it was written */
-};
 
 /* ---- parts ---- */
 
@@ -32,8 +25,7 @@ static void write_part(struct sending *sending, const struct neutral_part *part,
         codec_member(writer, part->kind == NEUTRAL_REFUSAL ? "refusal" : "text", part->text);
     }
     json_close(writer, '}');
-    if (part->cache.size)
-        codec_leave_out(sending->report, part->path, "cache_control");
+    codec_leave_out_cache(sending->report, part->path, part->cache);
 }
 
 static bool is_content(const struct neutral_part *part)
@@ -90,8 +82,7 @@ static void write_call(struct sending *sending, const struct neutral_part *part)
     codec_member(writer, "name", part->name);
     codec_member(writer, "arguments", part->text.size ? part->text : SLICE("{}"));
     json_close(writer, '}');
-    if (part->cache.size)
-        codec_leave_out(sending->report, part->path, "cache_control");
+    codec_leave_out_cache(sending->report, part->path, part->cache);
 }
 
 static void write_output(struct sending *sending, const struct neutral_part *result)
@@ -113,19 +104,22 @@ static void write_output(struct sending *sending, const struct neutral_part *res
     json_close(writer, '}');
     if (result->is_error)
         codec_leave_out(sending->report, result->path, "is_error");
-    if (result->cache.size)
-        codec_leave_out(sending->report, result->path, "cache_control");
+    codec_leave_out_cache(sending->report, result->path, result->cache);
+}
+
+static bool is_ours(const struct neutral_part *part)
+{
+    return part->kind == NEUTRAL_REASONING && part->opaque.size > 0 &&
+           slice_equal(part->format, SLICE(NEUTRAL_FORMAT_RESPONSES));
 }
 
 static void write_reasoning_item(struct sending *sending, const struct neutral_part *part)
 {
     struct json_writer *writer = &sending->writer;
-    bool is_ours = part->opaque.size && slice_equal(part->format, SLICE(NEUTRAL_FORMAT_RESPONSES));
-    if (!is_ours) {
+    if (!is_ours(part)) {
         neutral_leave_out(sending->report, part->path);
         return;
     }
-    sending->has_reasoning = true;
     json_open(writer, '{');
     codec_member(writer, "type", SLICE("reasoning"));
     if (part->id.size)
@@ -176,12 +170,10 @@ static void write_tool(struct sending *sending, const struct neutral_tool *tool)
     codec_member(writer, "name", tool->name);
     if (tool->description.size)
         codec_member(writer, "description", tool->description);
-    codec_raw_member(writer, "parameters",
-        tool->schema.size ? tool->schema : SLICE("{\"type\":\"object\",\"properties\":{}}"));
+    codec_raw_member(writer, "parameters", codec_schema(tool));
     codec_raw_member(writer, "strict", tool->strict.size ? tool->strict : SLICE("false"));
     json_close(writer, '}');
-    if (tool->cache.size)
-        codec_leave_out(sending->report, tool->path, "cache_control");
+    codec_leave_out_cache(sending->report, tool->path, tool->cache);
 }
 
 static void write_choice(struct sending *sending)
@@ -202,18 +194,6 @@ static void write_choice(struct sending *sending)
         break;
     }
     codec_raw_member(writer, "parallel_tool_calls", request->choice.parallel.raw);
-}
-
-static void write_tools(struct sending *sending)
-{
-    if (sending->request->tools) {
-        json_key(&sending->writer, "tools");
-        json_open(&sending->writer, '[');
-        for (const struct neutral_tool *tool = sending->request->tools; tool; tool = tool->next)
-            write_tool(sending, tool);
-        json_close(&sending->writer, ']');
-    }
-    write_choice(sending);
 }
 
 /* ---- the rest ---- */
@@ -245,12 +225,23 @@ static void write_text_config(struct sending *sending)
     json_close(writer, '}');
 }
 
+/* Whether an item of reasoning was written. */
+static bool has_reasoning(const struct neutral_request *request)
+{
+    for (const struct neutral_message *message = request->messages; message;
+         message = message->next)
+        for (const struct neutral_part *part = message->parts; part; part = part->next)
+            if (is_ours(part))
+                return true;
+    return false;
+}
+
 static void write_reasoning(struct sending *sending)
 {
     struct json_writer *writer = &sending->writer;
     const struct neutral_request *request = sending->request;
     struct slice effort = codec_effort(request);
-    bool reasons = request->reasoning.is_adaptive || sending->has_reasoning ||
+    bool reasons = request->reasoning.is_adaptive || has_reasoning(request) ||
                    (effort.size > 0 && !slice_equal(effort, SLICE("none")));
     if (effort.size || request->reasoning.summary.size) {
         json_key(writer, "reasoning");
@@ -284,10 +275,7 @@ static enum err write_options(struct sending *sending)
     TRY(codec_options(writer, sending->request, options, COUNT_OF(options), sending->report));
     json_key(writer, "store");
     json_boolean(writer, false);
-    if (sending->request->is_streamed) {
-        json_key(writer, "stream");
-        json_boolean(writer, true);
-    }
+    sending_stream(sending);
     return ERR_OK;
 }
 
@@ -295,21 +283,17 @@ enum err openai_responses_write_request(const struct neutral_request *request,
     const struct translate_target *target, struct translated_request *out,
     struct neutral_report *report)
 {
-    struct sending sending = {.request = request, .target = target, .report = report};
-    json_writer_init(&sending.writer, &out->body);
-    json_open(&sending.writer, '{');
-    codec_member(&sending.writer, "model", target->model);
+    struct sending sending = sending_begin(request, target, out, report);
     json_key(&sending.writer, "input");
     json_open(&sending.writer, '[');
     for (const struct neutral_message *message = request->messages; message;
          message = message->next)
         TRY(write_message(&sending, message));
     json_close(&sending.writer, ']');
-    write_tools(&sending);
+    sending_tools(&sending, write_tool);
+    write_choice(&sending);
     write_text_config(&sending);
     write_reasoning(&sending);
     TRY(write_options(&sending));
-    json_close(&sending.writer, '}');
-    TRY(sending.writer.err);
-    return buf_append(&out->path, SLICE("/v1/responses"));
+    return sending_end(&sending, out, "/v1/responses");
 }
