@@ -3,9 +3,10 @@
  *   /openai/v1/chat/completions   ▶  https://api.openai.com/v1/chat/completions
  *   /google-ai-studio/v1beta/…    ▶  https://generativelanguage.googleapis.com/v1beta/…
  *
- * Any method, any body, any answer: SSE is kept event by event, everything else as bytes. The body
- * is not read but for the model's name. What the provider's own dialect is known to say of usage and
- * of its end is heeded; where it is not known, HTTP's framing is the end.
+ * Any method but TRACE (its answer would show the key that was sent), any body, any answer: SSE is
+ * kept event by event, everything else as bytes. The body is not read but for the model's name. What
+ * the provider's own dialect is known to say of usage and of its end is heeded; where it is not
+ * known, HTTP's framing is the end.
  *
  *   thread  loop */
 #ifndef TOKENLOG_SERVER_API_NATIVE_H

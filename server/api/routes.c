@@ -140,6 +140,9 @@ void api_handle(void *context, struct exchange *exchange)
     }
     char allowed[ALLOWED_BYTES];
     list_methods(path, allowed);
+    /* Who answers a TRACE shows what it was sent, a provider's key included (RFC 9110 §9.3.8). */
+    if (!allowed[0] && slice_equal(method, SLICE("TRACE")) && native_serves(api, path))
+        list_methods(SLICE("*"), allowed);
     if (allowed[0])
         refuse_method(exchange, allowed);
     else if (!native_handle(api, exchange))

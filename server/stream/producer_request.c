@@ -27,6 +27,15 @@ static enum err add_line(struct producer *producer, size_t *count, const char *l
         producer, count, slice_of(line, (size_t)(colon - line)), slice_trim(slice_text(colon + 1)));
 }
 
+/* The caller's own copy would stand beside ours, and the provider might heed that one. */
+static bool is_among(const char *const *lines, struct slice name)
+{
+    for (; lines && *lines; lines++)
+        if (slice_equal_nocase(name, slice_of(*lines, strcspn(*lines, ":"))))
+            return true;
+    return false;
+}
+
 static enum err build_headers(struct producer *producer, const struct producer_request *request)
 {
     size_t count = 0;
@@ -39,6 +48,7 @@ static enum err build_headers(struct producer *producer, const struct producer_r
     for (size_t i = 0; i < request->headers->count; i++) {
         struct header field = request->headers->items[i];
         if (slice_equal_nocase(field.name, SLICE("content-type")) ||
+            is_among(request->credentials, field.name) ||
             !header_crosses_to_provider(field.name, request->headers))
             continue;
         TRY(add_header(producer, &count, field.name, field.value));

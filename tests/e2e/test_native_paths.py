@@ -186,3 +186,29 @@ def test_a_caller_without_a_key_is_told_in_its_own_language(serve, canned):
     for scheme in ("Bearer", "Token", "Key"):
         reply = server.call("POST", "/fal/x", {}, {"Authorization": f"{scheme} {key}"})
         assert reply.status == 200 and "authorization" not in sent(provider)[1]
+
+
+def test_what_would_echo_the_providers_key_is_not_asked(serve, canned):
+    provider = canned(programs.canned_json(b"{}"))
+    server = serve("--provider", f"fal={provider.url}", extra_environment={"FAL_API_KEY": "f"})
+    reply = server.call("TRACE", "/fal/x", headers={"Max-Forwards": "0"})
+    assert (reply.status, "TRACE" in reply.header("allow")) == (405, False)
+    assert server.call("TRACE", "/nobody/x").status == 404
+    assert not provider.requests
+
+
+def test_a_provider_gets_one_key_however_its_header_is_called(serve, canned, tmp_path):
+    provider = canned(programs.canned_json(b"{}"))
+    path = config(tmp_path, f"""
+providers:
+  - name: mine
+    base_url: {provider.url}
+    auth: "X-Mine-Key: {{key}}"
+    key: ours
+""")
+    server = serve("--config", str(path), provider=None)
+    for target in ("/mine/x", "/v1/chat/completions"):
+        reply = server.call("POST", target, programs.ask("mine/m"), {"x-mine-key": "callers"})
+        assert reply.status == 200
+        head = provider.requests[-1][0].lower()
+        assert head.count("x-mine-key:") == 1 and "x-mine-key: ours" in head
