@@ -118,9 +118,8 @@ static enum err write_result(struct sending *sending, const struct neutral_part 
     open_block(sending, "tool_result");
     codec_member(&sending->writer, "tool_use_id", part->id);
     write_result_content(sending, part->content);
-    if (part->is_error) {
+    if (part->is_error)
         codec_true_member(&sending->writer, "is_error");
-    }
     close_block(sending, part);
     return ERR_OK;
 }
@@ -275,9 +274,8 @@ static void write_choice(struct sending *sending)
     codec_member(writer, "type", slice_text(words[request->choice.kind]));
     if (request->choice.kind == NEUTRAL_CHOICE_NAMED)
         codec_member(writer, "name", request->choice.name);
-    if (is_serial && request->choice.kind != NEUTRAL_CHOICE_NONE) {
+    if (is_serial && request->choice.kind != NEUTRAL_CHOICE_NONE)
         codec_true_member(writer, "disable_parallel_tool_use");
-    }
     json_close(writer, '}');
 }
 

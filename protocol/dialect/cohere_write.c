@@ -16,177 +16,32 @@
  * off. A tool that must be called is the only one told.
  *
  *   source  cohere-ai/cohere-python src/cohere/v2/client.py and types at bc495daa (2026-08-19) */
-#include "protocol/dialect/codec.h"
-#include "protocol/dialect/sending.h"
+#include "protocol/dialect/chat.h"
 #include "protocol/dialect/walk.h"
 
 codec_write_request cohere_write_request;
 
-/* ---- parts ---- */
-
-static size_t count_kind(
-    const struct neutral_part *part, const struct neutral_part *end, enum neutral_part_kind kind)
-{
-    size_t count = 0;
-    for (; part != end; part = part->next)
-        count += part->kind == kind;
-    return count;
-}
-
-static bool is_text(const struct neutral_part *part)
-{
-    return part->kind == NEUTRAL_TEXT || part->kind == NEUTRAL_REFUSAL;
-}
-
-static void leave_out_hints(struct sending *sending, const struct neutral_part *part)
-{
-    codec_leave_out_cache(sending->report, part->path, part->cache);
-}
-
-static void write_block(struct sending *sending, const char *type, const struct neutral_part *part)
-{
-    json_open(&sending->writer, '{');
-    codec_member(&sending->writer, "type", slice_text(type));
-    codec_member(&sending->writer, type, part->text);
-    json_close(&sending->writer, '}');
-    leave_out_hints(sending, part);
-}
-
-static void write_image(struct sending *sending, const struct neutral_part *part)
-{
-    struct json_writer *writer = &sending->writer;
-    json_open(writer, '{');
-    codec_member(writer, "type", SLICE("image_url"));
-    json_key(writer, "image_url");
-    json_open(writer, '{');
-    json_key(writer, "url");
-    codec_image_address(writer, part);
-    if (part->detail.size)
-        codec_member(writer, "detail", part->detail);
-    json_close(writer, '}');
-    json_close(writer, '}');
-    leave_out_hints(sending, part);
-}
-
-/* The value of "content" of the parts up to `end`: a single text is a string. */
-static enum err write_content(
-    struct sending *sending, const struct neutral_part *part, const struct neutral_part *end)
-{
-    struct json_writer *writer = &sending->writer;
-    if (part == end || (part->next == end && is_text(part))) {
-        json_string(writer, part == end ? SLICE_NONE : part->text);
-        if (part != end)
-            leave_out_hints(sending, part);
-        return writer->err;
-    }
-    json_open(writer, '[');
-    for (; part != end; part = part->next) {
-        if (is_text(part))
-            write_block(sending, "text", part);
-        else if (part->kind == NEUTRAL_IMAGE)
-            write_image(sending, part);
-        else
-            return neutral_refuse(
-                sending->report, part->path, "Cohere's API has no place for it here");
-    }
-    json_close(writer, ']');
-    return writer->err;
-}
-
 /* ---- messages ---- */
 
-static enum err write_plain(struct sending *sending, const char *role,
-    const struct neutral_part *part, const struct neutral_part *end)
-{
-    struct json_writer *writer = &sending->writer;
-    json_open(writer, '{');
-    codec_member(writer, "role", slice_text(role));
-    json_key(writer, "content");
-    TRY(write_content(sending, part, end));
-    json_close(writer, '}');
-    return writer->err;
-}
+static enum err write_assistant(struct sending *sending, const struct neutral_message *message);
 
-static enum err write_result(struct sending *sending, const struct neutral_part *result)
-{
-    struct json_writer *writer = &sending->writer;
-    json_open(writer, '{');
-    codec_member(writer, "role", SLICE("tool"));
-    codec_member(writer, "tool_call_id", result->id);
-    json_key(writer, "content");
-    json_open(writer, '[');
-    for (const struct neutral_part *part = result->content; part; part = part->next) {
-        if (part->kind == NEUTRAL_IMAGE)
-            return neutral_refuse(
-                sending->report, part->path, "a tool's result holds text only in Cohere's API");
-        write_block(sending, "text", part);
-    }
-    if (!result->content)
-        json_raw(writer, SLICE("{\"type\":\"text\",\"text\":\"\"}"));
-    json_close(writer, ']');
-    json_close(writer, '}');
-    leave_out_hints(sending, result);
-    if (result->is_error)
-        codec_leave_out(sending->report, result->path, "is_error");
-    return writer->err;
-}
-
-/* Results are messages of their own, and so is each run of other parts between them. */
-static enum err write_user(struct sending *sending, const struct neutral_message *message)
-{
-    const struct neutral_part *part = message->parts;
-    if (!part)
-        return write_plain(sending, "user", NULL, NULL);
-    while (part) {
-        const struct neutral_part *end = part;
-        while (end && end->kind != NEUTRAL_TOOL_RESULT)
-            end = end->next;
-        if (part != end)
-            TRY(write_plain(sending, "user", part, end));
-        if (end)
-            TRY(write_result(sending, end));
-        part = end ? end->next : NULL;
-    }
-    return ERR_OK;
-}
-
-static void write_call(struct sending *sending, const struct neutral_part *part)
-{
-    struct json_writer *writer = &sending->writer;
-    json_open(writer, '{');
-    codec_member(writer, "id", part->id);
-    codec_member(writer, "type", SLICE("function"));
-    json_key(writer, "function");
-    json_open(writer, '{');
-    codec_member(writer, "name", part->name);
-    codec_member(writer, "arguments", part->text.size ? part->text : SLICE("{}"));
-    json_close(writer, '}');
-    json_close(writer, '}');
-    leave_out_hints(sending, part);
-}
-
-/* Only text and calls; text before calls. */
-static enum err check_order(struct sending *sending, const struct neutral_part *part)
-{
-    bool has_call = false;
-    for (; part; part = part->next) {
-        has_call |= part->kind == NEUTRAL_TOOL_CALL;
-        if (part->kind == NEUTRAL_IMAGE)
-            return neutral_refuse(
-                sending->report, part->path, "an assistant's message cannot hold images here");
-        if (is_text(part) && has_call)
-            return neutral_refuse(sending->report, part->path,
-                "in Cohere's API the text of a message comes before its tool calls");
-    }
-    return ERR_OK;
-}
+static const struct chat_manner manner = {
+    .write_assistant = write_assistant,
+    .developer_role = "system",
+    .usual_detail = "",
+    .has_refusals_as_text = true,
+    .has_results_in_parts = true,
+    .misplaced = "Cohere's API has no place for it here",
+    .image_in_result = "a tool's result holds text only in Cohere's API",
+    .text_after_call = "in Cohere's API the text of a message comes before its tool calls",
+};
 
 /* Thinking goes back as text, to models known to take it. */
 static bool is_written(const struct sending *sending, const struct neutral_part *part)
 {
     if (part->kind == NEUTRAL_REASONING)
         return sending->target->takes_reasoning && part->text.size > 0;
-    return is_text(part) && part->text.size > 0;
+    return chat_is_text(&manner, part) && part->text.size > 0;
 }
 
 static void write_blocks(
@@ -196,7 +51,7 @@ static void write_blocks(
     json_open(&sending->writer, '[');
     for (; part; part = part->next)
         if (part != but && is_written(sending, part))
-            write_block(sending, part->kind == NEUTRAL_REASONING ? "thinking" : "text", part);
+            chat_write_block(sending, part->kind == NEUTRAL_REASONING ? "thinking" : "text", part);
     json_close(&sending->writer, ']');
 }
 
@@ -205,9 +60,9 @@ static const struct neutral_part *plan_of(
     const struct sending *sending, const struct neutral_part *part)
 {
     const struct neutral_part *plan = NULL;
-    size_t texts = 0, calls = count_kind(part, NULL, NEUTRAL_TOOL_CALL);
+    size_t texts = 0, calls = chat_count(part, NEUTRAL_TOOL_CALL);
     for (; part; part = part->next)
-        if (is_text(part) && is_written(sending, part)) {
+        if (chat_is_text(&manner, part) && is_written(sending, part)) {
             plan = part;
             texts++;
         }
@@ -218,8 +73,8 @@ static enum err write_assistant(struct sending *sending, const struct neutral_me
 {
     struct json_writer *writer = &sending->writer;
     const struct neutral_part *plan = plan_of(sending, message->parts), *part;
-    size_t calls = count_kind(message->parts, NULL, NEUTRAL_TOOL_CALL), blocks = 0;
-    TRY(check_order(sending, message->parts));
+    size_t calls = chat_count(message->parts, NEUTRAL_TOOL_CALL), blocks = 0;
+    TRY(chat_check_order(sending, &manner, message->parts));
     for (part = message->parts; part; part = part->next) {
         blocks += part != plan && is_written(sending, part);
         if (part->kind == NEUTRAL_REASONING && (part->opaque.size || !is_written(sending, part)))
@@ -231,62 +86,20 @@ static enum err write_assistant(struct sending *sending, const struct neutral_me
         write_blocks(sending, message->parts, plan);
     if (plan) {
         codec_member(writer, "tool_plan", plan->text);
-        leave_out_hints(sending, plan);
+        codec_leave_out_cache(sending->report, plan->path, plan->cache);
     }
-    if (calls > 0) {
-        json_key(writer, "tool_calls");
-        json_open(writer, '[');
-        for (part = message->parts; part; part = part->next)
-            if (part->kind == NEUTRAL_TOOL_CALL)
-                write_call(sending, part);
-        json_close(writer, ']');
-    }
+    chat_write_calls(sending, message->parts);
     json_close(writer, '}');
-    return writer->err;
-}
-
-static enum err write_messages(struct sending *sending)
-{
-    struct json_writer *writer = &sending->writer;
-    json_key(writer, "messages");
-    json_open(writer, '[');
-    for (const struct neutral_message *message = sending->request->messages; message;
-         message = message->next) {
-        switch (message->role) {
-        case NEUTRAL_SYSTEM:
-        case NEUTRAL_DEVELOPER: TRY(write_plain(sending, "system", message->parts, NULL)); break;
-        case NEUTRAL_USER: TRY(write_user(sending, message)); break;
-        case NEUTRAL_ASSISTANT: TRY(write_assistant(sending, message)); break;
-        }
-    }
-    json_close(writer, ']');
     return writer->err;
 }
 
 /* ---- tools ---- */
 
-static void write_tool(struct sending *sending, const struct neutral_tool *tool)
-{
-    struct json_writer *writer = &sending->writer;
-    json_open(writer, '{');
-    codec_member(writer, "type", SLICE("function"));
-    json_key(writer, "function");
-    json_open(writer, '{');
-    codec_member(writer, "name", tool->name);
-    if (tool->description.size)
-        codec_member(writer, "description", tool->description);
-    codec_raw_member(writer, "parameters", codec_schema(tool));
-    json_close(writer, '}');
-    json_close(writer, '}');
-    codec_leave_out_cache(sending->report, tool->path, tool->cache);
-}
-
 static void write_choice(struct sending *sending, bool is_strict)
 {
     struct json_writer *writer = &sending->writer;
-    if (is_strict) {
+    if (is_strict)
         codec_true_member(writer, "strict_tools");
-    }
     switch (sending->request->choice.kind) {
     case NEUTRAL_CHOICE_UNSAID:
     case NEUTRAL_CHOICE_AUTO: break;
@@ -313,7 +126,7 @@ static enum err write_tools(struct sending *sending)
     for (const struct neutral_tool *tool = request->tools; tool; tool = tool->next)
         if (!is_named || slice_equal(tool->name, request->choice.name)) {
             is_strict |= slice_equal(tool->strict, SLICE("true"));
-            write_tool(sending, tool);
+            chat_write_tool(sending, tool, codec_schema(tool), SLICE_NONE);
         }
     json_close(writer, ']');
     write_choice(sending, is_strict);
@@ -392,7 +205,7 @@ enum err cohere_write_request(const struct neutral_request *request,
     struct neutral_report *report)
 {
     struct sending sending = sending_begin(request, target, out, report);
-    TRY(write_messages(&sending));
+    TRY(chat_write_messages(&sending, &manner));
     TRY(write_tools(&sending));
     TRY(write_format(&sending));
     write_thinking(&sending);

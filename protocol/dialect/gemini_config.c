@@ -73,9 +73,8 @@ static void write_thinking(struct configuring *configuring)
         return;
     json_key(writer, "thinkingConfig");
     json_open(writer, '{');
-    if (!slice_equal(effort, SLICE("none"))) {
+    if (!slice_equal(effort, SLICE("none")))
         codec_true_member(writer, "includeThoughts");
-    }
     write_depth(configuring);
     json_close(writer, '}');
     if (summary.size && !slice_equal(summary, SLICE("auto")))
