@@ -191,7 +191,7 @@ static bool read_request(struct call *call)
 /* ── a new generation ───────────────────────────────────────────────────────────────────────── */
 
 static void make_row(struct call *call, const struct attempt *attempt,
-    const struct translated *translated, struct row *row)
+    const struct translated *translated, struct slice path, struct row *row)
 {
     struct api *api = call->api;
     const struct route_choice *choice = &call->choice;
@@ -209,7 +209,7 @@ static void make_row(struct call *call, const struct attempt *attempt,
         .key = call->key,
         .fingerprint = slice_of(call->fingerprint, SHA256_BYTES),
         .method = exchange_request(call->exchange)->method,
-        .path = exchange_request(call->exchange)->target,
+        .path = path,
         .dialect = slice_text(call->dialect->name),
         .provider_dialect = translated->provider
                                 ? slice_text(translate_dialect(translated->provider)->name)
@@ -229,6 +229,7 @@ static void make_row(struct call *call, const struct attempt *attempt,
 /* What is to be sent. */
 struct sending {
     struct buf body, target;
+    struct buf path; /* as it is recorded: a key in it is not */
     struct outbound outbound;
     char method[PRODUCER_METHOD_BYTES], content_type[CONTENT_TYPE_BYTES_MAX];
     bool hides_usage;
@@ -240,6 +241,7 @@ static void sending_deinit(struct sending *sending)
 {
     buf_deinit(&sending->body);
     buf_deinit(&sending->target);
+    buf_deinit(&sending->path);
     outbound_deinit(&sending->outbound);
     translated_deinit(&sending->translated);
 }
@@ -264,7 +266,7 @@ static enum err write_native(struct call *call, struct sending *out)
 
 static enum err write_inference(struct call *call, struct sending *out)
 {
-    struct slice target = exchange_request(call->exchange)->target;
+    struct slice target = buf_slice(&out->path);
     TRY(copy_text(SLICE("application/json"), out->content_type, sizeof out->content_type));
     TRY(outbound_api_target(call->choice.provider, target, &out->target));
     return dialect_write_request(call->dialect, exchange_body(call->exchange), &call->request,
@@ -288,6 +290,7 @@ static void sending_init(struct call *call, struct sending *out)
     *out = (struct sending){.headers = &exchange_request(call->exchange)->headers};
     buf_init(&out->body, exchange_body(call->exchange).size + DIALECT_MODEL_BYTES * 6 + 1024);
     buf_init(&out->target, HTTP_TARGET_BYTES_MAX * 2);
+    buf_init(&out->path, HTTP_TARGET_BYTES_MAX);
     translated_init(&out->translated);
 }
 
@@ -302,6 +305,7 @@ static enum err prepare(struct call *call, struct sending *out)
     const struct http1_request *request = exchange_request(call->exchange);
     const char *why;
     TRY(copy_text(request->method, out->method, sizeof out->method));
+    TRY(outbound_native_target(call->choice.provider, request->target, &out->path));
     TRY(out->translated.provider ? write_translated(call, out)
         : is_native(call)        ? write_native(call, out)
                                  : write_inference(call, out));
@@ -400,7 +404,7 @@ static void start(struct call *call, const struct attempt *attempt)
         refuse_outbound(exchange, err);
         return;
     }
-    make_row(call, attempt, &sending.translated, &row);
+    make_row(call, attempt, &sending.translated, buf_slice(&sending.path), &row);
     err = hub_create(api->hub, exchange_project(exchange), &row, exchange_body(exchange), &stream);
     if (err) { /* admitted, and full all the same: the journal's buffers are, for a moment */
         refuse_stream(exchange, err == ERR_FULL ? ERR_AGAIN : err);

@@ -50,8 +50,14 @@ def test_a_key_in_the_query_stays_here(serve, canned):
                    extra_environment={"GOOGLE_AI_STUDIO_API_KEY": "goog"})
     for query, passed in (("?key=callers", ""), ("?a=%2F&key=callers&b", "?a=%2F&b"),
                           ("?keys=1&&c", "?keys=1&&c"), ("?", "")):
-        assert server.call("GET", f"/{GEMINI}/v1beta/models{query}").status == 200
+        reply = server.call("GET", f"/{GEMINI}/v1beta/models{query}")
+        assert reply.status == 200
         assert sent(provider)[0] == f"GET /v1beta/models{passed} HTTP/1.1"
+        row = server.row(reply.header("tokenlog-stream-id"))
+        assert row["path"] == f"/{GEMINI}/v1beta/models{passed}"
+    assert server.call("POST", "/v1/embeddings?key=callers&a",
+                       {"model": f"{GEMINI}/gemini-embedding-001", "input": "x"}).status == 200
+    assert sent(provider)[0].endswith("embeddings?a HTTP/1.1")
 
 
 def test_any_method_and_an_answer_of_any_kind(serve, canned):
