@@ -523,13 +523,16 @@ static void go_on(struct call *call)
 static void token_came(struct token_wait *wait)
 {
     struct call *call = CONTAINER_OF(wait, struct call, wait);
-    if (!call->exchange) {
-        call_free(call);
-        return;
-    }
     exchange_release(call->exchange);
     go_on(call);
 }
+
+static void waiter_closed(void *context)
+{
+    call_free(context); /* its wait is forgotten */
+}
+
+static const struct responder waiter = {NULL, waiter_closed};
 
 /* A provider may want a token that has to be fetched first. */
 static void await_token(struct call *call)
@@ -542,7 +545,7 @@ static void await_token(struct call *call)
         return;
     }
     call->wait.done = token_came;
-    exchange_hold(call->exchange, &call_responder, call);
+    exchange_hold(call->exchange, &waiter, call);
     tokens_wait(call->api->tokens, call->choice.provider, &call->wait);
 }
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import socket
 import subprocess
 import threading
 import urllib.parse
@@ -290,3 +291,19 @@ def test_a_refused_service_account_is_told_and_nothing_is_asked(serve, canned, t
     # It is asked again, a little later.
     programs.eventually(lambda: server.call("GET", "/google-vertex-ai/v1/x").status == 200)
     assert sent(provider)[1]["authorization"] == "Bearer late"
+
+
+def test_who_leaves_while_a_token_is_awaited_leaves_nothing_behind(serve, canned, tmp_path):
+    """What is still held at the end is a leak, which the sanitizer's build tells of."""
+    provider = canned(programs.canned_json(b"{}"))
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        account, _ = make_account(tmp_path, f"http://127.0.0.1:{mute.getsockname()[1]}")
+        server = vertex(serve, provider, account)
+        one = server.wire()
+        one.ask("POST", "/google-vertex-ai/v1/x", {})
+        token_call, _ = mute.accept()
+        one.close()
+        programs.eventually(lambda: server.metrics()["tokenlog_connections_open"] <= 1)
+        server.stop()
+        token_call.close()
+    assert provider.requests == []
