@@ -3,6 +3,7 @@
  * Its messages are chat.h's. Reasoning goes back only to providers that are known to take it: OpenAI's
  * own API has no place for it. */
 #include "protocol/dialect/chat.h"
+#include "protocol/dialect/openai.h"
 #include "protocol/dialect/walk.h"
 
 codec_write_request openai_chat_write_request;
@@ -92,29 +93,6 @@ static void write_tool(struct sending *sending, const struct neutral_tool *tool)
     chat_write_tool(sending, tool, tool->schema, tool->strict);
 }
 
-static void write_choice(struct sending *sending)
-{
-    struct json_writer *writer = &sending->writer;
-    const struct neutral_request *request = sending->request;
-    switch (request->choice.kind) {
-    case NEUTRAL_CHOICE_UNSAID: break;
-    case NEUTRAL_CHOICE_AUTO: codec_member(writer, "tool_choice", SLICE("auto")); break;
-    case NEUTRAL_CHOICE_NONE: codec_member(writer, "tool_choice", SLICE("none")); break;
-    case NEUTRAL_CHOICE_ANY: codec_member(writer, "tool_choice", SLICE("required")); break;
-    case NEUTRAL_CHOICE_NAMED:
-        json_key(writer, "tool_choice");
-        json_open(writer, '{');
-        codec_member(writer, "type", SLICE("function"));
-        json_key(writer, "function");
-        json_open(writer, '{');
-        codec_member(writer, "name", request->choice.name);
-        json_close(writer, '}');
-        json_close(writer, '}');
-        break;
-    }
-    codec_raw_member(writer, "parallel_tool_calls", request->choice.parallel.raw);
-}
-
 /* ---- the rest ---- */
 
 static void write_format(struct sending *sending)
@@ -131,12 +109,7 @@ static void write_format(struct sending *sending)
         codec_member(writer, "type", SLICE("json_schema"));
         json_key(writer, "json_schema");
         json_open(writer, '{');
-        codec_member(
-            writer, "name", request->format.name.size ? request->format.name : SLICE("response"));
-        if (request->format.description.size)
-            codec_member(writer, "description", request->format.description);
-        codec_raw_member(writer, "schema", request->format.schema);
-        codec_raw_member(writer, "strict", request->format.strict);
+        openai_write_schema(sending);
         json_close(writer, '}');
     }
     json_close(writer, '}');
@@ -181,7 +154,7 @@ enum err openai_chat_write_request(const struct neutral_request *request,
     struct sending sending = sending_begin(request, target, out, report);
     TRY(chat_write_messages(&sending, &manner));
     sending_tools(&sending, write_tool);
-    write_choice(&sending);
+    openai_write_choice(&sending, "function");
     write_format(&sending);
     TRY(write_options(&sending));
     write_stream(&sending);

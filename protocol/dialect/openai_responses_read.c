@@ -19,18 +19,12 @@
 
 #include <string.h>
 
+#include "protocol/dialect/openai.h"
 #include "protocol/dialect/walk.h"
 
 codec_read_request openai_responses_read_request;
 
 /* ---- parts ---- */
-
-static enum err read_image_address(struct walk *walk, struct json_span value, void *into)
-{
-    struct slice url;
-    TRY(walk_text(walk, value, &url));
-    return walk_data_url(walk, url, into);
-}
 
 static const struct walk_member text_members[] = {
     {"type", .read = walk_skip},
@@ -41,7 +35,7 @@ static const struct walk_member text_members[] = {
 };
 static const struct walk_member image_members[] = {
     {"type", .read = walk_skip},
-    {"image_url", .read = read_image_address},
+    {"image_url", .read = openai_read_image_address},
     {"detail", WALK_AT(WALK_TEXT, struct neutral_part, detail)},
     {"file_id", .why = "a file that the provider keeps cannot be carried over"},
     {"prompt_cache_breakpoint", .is_hint = true},
@@ -300,40 +294,14 @@ static const struct walk_member choice_members[] = {
 
 static enum err read_tool_choice(struct walk *walk, struct json_span value, void *into)
 {
-    static const char *const words[] = {[NEUTRAL_CHOICE_AUTO] = "auto",
-        [NEUTRAL_CHOICE_NONE] = "none",
-        [NEUTRAL_CHOICE_ANY] = "required"};
-    struct neutral_request *request = into;
-    size_t word;
-    TRY(walk_path(walk, &request->choice.path));
-    if (value.type == JSON_OBJECT) {
-        request->choice.kind = NEUTRAL_CHOICE_NAMED;
-        TRY(walk_object(walk, value, choice_members, COUNT_OF(choice_members), request));
-        return request->choice.name.size ? ERR_OK : walk_missing(walk, "name");
-    }
-    TRY(walk_word(walk, value, words, COUNT_OF(words),
-        "it must be auto, none, required, or name a function", &word));
-    request->choice.kind = (enum neutral_choice)word;
-    return ERR_OK;
+    static const struct openai_object named = {choice_members, COUNT_OF(choice_members), "name"};
+    return openai_read_choice(walk, value, &named, into);
 }
 
 /* ---- the rest ---- */
 
-static enum err read_format_type(struct walk *walk, struct json_span value, void *into)
-{
-    static const char *const words[] = {[NEUTRAL_FORMAT_TEXT] = "text",
-        [NEUTRAL_FORMAT_JSON] = "json_object",
-        [NEUTRAL_FORMAT_SCHEMA] = "json_schema"};
-    struct neutral_request *request = into;
-    size_t word;
-    TRY(walk_word(
-        walk, value, words, COUNT_OF(words), "it must be text, json_object or json_schema", &word));
-    request->format.kind = (enum neutral_response_format)word;
-    return ERR_OK;
-}
-
 static const struct walk_member format_members[] = {
-    {"type", .read = read_format_type},
+    {"type", .read = openai_read_format_type},
     {"name", WALK_AT(WALK_TEXT, struct neutral_request, format.name)},
     {"description", WALK_AT(WALK_TEXT, struct neutral_request, format.description)},
     {"schema", WALK_AT(WALK_OBJECT, struct neutral_request, format.schema)},
@@ -342,12 +310,8 @@ static const struct walk_member format_members[] = {
 
 static enum err read_format(struct walk *walk, struct json_span value, void *into)
 {
-    struct neutral_request *request = into;
-    TRY(walk_path(walk, &request->format.path));
-    TRY(walk_object(walk, value, format_members, COUNT_OF(format_members), request));
-    bool lacks_schema =
-        request->format.kind == NEUTRAL_FORMAT_SCHEMA && request->format.schema.size == 0;
-    return lacks_schema ? walk_missing(walk, "schema") : ERR_OK;
+    static const struct openai_object format = {format_members, COUNT_OF(format_members), "schema"};
+    return openai_read_format(walk, value, &format, into);
 }
 
 static const struct walk_member reasoning_config_members[] = {

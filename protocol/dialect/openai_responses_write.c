@@ -5,7 +5,7 @@
  * model is to reason, its reasoning is asked for in encrypted form, so that it can come back. Only
  * such reasoning is written: another dialect's is left out. */
 #include "protocol/dialect/codec.h"
-#include "protocol/dialect/sending.h"
+#include "protocol/dialect/openai.h"
 #include "protocol/dialect/walk.h"
 
 codec_write_request openai_responses_write_request;
@@ -176,26 +176,6 @@ static void write_tool(struct sending *sending, const struct neutral_tool *tool)
     codec_leave_out_cache(sending->report, tool->path, tool->cache);
 }
 
-static void write_choice(struct sending *sending)
-{
-    struct json_writer *writer = &sending->writer;
-    const struct neutral_request *request = sending->request;
-    switch (request->choice.kind) {
-    case NEUTRAL_CHOICE_UNSAID: break;
-    case NEUTRAL_CHOICE_AUTO: codec_member(writer, "tool_choice", SLICE("auto")); break;
-    case NEUTRAL_CHOICE_NONE: codec_member(writer, "tool_choice", SLICE("none")); break;
-    case NEUTRAL_CHOICE_ANY: codec_member(writer, "tool_choice", SLICE("required")); break;
-    case NEUTRAL_CHOICE_NAMED:
-        json_key(writer, "tool_choice");
-        json_open(writer, '{');
-        codec_member(writer, "type", SLICE("function"));
-        codec_member(writer, "name", request->choice.name);
-        json_close(writer, '}');
-        break;
-    }
-    codec_raw_member(writer, "parallel_tool_calls", request->choice.parallel.raw);
-}
-
 /* ---- the rest ---- */
 
 static void write_text_config(struct sending *sending)
@@ -211,15 +191,10 @@ static void write_text_config(struct sending *sending)
     if (request->format.kind == NEUTRAL_FORMAT_JSON)
         codec_raw_member(writer, "format", SLICE("{\"type\":\"json_object\"}"));
     if (request->format.kind == NEUTRAL_FORMAT_SCHEMA) {
-        struct slice name = request->format.name;
         json_key(writer, "format");
         json_open(writer, '{');
         codec_member(writer, "type", SLICE("json_schema"));
-        codec_member(writer, "name", name.size ? name : SLICE("response"));
-        if (request->format.description.size)
-            codec_member(writer, "description", request->format.description);
-        codec_raw_member(writer, "schema", request->format.schema);
-        codec_raw_member(writer, "strict", request->format.strict);
+        openai_write_schema(sending);
         json_close(writer, '}');
     }
     json_close(writer, '}');
@@ -291,7 +266,7 @@ enum err openai_responses_write_request(const struct neutral_request *request,
         TRY(write_message(&sending, message));
     json_close(&sending.writer, ']');
     sending_tools(&sending, write_tool);
-    write_choice(&sending);
+    openai_write_choice(&sending, NULL);
     write_text_config(&sending);
     write_reasoning(&sending);
     TRY(write_options(&sending));
