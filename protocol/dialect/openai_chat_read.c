@@ -261,10 +261,8 @@ static const struct walk_member tool_entry_members[] = {
 
 static enum err read_tool(struct walk *walk, struct json_span value, void *into)
 {
-    struct neutral_tool *tool;
-    TRY(walk_add_tool(walk, into, &tool));
-    TRY(walk_object(walk, value, tool_entry_members, COUNT_OF(tool_entry_members), tool));
-    return tool->name.size ? ERR_OK : walk_missing(walk, "function.name");
+    return walk_tool(
+        walk, value, tool_entry_members, COUNT_OF(tool_entry_members), "function.name", into);
 }
 
 static const struct walk_member choice_function_members[] = {

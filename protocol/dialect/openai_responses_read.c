@@ -281,10 +281,7 @@ static const struct walk_member tool_members[] = {
 
 static enum err read_tool(struct walk *walk, struct json_span value, void *into)
 {
-    struct neutral_tool *tool;
-    TRY(walk_add_tool(walk, into, &tool));
-    TRY(walk_object(walk, value, tool_members, COUNT_OF(tool_members), tool));
-    return tool->name.size ? ERR_OK : walk_missing(walk, "name");
+    return walk_tool(walk, value, tool_members, COUNT_OF(tool_members), "name", into);
 }
 
 static const struct walk_member choice_members[] = {

@@ -331,13 +331,22 @@ enum err walk_add_first_message(struct walk *walk, struct neutral_request *reque
     return ERR_OK;
 }
 
-enum err walk_add_tool(
+static enum err add_tool(
     struct walk *walk, struct neutral_request *request, struct neutral_tool **out)
 {
     void *taken;
     TRY(walk_take(walk, sizeof(struct neutral_tool), &request->tools_end, &taken));
     *out = taken;
     return walk_path(walk, &(*out)->path);
+}
+
+enum err walk_tool(struct walk *walk, struct json_span value, const struct walk_member *members,
+    size_t count, const char *name, struct neutral_request *request)
+{
+    struct neutral_tool *tool;
+    TRY(add_tool(walk, request, &tool));
+    TRY(walk_object(walk, value, members, count, tool));
+    return tool->name.size ? ERR_OK : walk_missing(walk, name);
 }
 
 enum err walk_add_stop(struct walk *walk, struct json_span value, void *into)

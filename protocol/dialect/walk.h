@@ -118,8 +118,10 @@ enum err walk_add_message(struct walk *walk, struct neutral_request *request,
 /* walk_add_first_message — before those that are there already. */
 enum err walk_add_first_message(struct walk *walk, struct neutral_request *request,
     enum neutral_role role, struct neutral_part *parts) NODISCARD;
-enum err walk_add_tool(
-    struct walk *walk, struct neutral_request *request, struct neutral_tool **out) NODISCARD;
+/* walk_tool — an object of a list of tools: a new one of the request, by its table. It must have a
+ * name; `name` is the path to that in the object. */
+enum err walk_tool(struct walk *walk, struct json_span value, const struct walk_member *members,
+    size_t count, const char *name, struct neutral_request *request) NODISCARD;
 /* walk_add_stop — a walk_read: a string of an array of stop sequences, into the request. */
 walk_read walk_add_stop;
 /* walk_service_tier — OpenAI's: "auto" and "default" say nothing, the others are its own. */
