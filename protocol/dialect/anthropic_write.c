@@ -178,11 +178,6 @@ static enum err write_parts(struct sending *sending, const struct neutral_part *
 
 /* ---- messages ---- */
 
-static bool is_system(const struct neutral_message *message)
-{
-    return message && (message->role == NEUTRAL_SYSTEM || message->role == NEUTRAL_DEVELOPER);
-}
-
 static bool says_something(const struct neutral_message *message)
 {
     for (const struct neutral_part *part = message->parts; part; part = part->next)
@@ -194,11 +189,11 @@ static bool says_something(const struct neutral_message *message)
 static enum err write_system(struct sending *sending, const struct neutral_message **messages)
 {
     struct json_writer *writer = &sending->writer;
-    if (!is_system(*messages))
+    if (!neutral_is_system(*messages))
         return ERR_OK;
     json_key(writer, "system");
     json_open(writer, '[');
-    for (; is_system(*messages); *messages = (*messages)->next) {
+    for (; neutral_is_system(*messages); *messages = (*messages)->next) {
         for (const struct neutral_part *part = (*messages)->parts; part; part = part->next)
             if (part->kind != NEUTRAL_TEXT)
                 return neutral_refuse(
@@ -217,7 +212,7 @@ static enum err write_messages(struct sending *sending)
     json_key(writer, "messages");
     json_open(writer, '[');
     for (; message; message = message->next) {
-        if (is_system(message))
+        if (neutral_is_system(message))
             return neutral_refuse(sending->report, message->path,
                 "in Anthropic's API the system prompt comes before the conversation");
         if (last && last->role != message->role && says_something(message)) {

@@ -361,21 +361,16 @@ static enum err write_message(struct sending *sending, const struct neutral_mess
     return sending->writer.err;
 }
 
-static bool is_system(const struct neutral_message *message)
-{
-    return message && (message->role == NEUTRAL_SYSTEM || message->role == NEUTRAL_DEVELOPER);
-}
-
 static enum err write_system(struct sending *sending, const struct neutral_message **messages)
 {
     struct json_writer *writer = &sending->writer;
-    if (!is_system(*messages))
+    if (!neutral_is_system(*messages))
         return ERR_OK;
     json_key(writer, "systemInstruction");
     json_open(writer, '{');
     json_key(writer, "parts");
     json_open(writer, '[');
-    for (; is_system(*messages); *messages = (*messages)->next)
+    for (; neutral_is_system(*messages); *messages = (*messages)->next)
         for (const struct neutral_part *part = (*messages)->parts; part; part = part->next) {
             if (part->kind != NEUTRAL_TEXT)
                 return neutral_refuse(
@@ -396,7 +391,7 @@ static enum err write_messages(struct sending *sending)
     json_key(&sending->writer, "contents");
     json_open(&sending->writer, '[');
     for (; message; message = message->next) {
-        if (is_system(message))
+        if (neutral_is_system(message))
             return neutral_refuse(sending->report, message->path,
                 "in Gemini's API the system instruction comes before the conversation");
         TRY(write_message(sending, message));

@@ -82,6 +82,11 @@ void neutral_seal_read(struct slice text, const char *own, struct slice *format,
 
 /* ---- requests ---- */
 
+bool neutral_is_system(const struct neutral_message *message)
+{
+    return message && (message->role == NEUTRAL_SYSTEM || message->role == NEUTRAL_DEVELOPER);
+}
+
 void neutral_request_init(struct neutral_request *request)
 {
     *request = (struct neutral_request){.reasoning.budget = -1};

@@ -93,6 +93,8 @@ struct neutral_message {
     struct slice path;
     struct neutral_part *parts;
 };
+/* neutral_is_system — whether the message is the system's or the developer's; not if there is none. */
+bool neutral_is_system(const struct neutral_message *message);
 
 struct neutral_tool {
     struct neutral_tool *next;
