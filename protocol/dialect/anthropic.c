@@ -13,14 +13,6 @@
  *   source  https://docs.anthropic.com/en/docs/build-with-claude/streaming */
 #include "protocol/dialect/reading.h"
 
-#include "protocol/base/own.h"
-
-static void raise(int64_t *count, int64_t value)
-{
-    if (value > *count)
-        *count = value;
-}
-
 static void read_usage(struct dialect_reading *reading, const struct json *usage)
 {
     const struct json *output_details = json_get(usage, "output_tokens_details");
@@ -29,10 +21,10 @@ static void read_usage(struct dialect_reading *reading, const struct json *usage
     int64_t read = json_int(json_get(usage, "cache_read_input_tokens"), 0);
     int64_t written = json_int(json_get(usage, "cache_creation_input_tokens"), 0);
     if (fresh >= 0)
-        raise(&known->input, fresh + read + written);
-    raise(&known->output, json_int(json_get(usage, "output_tokens"), -1));
-    raise(&known->cached, json_int(json_get(usage, "cache_read_input_tokens"), -1));
-    raise(&known->reasoning, json_int(json_get(output_details, "thinking_tokens"), -1));
+        reading_raise(&known->input, fresh + read + written);
+    reading_raise(&known->output, json_int(json_get(usage, "output_tokens"), -1));
+    reading_raise(&known->cached, json_int(json_get(usage, "cache_read_input_tokens"), -1));
+    reading_raise(&known->reasoning, json_int(json_get(output_details, "thinking_tokens"), -1));
     known->total = -1;
     reading_total(known);
 }
@@ -49,9 +41,7 @@ static void read_event_data(
     } else if (slice_equal(name, SLICE("message_stop"))) {
         reading->is_terminated = true;
     } else if (slice_equal(name, SLICE("error"))) {
-        const struct json *error = json_get(event, "error");
-        reading_fail(reading, error ? error : event);
-        reading->is_failed = true;
+        reading_error_event(reading, event);
     }
 }
 
@@ -64,18 +54,7 @@ static bool name_matters(struct slice name)
 static enum dialect_verdict anthropic_read_event(
     struct dialect_reading *reading, struct slice block)
 {
-    CLEANUP(buf_deinit) struct buf joined;
-    CLEANUP(json_cleanup) struct json *event = NULL;
-    struct sse_fields fields;
-    buf_init(&joined, block.size);
-    if (sse_fields(block, &joined, &fields) != ERR_OK || !fields.has_data)
-        return DIALECT_EVENT;
-    struct slice data = sse_data(&fields, &joined);
-    struct slice name = reading_event_name(&fields, data, &event);
-    if (!name_matters(name) || (!event && json_parse(data, &event) != ERR_OK))
-        return DIALECT_EVENT;
-    read_event_data(reading, name, event);
-    return DIALECT_EVENT;
+    return reading_named_event(reading, block, name_matters, read_event_data);
 }
 
 static void anthropic_read_body(struct dialect_reading *reading, struct slice body)

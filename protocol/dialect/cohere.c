@@ -13,8 +13,6 @@
  *           cohere-ai/cohere-python src/cohere/types at bc495daa (2026-08-19) */
 #include "protocol/dialect/reading.h"
 
-#include "protocol/base/own.h"
-
 static void read_usage(struct dialect_reading *reading, const struct json *usage)
 {
     const struct json *tokens = json_get(usage, "tokens");
@@ -47,35 +45,32 @@ static void read_finish(struct dialect_reading *reading, struct slice finish,
     reading->is_failed |= is_failure(finish);
 }
 
-static void read_end(struct dialect_reading *reading, const struct json *event)
+static bool is_end(struct slice name)
 {
-    const struct json *delta = json_get(event, "delta");
-    read_finish(reading, json_text(json_get(delta, "finish_reason")), json_get(delta, "usage"),
-        json_get(delta, "error"));
-    reading->is_terminated = !reading->is_failed;
+    return slice_equal(name, SLICE("message-end"));
 }
 
-static enum dialect_verdict cohere_read_event(struct dialect_reading *reading, struct slice block)
+static bool ends(struct slice name)
 {
-    CLEANUP(buf_deinit) struct buf joined;
-    CLEANUP(json_cleanup) struct json *event = NULL;
-    struct sse_fields fields;
-    buf_init(&joined, block.size);
-    if (sse_fields(block, &joined, &fields) != ERR_OK || !fields.has_data)
-        return DIALECT_EVENT;
-    struct slice data = sse_data(&fields, &joined);
-    struct slice name = reading_event_name(&fields, data, &event);
-    bool is_end = slice_equal(name, SLICE("message-end"));
-    bool is_old_end = slice_equal(name, SLICE("stream-end"));
-    if ((!is_end && !is_old_end) || (!event && json_parse(data, &event) != ERR_OK))
-        return DIALECT_EVENT;
-    if (is_end) {
-        read_end(reading, event);
+    return is_end(name) || slice_equal(name, SLICE("stream-end"));
+}
+
+static void read_end(struct dialect_reading *reading, struct slice name, const struct json *event)
+{
+    const struct json *delta = json_get(event, "delta");
+    if (is_end(name)) {
+        read_finish(reading, json_text(json_get(delta, "finish_reason")), json_get(delta, "usage"),
+            json_get(delta, "error"));
+        reading->is_terminated = !reading->is_failed;
     } else {
         reading_finish_reason(reading, json_text(json_get(event, "finish_reason")));
         reading->is_terminated = true;
     }
-    return DIALECT_EVENT;
+}
+
+static enum dialect_verdict cohere_read_event(struct dialect_reading *reading, struct slice block)
+{
+    return reading_named_event(reading, block, ends, read_end);
 }
 
 /* An error is {"message": "…"}, an answer has a message that is an object. */

@@ -87,20 +87,14 @@ struct neutral_usage gemini_usage(struct json_span usage)
 
 /* ---- reading for the accounts ---- */
 
-static void raise(int64_t *count, int64_t value)
-{
-    if (value > *count)
-        *count = value;
-}
-
 static void read_usage(struct dialect_reading *reading, struct json_span span)
 {
     struct usage said = gemini_usage(span).counts, *known = &reading->usage;
-    raise(&known->input, said.input);
-    raise(&known->output, said.output);
-    raise(&known->cached, said.cached);
-    raise(&known->reasoning, said.reasoning);
-    raise(&known->total, said.total);
+    reading_raise(&known->input, said.input);
+    reading_raise(&known->output, said.output);
+    reading_raise(&known->cached, said.cached);
+    reading_raise(&known->reasoning, said.reasoning);
+    reading_raise(&known->total, said.total);
     reading_total(known);
 }
 

@@ -9,8 +9,6 @@
  *   source  https://platform.openai.com/docs/api-reference/responses-streaming */
 #include "protocol/dialect/reading.h"
 
-#include "protocol/base/own.h"
-
 enum ending { ENDING_NONE, ENDING_COMPLETED, ENDING_INCOMPLETE, ENDING_FAILED, ENDING_ERROR };
 
 static enum ending ending_of(struct slice event)
@@ -40,18 +38,16 @@ static void read_response(struct dialect_reading *reading, const struct json *re
         json_get(response, "error"));
 }
 
-static void read_error(struct dialect_reading *reading, const struct json *event)
+static bool ends(struct slice name)
 {
-    const struct json *error = json_get(event, "error");
-    reading_fail(reading, error ? error : event);
-    reading->is_failed = true;
+    return ending_of(name) != ENDING_NONE;
 }
 
 static void read_ending(
-    struct dialect_reading *reading, enum ending ending, const struct json *event)
+    struct dialect_reading *reading, struct slice name, const struct json *event)
 {
     const struct json *response = json_get(event, "response");
-    switch (ending) {
+    switch (ending_of(name)) {
     case ENDING_NONE: break;
     case ENDING_COMPLETED:
     case ENDING_INCOMPLETE:
@@ -62,25 +58,14 @@ static void read_ending(
         read_response(reading, response);
         reading->is_failed = true;
         break;
-    case ENDING_ERROR: read_error(reading, event); break;
+    case ENDING_ERROR: reading_error_event(reading, event); break;
     }
 }
 
 static enum dialect_verdict responses_read_event(
     struct dialect_reading *reading, struct slice block)
 {
-    CLEANUP(buf_deinit) struct buf joined;
-    CLEANUP(json_cleanup) struct json *event = NULL;
-    struct sse_fields fields;
-    buf_init(&joined, block.size);
-    if (sse_fields(block, &joined, &fields) != ERR_OK || !fields.has_data)
-        return DIALECT_EVENT;
-    struct slice data = sse_data(&fields, &joined);
-    enum ending ending = ending_of(reading_event_name(&fields, data, &event));
-    if (ending == ENDING_NONE || (!event && json_parse(data, &event) != ERR_OK))
-        return DIALECT_EVENT;
-    read_ending(reading, ending, event);
-    return DIALECT_EVENT;
+    return reading_named_event(reading, block, ends, read_ending);
 }
 
 static void responses_read_body(struct dialect_reading *reading, struct slice body)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "protocol/base/own.h"
+
 void dialect_reading_init(struct dialect_reading *reading)
 {
     *reading = (struct dialect_reading){.usage = USAGE_UNKNOWN};
@@ -48,6 +50,19 @@ void reading_fail(struct dialect_reading *reading, const struct json *error)
         text = SLICE("the provider reported an error without a message");
     copy_text(reading->error, sizeof reading->error, text);
     reading->is_failed = true;
+}
+
+void reading_error_event(struct dialect_reading *reading, const struct json *event)
+{
+    const struct json *error = json_get(event, "error");
+    reading_fail(reading, error ? error : event);
+    reading->is_failed = true;
+}
+
+void reading_raise(int64_t *count, int64_t value)
+{
+    if (value > *count)
+        *count = value;
 }
 
 void reading_total(struct usage *usage)
@@ -111,7 +126,8 @@ void reading_body_free(struct json **members, size_t count)
         members[i] = json_free(members[i]);
 }
 
-struct slice reading_event_name(
+/* Borrowed from `fields`, `data` or *tree, which the caller frees. */
+static struct slice event_name(
     const struct sse_fields *fields, struct slice data, struct json **tree)
 {
     const struct slice usual = SLICE("{\"type\":\"");
@@ -125,6 +141,22 @@ struct slice reading_event_name(
     if (json_parse(data, tree) != ERR_OK)
         return SLICE_NONE;
     return json_text(json_get(*tree, "type"));
+}
+
+enum dialect_verdict reading_named_event(struct dialect_reading *reading, struct slice block,
+    reading_matters *matters, reading_read_named *read)
+{
+    CLEANUP(buf_deinit) struct buf joined;
+    CLEANUP(json_cleanup) struct json *event = NULL;
+    struct sse_fields fields;
+    buf_init(&joined, block.size);
+    if (sse_fields(block, &joined, &fields) != ERR_OK || !fields.has_data)
+        return DIALECT_EVENT;
+    struct slice data = sse_data(&fields, &joined);
+    struct slice name = event_name(&fields, data, &event);
+    if (matters(name) && (event || json_parse(data, &event) == ERR_OK))
+        read(reading, name, event);
+    return DIALECT_EVENT;
 }
 
 bool reading_ends(enum dialect_verdict (*read_event)(struct dialect_reading *, struct slice),

@@ -18,6 +18,10 @@ void reading_finish_reason(struct dialect_reading *reading, struct slice text);
 /* reading_fail — notes a provider's error: an object with a message, or a string. NULL and null are
  * none: then nothing changes. */
 void reading_fail(struct dialect_reading *reading, const struct json *error);
+/* reading_error_event — of an event that tells of nothing else: data.error, or the data themselves. */
+void reading_error_event(struct dialect_reading *reading, const struct json *event);
+/* reading_raise — of a cumulative count that is said more than once: the larger is the later. */
+void reading_raise(int64_t *count, int64_t value);
 /* reading_total — input + output where the provider gave both and no total. */
 void reading_total(struct usage *usage);
 /* reading_openai_usage — either of OpenAI's two shapes: prompt_tokens, completion_tokens (Chat) or
@@ -31,10 +35,13 @@ bool reading_body_members(
     struct slice body, const char *const *names, size_t count, struct json **out);
 void reading_body_free(struct json **members, size_t count);
 
-/* reading_event_name — the name of an event of a dialect that names them: its `event:` field, or
- * else the "type" of its data. Borrowed from `fields`, `data` or *tree, which the caller frees. */
-struct slice reading_event_name(
-    const struct sse_fields *fields, struct slice data, struct json **tree);
+/* reading_named_event — one block of a dialect that names its events, by their `event:` field or else
+ * the "type" of their data. Where the name `matters`, and the data parse, `read` is told of it. */
+typedef bool reading_matters(struct slice name);
+typedef void reading_read_named(
+    struct dialect_reading *reading, struct slice name, const struct json *event);
+enum dialect_verdict reading_named_event(struct dialect_reading *reading, struct slice block,
+    reading_matters *matters, reading_read_named *read);
 
 /* reading_ends — is_terminator_residue of a dialect whose terminator is an event like any other: the
  * residue is read, and its data were whole, or they had not parsed. */
