@@ -1,10 +1,11 @@
 /* gate — what every request passes before its body is received.
  *
  * Without keys any website could spend the user's money through the user's own browser, by a plain
- * cross-origin POST or by DNS rebinding: so
- * in open mode a foreign Origin and a Host that is not this machine are refused. With keys the key
- * decides. CORS is off unless configured. */
+ * cross-origin POST or by DNS rebinding: so in open mode a foreign Origin and a Host that is not this
+ * machine are refused, and so is a provider's call by a foreign page that has no Origin, as an image's
+ * GET. With keys the key decides. CORS is off unless configured. */
 #include "server/api/api.h"
+#include "server/api/native.h"
 
 #define EXPOSED_HEADERS                                                                            \
     "Tokenlog-Stream-Id, Tokenlog-Stream-Url, Tokenlog-Stream-State, Tokenlog-Provider, "          \
@@ -30,6 +31,14 @@ static bool is_same_machine(struct slice origin)
     return origin_authority(origin, &authority) == ERR_OK && host_is_loopback(authority);
 }
 
+/* Browsers say so of every request to this machine.
+ * source  W3C Fetch Metadata Request Headers, §2.3 */
+static bool is_of_foreign_page(struct api *api, struct exchange *exchange)
+{
+    return slice_equal(exchange_header(exchange, "Sec-Fetch-Site"), SLICE("cross-site")) &&
+           native_serves(api, exchange_target(exchange).path);
+}
+
 /* True: answered, it goes no further. */
 static bool check_origin(
     struct api *api, struct exchange *exchange, struct slice origin, bool is_allowed)
@@ -43,7 +52,7 @@ static bool check_origin(
             "`tokenlog key new PROJECT`");
         return true;
     }
-    if (origin.size && !is_allowed && !is_same_machine(origin)) {
+    if (origin.size ? !is_allowed && !is_same_machine(origin) : is_of_foreign_page(api, exchange)) {
         exchange_error(exchange, 403, "foreign_origin", "Origin",
             "a page of another origin may not call: list it in cors_origins, or make a key with "
             "`tokenlog key new PROJECT`");

@@ -218,3 +218,14 @@ providers:
         assert reply.status == 200
         head = provider.requests[-1][0].lower()
         assert head.count("x-mine-key:") == 1 and "x-mine-key: ours" in head
+
+
+def test_a_foreign_page_spends_nothing_by_a_get(serve, canned):
+    """An image or a script of another site is asked for without an Origin."""
+    provider = canned(programs.canned_json(b"{}"))
+    server = serve("--provider", f"fal={provider.url}", extra_environment={"FAL_API_KEY": "f"})
+    for site, status in (("cross-site", 403), ("same-site", 200), ("none", 200)):
+        reply = server.call("GET", "/fal/x", headers={"Sec-Fetch-Site": site})
+        assert reply.status == status
+    assert len(provider.requests) == 2
+    assert server.call("GET", "/v1/models", headers={"Sec-Fetch-Site": "cross-site"}).status == 200
