@@ -1,9 +1,9 @@
 /* gate — what every request passes before its body is received.
  *
  * Without keys any website could spend the user's money through the user's own browser, by a plain
- * cross-origin POST or by DNS rebinding: so in open mode a foreign Origin and a Host that is not this
- * machine are refused, and so is a provider's call by a foreign page that has no Origin, as an image's
- * GET. With keys the key decides. CORS is off unless configured. */
+ * cross-origin POST or by DNS rebinding: so in open mode a foreign Origin and a Host that is not
+ * this machine are refused, and so is a provider's call by a foreign page that has no Origin, as an
+ * image's GET. With keys the key decides. CORS is off unless configured. */
 #include "server/api/api.h"
 #include "server/api/native.h"
 

@@ -220,6 +220,21 @@ static enum err read_takes(
     return ERR_OK;
 }
 
+/* What a target is put behind: http(s)://HOST[:PORT][/PATH]; options in braces are filled in later. */
+static bool is_base_url(struct slice url)
+{
+    size_t scheme = slice_has_prefix(url, SLICE("https://")) ? 8 : 7;
+    if (scheme == 7 && !slice_has_prefix(url, SLICE("http://")))
+        return false;
+    if (url.size == scheme || url.data[scheme] == '/' || url.data[url.size - 1] == '/')
+        return false;
+    for (size_t i = 0; i < url.size; i++)
+        if (url.data[i] <= ' ' || url.data[i] > '~' ||
+            slice_find_byte(SLICE("?#@"), url.data[i]) >= 0)
+            return false;
+    return true;
+}
+
 static enum err read_provider(
     struct reading *reading, const struct json *object, struct provider_spec *spec)
 {
@@ -241,6 +256,8 @@ static enum err read_provider(
     TRY(read_options(reading, json_get(object, "options"), spec));
     if (!config_name_is_valid(slice_text(spec->name)))
         return refuse(reading, "name", "is 1 to 64 letters, digits, - _ and .");
+    if (!is_base_url(slice_text(spec->base_url)))
+        return refuse(reading, "base_url", "is http(s)://HOST[:PORT][/PATH]");
     if (provider_auth_parse(slice_text(spec->auth), &auth) != ERR_OK)
         return refuse(reading, "auth", PROVIDER_AUTH_WORDS);
     for (const char *const *header = spec->headers; *header; header++)

@@ -137,6 +137,9 @@ static void some_figures_are_as_published(void **state)
     "\"auth\":\"bearer\"}"
 #define PMORE                                                                                      \
     "{\"name\":\"p\",\"title\":\"P\",\"base_url\":\"http://p\",\"dialect\":\"opaque\",\"auth\":"
+#define PURL                                                                                       \
+    "{\"name\":\"p\",\"title\":\"P\",\"base_url\":\"%s\",\"dialect\":\"opaque\","                  \
+    "\"auth\":\"aws-sigv4\"}"
 #define M(id, more)                                                                                \
     "{\"id\":\"" id "\",\"capabilities\":[\"chat\"],\"prices\":{},\"source\":[\"s\"],"             \
     "\"date\":\"2026-01-02\",\"aliases\":[]" more "}"
@@ -168,6 +171,13 @@ static void wrong_files_are_refused_by_the_entry(void **state)
     refused(FILE_OF("", ""), "1 to 512 providers");
     refused(FILE_OF(P "," P, ""), "provider p: name: is given twice");
     refused(FILE_OF(PMORE "\"basic\"}", ""), "provider p: auth: auth is");
+    static const char *const urls[] = {"p", "p.example/v1", "ftp://p", "http://", "https:///v1",
+        "http://p/", "http://me@p", "http://p?a", "http://p#a", "http://p p"};
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        char text[1024];
+        assert_true(snprintf(text, sizeof text, FILE_OF(PURL, ""), urls[i]) < (int)sizeof text);
+        refused(text, "provider p: base_url: is http(s)://HOST[:PORT][/PATH]");
+    }
     refused(FILE_OF(PMORE "\"none\",\"x\":1}", ""), "provider p: entry: has a member");
     refused(FILE_OF(PMORE "\"none\",\"options\":{\"regin\":[]}}", ""), "options: has one that");
     refused(FILE_OF(P, M("q/a", "")), "model q/a: id: is to be provider/name");
