@@ -30,10 +30,14 @@ static struct slice key_parameter(const struct provider_auth *auth)
     return is_google ? SLICE("key") : SLICE_NONE;
 }
 
+/* However it is escaped. */
 static bool has_name(struct slice parameter, struct slice name)
 {
+    CLEANUP(buf_deinit) struct buf decoded;
     ptrdiff_t equals = slice_find_byte(parameter, '=');
-    return slice_equal(slice_sub(parameter, 0, equals < 0 ? parameter.size : (size_t)equals), name);
+    struct slice raw = slice_sub(parameter, 0, equals < 0 ? parameter.size : (size_t)equals);
+    buf_init(&decoded, HTTP_TARGET_BYTES_MAX);
+    return percent_decode(raw, true, &decoded) == ERR_OK && slice_equal(buf_slice(&decoded), name);
 }
 
 enum err outbound_native_target(

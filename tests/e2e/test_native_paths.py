@@ -49,7 +49,8 @@ def test_a_key_in_the_query_stays_here(serve, canned):
     server = serve("--provider", f"{GEMINI}={provider.url}",
                    extra_environment={"GOOGLE_AI_STUDIO_API_KEY": "goog"})
     for query, passed in (("?key=callers", ""), ("?a=%2F&key=callers&b", "?a=%2F&b"),
-                          ("?keys=1&&c", "?keys=1&&c"), ("?", "")):
+                          ("?keys=1&&c", "?keys=1&&c"), ("?", ""),
+                          ("?%6bey=callers&%00=1", "?%00=1")):
         reply = server.call("GET", f"/{GEMINI}/v1beta/models{query}")
         assert reply.status == 200
         assert sent(provider)[0] == f"GET /v1beta/models{passed} HTTP/1.1"
