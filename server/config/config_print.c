@@ -79,12 +79,31 @@ static enum err print_text(const char *name, const char *text, struct buf *out)
     return buf_append_byte(out, '\n');
 }
 
+/* By its name: what gateways want beside a provider's key is as secret as that. */
+static bool is_secret(const char *header)
+{
+    static const char *const words[] = {"auth", "key", "token", "secret", "cookie"};
+    const char *end = header + strcspn(header, ":");
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        const char *word = strcasestr(header, words[i]);
+        if (word && word < end)
+            return true;
+    }
+    return false;
+}
+
 static enum err print_headers(const char *const *headers, struct buf *out)
 {
-    if (!headers[0])
-        return ERR_OK;
-    TRY(buf_append_text(out, "    headers:\n"));
+    size_t shown = 0, count = 0;
+    for (; headers[count]; count++)
+        shown += !is_secret(headers[count]);
+    if (count > shown)
+        TRY(buf_printf(out, "    # %zu headers with keys; not shown\n", count - shown));
+    if (shown > 0)
+        TRY(buf_append_text(out, "    headers:\n"));
     for (; *headers; headers++) {
+        if (is_secret(*headers))
+            continue;
         TRY(buf_append_text(out, "      - "));
         TRY(yaml_quote(*headers, out));
         TRY(buf_append_byte(out, '\n'));

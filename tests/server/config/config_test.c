@@ -287,7 +287,7 @@ static void a_provider_may_be_told_in_full(void **state)
                                       "    native: gpu-7\n"
                                       "    auth: \"Authorization: Token {key}\"\n"
                                       "    keys: [$ONE, two, $NONE]\n"
-                                      "    headers: [\"x-team: red\"]\n"
+                                      "    headers: [\"x-team: red\", \"X-Auth: s3cret\"]\n"
                                       "    options: {region: eu-west-1, account: a7}\n"
                                       "    key_file: /account.json\n",
         VARIABLES(W("ONE=sk-one"), W("GPU_API_KEY=not this one"))};
@@ -320,6 +320,7 @@ static void a_provider_may_be_told_in_full(void **state)
     assert_int_equal(buf_append_byte(&text, '\0'), ERR_OK);
     assert_null(strstr((const char *)text.data, "sk-one"));
     assert_null(strstr((const char *)text.data, "gsk"));
+    assert_null(strstr((const char *)text.data, "s3cret"));
     struct attempt again = {.file = (const char *)text.data};
     assert_int_equal(load(&again), ERR_OK);
     const struct provider_config *read = &again.config->providers[1];
