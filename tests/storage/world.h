@@ -42,7 +42,8 @@ struct world {
     bool is_deaf;      /* what was posted waits: the answers of the archiver are late */
     struct tail *recovered[WORLD_RECOVERED_MAX];
     size_t recovered_count, recovered_ended;
-    uint64_t changed, gone, paused, resumed, stuck, errors;
+    uint64_t changed, gone, paused, resumed, stuck;
+    _Atomic uint64_t errors; /* logged, by any thread */
     struct tail *last_changed;
     int64_t wake_ns;
     void (*on_changed)(struct world *world, struct tail *tail);
