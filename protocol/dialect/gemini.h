@@ -32,7 +32,7 @@ struct neutral_usage gemini_usage(struct json_span usage);
 
 /* gemini_write_config — the member generationConfig, into the open object.
  *   answers  ERR_INVALID refused: the report says what · the writer's */
-enum err gemini_write_config(struct json_writer *writer, const struct neutral_request *request,
-    const struct translate_target *target, struct neutral_report *report) NODISCARD;
+struct sending;
+enum err gemini_write_config(struct sending *sending) NODISCARD;
 
 #endif

@@ -10,6 +10,7 @@
  *   source  googleapis/js-genai src/types.ts at 6e9b35c4 (2026-08-21)
  *           https://ai.google.dev/gemini-api/docs/thinking */
 #include "protocol/dialect/gemini.h"
+#include "protocol/dialect/sending.h"
 #include "protocol/dialect/walk.h"
 
 enum {
@@ -17,20 +18,12 @@ enum {
     BUDGET_DYNAMIC = -1,
 };
 
-struct configuring {
-    struct json_writer *writer;
-    const struct neutral_request *request;
-    const struct translate_target *target;
-    struct neutral_report *report;
-};
-
-static int64_t budget_of(const struct configuring *configuring)
+static int64_t budget_of(const struct sending *sending)
 {
-    const struct neutral_request *request = configuring->request;
+    const struct neutral_request *request = sending->request;
     if (request->reasoning.budget >= 0)
         return request->reasoning.budget;
-    int64_t budget =
-        codec_budget(request, codec_output_limit(request, configuring->target, INT64_MAX));
+    int64_t budget = codec_budget(request, codec_output_limit(request, sending->target, INT64_MAX));
     return budget > BUDGET_MAX ? BUDGET_MAX : budget;
 }
 
@@ -44,30 +37,30 @@ static struct slice level_of(struct slice effort)
     return effort;
 }
 
-static void write_depth(struct configuring *configuring)
+static void write_depth(struct sending *sending)
 {
-    struct json_writer *writer = configuring->writer;
-    const struct neutral_request *request = configuring->request;
+    struct json_writer *writer = &sending->writer;
+    const struct neutral_request *request = sending->request;
     struct slice effort = codec_effort(request);
     if (slice_equal(effort, SLICE("none"))) {
         json_key(writer, "thinkingBudget");
         json_integer(writer, 0);
-    } else if (effort.size && configuring->target->takes_effort) {
+    } else if (effort.size && sending->target->takes_effort) {
         codec_member(writer, "thinkingLevel", level_of(effort));
     } else if (effort.size) {
         json_key(writer, "thinkingBudget");
-        json_integer(writer, budget_of(configuring));
-    } else if (request->reasoning.is_adaptive && !configuring->target->takes_effort) {
+        json_integer(writer, budget_of(sending));
+    } else if (request->reasoning.is_adaptive && !sending->target->takes_effort) {
         json_key(writer, "thinkingBudget");
         json_integer(writer, BUDGET_DYNAMIC);
     }
 }
 
 /* Who asks for reasoning wants to see it. */
-static void write_thinking(struct configuring *configuring)
+static void write_thinking(struct sending *sending)
 {
-    struct json_writer *writer = configuring->writer;
-    const struct neutral_request *request = configuring->request;
+    struct json_writer *writer = &sending->writer;
+    const struct neutral_request *request = sending->request;
     struct slice effort = codec_effort(request), summary = request->reasoning.summary;
     if (effort.size == 0 && !request->reasoning.is_adaptive && summary.size == 0)
         return;
@@ -75,27 +68,26 @@ static void write_thinking(struct configuring *configuring)
     json_open(writer, '{');
     if (!slice_equal(effort, SLICE("none")))
         codec_true_member(writer, "includeThoughts");
-    write_depth(configuring);
+    write_depth(sending);
     json_close(writer, '}');
     if (summary.size && !slice_equal(summary, SLICE("auto")))
-        codec_leave_out(configuring->report, request->reasoning.path, "summary");
+        codec_leave_out(sending->report, request->reasoning.path, "summary");
 }
 
-static void write_format(struct configuring *configuring)
+static void write_format(struct sending *sending)
 {
-    struct json_writer *writer = configuring->writer;
-    const struct neutral_request *request = configuring->request;
+    struct json_writer *writer = &sending->writer;
+    const struct neutral_request *request = sending->request;
     if (request->format.kind == NEUTRAL_FORMAT_TEXT)
         return;
     codec_member(writer, "responseMimeType", SLICE("application/json"));
     if (request->format.kind == NEUTRAL_FORMAT_SCHEMA)
         codec_raw_member(writer, "responseJsonSchema", request->format.schema);
     if (request->format.description.size)
-        codec_leave_out(configuring->report, request->format.path, "description");
+        codec_leave_out(sending->report, request->format.path, "description");
 }
 
-enum err gemini_write_config(struct json_writer *writer, const struct neutral_request *request,
-    const struct translate_target *target, struct neutral_report *report)
+enum err gemini_write_config(struct sending *sending)
 {
     static const struct codec_option options[] = {
         {NEUTRAL_OUTPUT_TOKENS, .name = "maxOutputTokens"},
@@ -107,16 +99,17 @@ enum err gemini_write_config(struct json_writer *writer, const struct neutral_re
         {NEUTRAL_PRESENCE_PENALTY, .name = "presencePenalty"},
         {NEUTRAL_VERBOSITY, .why = "Gemini's API has no verbosity", .unless = "\"medium\""},
     };
-    struct configuring configuring = {writer, request, target, report};
+    struct json_writer *writer = &sending->writer;
+    const struct neutral_request *request = sending->request;
     const struct neutral_value *user = &request->options[NEUTRAL_USER_ID];
     json_key(writer, "generationConfig");
     json_open(writer, '{');
-    TRY(codec_options(writer, request, options, COUNT_OF(options), report));
+    TRY(codec_options(writer, request, options, COUNT_OF(options), sending->report));
     codec_stops(writer, "stopSequences", request);
-    write_format(&configuring);
-    write_thinking(&configuring);
+    write_format(sending);
+    write_thinking(sending);
     json_close(writer, '}');
     if (user->raw.size)
-        neutral_leave_out(report, user->path);
+        neutral_leave_out(sending->report, user->path);
     return writer->err;
 }

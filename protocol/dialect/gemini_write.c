@@ -25,6 +25,7 @@
 #include "protocol/base/map.h"
 #include "protocol/base/own.h"
 #include "protocol/dialect/gemini.h"
+#include "protocol/dialect/sending.h"
 #include "protocol/dialect/walk.h"
 #include "protocol/http/url.h"
 
@@ -36,11 +37,9 @@ struct named {
     const struct neutral_part *part;
 };
 
-struct sending {
-    struct json_writer writer;
-    const struct neutral_request *request;
-    const struct translate_target *target;
-    struct neutral_report *report;
+/* A request being written, with what has to be looked up on the way. */
+struct asking {
+    struct sending sending;
     struct map calls, seals;
     struct arena arena; /* what the maps hold */
     const char *role;   /* of the content that is open; NULL: none is */
@@ -58,12 +57,12 @@ static struct named *find(const struct map *map, struct slice id)
 }
 
 /* The newest of an ID counts. */
-static enum err note(struct sending *sending, struct map *map, const struct neutral_part *part)
+static enum err note(struct asking *asking, struct map *map, const struct neutral_part *part)
 {
     struct named *named = find(map, part->id);
     void *taken;
     if (!named) {
-        TRY(arena_take(&sending->arena, sizeof *named, &taken));
+        TRY(arena_take(&asking->arena, sizeof *named, &taken));
         named = taken;
         named->part = part;
         TRY(map_insert(map, &named->node, map_hash(part->id)));
@@ -86,42 +85,42 @@ static bool is_made_here(struct slice id)
            slice_u64(slice_sub(id, prefix.size + ID_DIGITS + 1, id.size), &n) == ERR_OK;
 }
 
-static void write_id(struct sending *sending, struct slice id)
+static void write_id(struct asking *asking, struct slice id)
 {
     if (!is_made_here(id))
-        codec_member(&sending->writer, "id", id);
+        codec_member(&asking->sending.writer, "id", id);
 }
 
 /* ---- contents ---- */
 
-static void close_content(struct sending *sending)
+static void close_content(struct asking *asking)
 {
-    if (!sending->role)
+    if (!asking->role)
         return;
-    json_close(&sending->writer, ']');
-    json_close(&sending->writer, '}');
-    sending->role = NULL;
+    json_close(&asking->sending.writer, ']');
+    json_close(&asking->sending.writer, '}');
+    asking->role = NULL;
 }
 
 /* Begins a part, in a content of that role. */
-static void open_part(struct sending *sending, const char *role)
+static void open_part(struct asking *asking, const char *role)
 {
-    struct json_writer *writer = &sending->writer;
-    if (!sending->role || strcmp(sending->role, role) != 0) {
-        close_content(sending);
+    struct json_writer *writer = &asking->sending.writer;
+    if (!asking->role || strcmp(asking->role, role) != 0) {
+        close_content(asking);
         json_open(writer, '{');
         codec_member(writer, "role", slice_text(role));
         json_key(writer, "parts");
         json_open(writer, '[');
-        sending->role = role;
+        asking->role = role;
     }
     json_open(writer, '{');
 }
 
-static void close_part(struct sending *sending, const struct neutral_part *part)
+static void close_part(struct asking *asking, const struct neutral_part *part)
 {
-    json_close(&sending->writer, '}');
-    codec_leave_out_cache(sending->report, part->path, part->cache);
+    json_close(&asking->sending.writer, '}');
+    codec_leave_out_cache(asking->sending.report, part->path, part->cache);
 }
 
 static void write_inline(struct json_writer *writer, const struct neutral_part *image)
@@ -158,15 +157,15 @@ static const char *type_of_url(struct slice url)
 }
 
 static enum err write_image(
-    struct sending *sending, const char *role, const struct neutral_part *part)
+    struct asking *asking, const char *role, const struct neutral_part *part)
 {
-    struct json_writer *writer = &sending->writer;
+    struct json_writer *writer = &asking->sending.writer;
     const char *type = type_of_url(part->url);
     if (part->url.size && !type)
-        return neutral_refuse(sending->report, part->path,
+        return neutral_refuse(asking->sending.report, part->path,
             "Gemini wants an image's media type, and the end of this URL does not tell it: send "
             "the image itself");
-    open_part(sending, role);
+    open_part(asking, role);
     if (part->url.size) {
         json_key(writer, "fileData");
         json_open(writer, '{');
@@ -176,32 +175,32 @@ static enum err write_image(
     } else {
         write_inline(writer, part);
     }
-    close_part(sending, part);
+    close_part(asking, part);
     if (part->detail.size && !slice_equal(part->detail, SLICE("auto")))
-        codec_leave_out(sending->report, part->path, "detail");
+        codec_leave_out(asking->sending.report, part->path, "detail");
     return ERR_OK;
 }
 
-static enum err write_call(struct sending *sending, const struct neutral_part *part)
+static enum err write_call(struct asking *asking, const struct neutral_part *part)
 {
-    struct json_writer *writer = &sending->writer;
-    struct named *seal = find(&sending->seals, part->id);
+    struct json_writer *writer = &asking->sending.writer;
+    struct named *seal = find(&asking->seals, part->id);
     const char *why;
     size_t at;
     if (part->text.size && json_object_check(part->text, &why, &at) != ERR_OK)
-        return neutral_refuse(sending->report, part->path,
+        return neutral_refuse(asking->sending.report, part->path,
             "the arguments of the call are no JSON object: %s (at byte %zu)", why, at);
-    open_part(sending, "model");
+    open_part(asking, "model");
     json_key(writer, "functionCall");
     json_open(writer, '{');
-    write_id(sending, part->id);
+    write_id(asking, part->id);
     codec_member(writer, "name", part->name);
     codec_raw_member(writer, "args", part->text.size ? part->text : SLICE("{}"));
     json_close(writer, '}');
     if (seal)
         codec_member(writer, "thoughtSignature", seal->part->opaque);
-    close_part(sending, part);
-    return note(sending, &sending->calls, part);
+    close_part(asking, part);
+    return note(asking, &asking->calls, part);
 }
 
 /* ---- results ---- */
@@ -215,9 +214,9 @@ static size_t count_kind(const struct neutral_part *part, enum neutral_part_kind
 }
 
 /* The texts of a result: one is a string, several are an array of them. */
-static void write_output(struct sending *sending, const struct neutral_part *result)
+static void write_output(struct asking *asking, const struct neutral_part *result)
 {
-    struct json_writer *writer = &sending->writer;
+    struct json_writer *writer = &asking->sending.writer;
     size_t texts = count_kind(result->content, NEUTRAL_TEXT);
     json_key(writer, "response");
     json_open(writer, '{');
@@ -234,9 +233,9 @@ static void write_output(struct sending *sending, const struct neutral_part *res
     json_close(writer, '}');
 }
 
-static enum err write_result_images(struct sending *sending, const struct neutral_part *result)
+static enum err write_result_images(struct asking *asking, const struct neutral_part *result)
 {
-    struct json_writer *writer = &sending->writer;
+    struct json_writer *writer = &asking->sending.writer;
     if (count_kind(result->content, NEUTRAL_IMAGE) == 0)
         return ERR_OK;
     json_key(writer, "parts");
@@ -245,7 +244,7 @@ static enum err write_result_images(struct sending *sending, const struct neutra
         if (part->kind != NEUTRAL_IMAGE)
             continue;
         if (part->url.size)
-            return neutral_refuse(sending->report, part->path,
+            return neutral_refuse(asking->sending.report, part->path,
                 "Gemini takes an image in a tool's result as data, not by its URL");
         json_open(writer, '{');
         write_inline(writer, part);
@@ -255,22 +254,22 @@ static enum err write_result_images(struct sending *sending, const struct neutra
     return ERR_OK;
 }
 
-static enum err write_result(struct sending *sending, const struct neutral_part *part)
+static enum err write_result(struct asking *asking, const struct neutral_part *part)
 {
-    struct json_writer *writer = &sending->writer;
-    struct named *call = find(&sending->calls, part->id);
+    struct json_writer *writer = &asking->sending.writer;
+    struct named *call = find(&asking->calls, part->id);
     if (!call)
-        return neutral_refuse(sending->report, part->path,
+        return neutral_refuse(asking->sending.report, part->path,
             "Gemini names the function in its result, and no call before it has this ID");
-    open_part(sending, "user");
+    open_part(asking, "user");
     json_key(writer, "functionResponse");
     json_open(writer, '{');
-    write_id(sending, part->id);
+    write_id(asking, part->id);
     codec_member(writer, "name", call->part->name);
-    write_output(sending, part);
-    TRY(write_result_images(sending, part));
+    write_output(asking, part);
+    TRY(write_result_images(asking, part));
     json_close(writer, '}');
-    close_part(sending, part);
+    close_part(asking, part);
     return ERR_OK;
 }
 
@@ -301,47 +300,47 @@ static struct message_seal find_seal(const struct neutral_message *message)
 }
 
 /* A thought goes back with its own seal; a seal for a call waits for the call. */
-static enum err write_reasoning(struct sending *sending, const struct neutral_part *part)
+static enum err write_reasoning(struct asking *asking, const struct neutral_part *part)
 {
     if (!is_ours(part)) {
-        neutral_leave_out(sending->report, part->path);
+        neutral_leave_out(asking->sending.report, part->path);
         return ERR_OK;
     }
     if (part->text.size) {
-        open_part(sending, "model");
-        codec_member(&sending->writer, "text", part->text);
-        codec_true_member(&sending->writer, "thought");
+        open_part(asking, "model");
+        codec_member(&asking->sending.writer, "text", part->text);
+        codec_true_member(&asking->sending.writer, "thought");
         if (part->id.size == 0)
-            codec_member(&sending->writer, "thoughtSignature", part->opaque);
-        close_part(sending, part);
+            codec_member(&asking->sending.writer, "thoughtSignature", part->opaque);
+        close_part(asking, part);
     }
-    return part->id.size ? note(sending, &sending->seals, part) : ERR_OK;
+    return part->id.size ? note(asking, &asking->seals, part) : ERR_OK;
 }
 
-static void write_text(struct sending *sending, const char *role, const struct neutral_part *part,
+static void write_text(struct asking *asking, const char *role, const struct neutral_part *part,
     const struct neutral_part *seal)
 {
     if (part->text.size == 0)
         return;
-    open_part(sending, role);
-    codec_member(&sending->writer, "text", part->text);
+    open_part(asking, role);
+    codec_member(&asking->sending.writer, "text", part->text);
     if (seal)
-        codec_member(&sending->writer, "thoughtSignature", seal->opaque);
-    close_part(sending, part);
+        codec_member(&asking->sending.writer, "thoughtSignature", seal->opaque);
+    close_part(asking, part);
 }
 
 /* A seal whose text is gone: a part of its own, as the provider sends it. */
-static void write_lone_seal(struct sending *sending, const struct message_seal *found)
+static void write_lone_seal(struct asking *asking, const struct message_seal *found)
 {
     if (!found->seal || found->text)
         return;
-    open_part(sending, "model");
-    codec_member(&sending->writer, "text", SLICE_NONE);
-    codec_member(&sending->writer, "thoughtSignature", found->seal->opaque);
-    close_part(sending, found->seal);
+    open_part(asking, "model");
+    codec_member(&asking->sending.writer, "text", SLICE_NONE);
+    codec_member(&asking->sending.writer, "thoughtSignature", found->seal->opaque);
+    close_part(asking, found->seal);
 }
 
-static enum err write_message(struct sending *sending, const struct neutral_message *message)
+static enum err write_message(struct asking *asking, const struct neutral_message *message)
 {
     const char *role = message->role == NEUTRAL_ASSISTANT ? "model" : "user";
     const struct message_seal found = find_seal(message);
@@ -349,21 +348,21 @@ static enum err write_message(struct sending *sending, const struct neutral_mess
         switch (part->kind) {
         case NEUTRAL_TEXT:
         case NEUTRAL_REFUSAL:
-            write_text(sending, role, part, part == found.text ? found.seal : NULL);
+            write_text(asking, role, part, part == found.text ? found.seal : NULL);
             break;
-        case NEUTRAL_REASONING: TRY(write_reasoning(sending, part)); break;
-        case NEUTRAL_TOOL_CALL: TRY(write_call(sending, part)); break;
-        case NEUTRAL_IMAGE: TRY(write_image(sending, role, part)); break;
-        case NEUTRAL_TOOL_RESULT: TRY(write_result(sending, part)); break;
+        case NEUTRAL_REASONING: TRY(write_reasoning(asking, part)); break;
+        case NEUTRAL_TOOL_CALL: TRY(write_call(asking, part)); break;
+        case NEUTRAL_IMAGE: TRY(write_image(asking, role, part)); break;
+        case NEUTRAL_TOOL_RESULT: TRY(write_result(asking, part)); break;
         }
     }
-    write_lone_seal(sending, &found);
-    return sending->writer.err;
+    write_lone_seal(asking, &found);
+    return asking->sending.writer.err;
 }
 
-static enum err write_system(struct sending *sending, const struct neutral_message **messages)
+static enum err write_system(struct asking *asking, const struct neutral_message **messages)
 {
-    struct json_writer *writer = &sending->writer;
+    struct json_writer *writer = &asking->sending.writer;
     if (!neutral_is_system(*messages))
         return ERR_OK;
     json_key(writer, "systemInstruction");
@@ -373,46 +372,46 @@ static enum err write_system(struct sending *sending, const struct neutral_messa
     for (; neutral_is_system(*messages); *messages = (*messages)->next)
         for (const struct neutral_part *part = (*messages)->parts; part; part = part->next) {
             if (part->kind != NEUTRAL_TEXT)
-                return neutral_refuse(
-                    sending->report, part->path, "Gemini's system instruction holds text only");
+                return neutral_refuse(asking->sending.report, part->path,
+                    "Gemini's system instruction holds text only");
             json_open(writer, '{');
             codec_member(writer, "text", part->text);
-            close_part(sending, part);
+            close_part(asking, part);
         }
     json_close(writer, ']');
     json_close(writer, '}');
     return writer->err;
 }
 
-static enum err write_messages(struct sending *sending)
+static enum err write_messages(struct asking *asking)
 {
-    const struct neutral_message *message = sending->request->messages;
-    TRY(write_system(sending, &message));
-    json_key(&sending->writer, "contents");
-    json_open(&sending->writer, '[');
+    const struct neutral_message *message = asking->sending.request->messages;
+    TRY(write_system(asking, &message));
+    json_key(&asking->sending.writer, "contents");
+    json_open(&asking->sending.writer, '[');
     for (; message; message = message->next) {
         if (neutral_is_system(message))
-            return neutral_refuse(sending->report, message->path,
+            return neutral_refuse(asking->sending.report, message->path,
                 "in Gemini's API the system instruction comes before the conversation");
-        TRY(write_message(sending, message));
+        TRY(write_message(asking, message));
     }
-    close_content(sending);
-    json_close(&sending->writer, ']');
-    return sending->writer.err;
+    close_content(asking);
+    json_close(&asking->sending.writer, ']');
+    return asking->sending.writer.err;
 }
 
 /* ---- tools ---- */
 
-static void write_tool(struct sending *sending, const struct neutral_tool *tool)
+static void write_tool(struct asking *asking, const struct neutral_tool *tool)
 {
-    struct json_writer *writer = &sending->writer;
+    struct json_writer *writer = &asking->sending.writer;
     json_open(writer, '{');
     codec_member(writer, "name", tool->name);
     if (tool->description.size)
         codec_member(writer, "description", tool->description);
     codec_raw_member(writer, "parametersJsonSchema", tool->schema);
     json_close(writer, '}');
-    codec_leave_out_cache(sending->report, tool->path, tool->cache);
+    codec_leave_out_cache(asking->sending.report, tool->path, tool->cache);
 }
 
 static bool has_strict_tool(const struct neutral_request *request)
@@ -436,10 +435,10 @@ static const char *mode_of(const struct neutral_request *request)
     return NULL;
 }
 
-static void write_choice(struct sending *sending)
+static void write_choice(struct asking *asking)
 {
-    struct json_writer *writer = &sending->writer;
-    const char *mode = mode_of(sending->request);
+    struct json_writer *writer = &asking->sending.writer;
+    const char *mode = mode_of(asking->sending.request);
     if (!mode)
         return;
     json_key(writer, "toolConfig");
@@ -447,36 +446,37 @@ static void write_choice(struct sending *sending)
     json_key(writer, "functionCallingConfig");
     json_open(writer, '{');
     codec_member(writer, "mode", slice_text(mode));
-    if (sending->request->choice.kind == NEUTRAL_CHOICE_NAMED) {
+    if (asking->sending.request->choice.kind == NEUTRAL_CHOICE_NAMED) {
         json_key(writer, "allowedFunctionNames");
         json_open(writer, '[');
-        json_string(writer, sending->request->choice.name);
+        json_string(writer, asking->sending.request->choice.name);
         json_close(writer, ']');
     }
     json_close(writer, '}');
     json_close(writer, '}');
 }
 
-static enum err write_tools(struct sending *sending)
+static enum err write_tools(struct asking *asking)
 {
-    struct json_writer *writer = &sending->writer;
-    const struct neutral_value *parallel = &sending->request->choice.parallel;
-    if (sending->request->tools) {
+    struct json_writer *writer = &asking->sending.writer;
+    const struct neutral_value *parallel = &asking->sending.request->choice.parallel;
+    if (asking->sending.request->tools) {
         if (slice_equal(parallel->raw, SLICE("false")))
-            return neutral_refuse(sending->report, parallel->path,
+            return neutral_refuse(asking->sending.report, parallel->path,
                 "Gemini has no word for at most one call at a time");
         json_key(writer, "tools");
         json_open(writer, '[');
         json_open(writer, '{');
         json_key(writer, "functionDeclarations");
         json_open(writer, '[');
-        for (const struct neutral_tool *tool = sending->request->tools; tool; tool = tool->next)
-            write_tool(sending, tool);
+        for (const struct neutral_tool *tool = asking->sending.request->tools; tool;
+             tool = tool->next)
+            write_tool(asking, tool);
         json_close(writer, ']');
         json_close(writer, '}');
         json_close(writer, ']');
     }
-    write_choice(sending);
+    write_choice(asking);
     return ERR_OK;
 }
 
@@ -499,29 +499,29 @@ static enum err write_path(struct slice model, bool is_streamed, struct buf *pat
         path, is_streamed ? SLICE(":streamGenerateContent?alt=sse") : SLICE(":generateContent"));
 }
 
-static enum err write_body(struct sending *sending)
+static enum err write_body(struct asking *asking)
 {
-    json_open(&sending->writer, '{');
-    TRY(write_messages(sending));
-    TRY(write_tools(sending));
-    TRY(gemini_write_config(&sending->writer, sending->request, sending->target, sending->report));
-    json_close(&sending->writer, '}');
-    return sending->writer.err;
+    json_open(&asking->sending.writer, '{');
+    TRY(write_messages(asking));
+    TRY(write_tools(asking));
+    TRY(gemini_write_config(&asking->sending));
+    json_close(&asking->sending.writer, '}');
+    return asking->sending.writer.err;
 }
 
 enum err gemini_write_request(const struct neutral_request *request,
     const struct translate_target *target, struct translated_request *out,
     struct neutral_report *report)
 {
-    struct sending sending = {.request = request, .target = target, .report = report};
-    json_writer_init(&sending.writer, &out->body);
-    map_init(&sending.calls);
-    map_init(&sending.seals);
-    arena_init(&sending.arena, NEUTRAL_REQUEST_BYTES_MAX);
-    enum err err = write_body(&sending);
-    arena_deinit(&sending.arena);
-    map_deinit(&sending.seals);
-    map_deinit(&sending.calls);
+    struct asking asking = {.sending = {.request = request, .target = target, .report = report}};
+    json_writer_init(&asking.sending.writer, &out->body);
+    map_init(&asking.calls);
+    map_init(&asking.seals);
+    arena_init(&asking.arena, NEUTRAL_REQUEST_BYTES_MAX);
+    enum err err = write_body(&asking);
+    arena_deinit(&asking.arena);
+    map_deinit(&asking.seals);
+    map_deinit(&asking.calls);
     TRY(err);
     return write_path(target->model, request->is_streamed, &out->path);
 }
