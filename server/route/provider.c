@@ -214,6 +214,15 @@ static enum err take_keys(struct making *making)
     return ERR_OK;
 }
 
+/* Those of the environment were not looked at before: often they end in a newline. */
+static bool is_sendable(const char *key)
+{
+    for (; *key; key++)
+        if (*key < ' ' || *key > '~')
+            return false;
+    return true;
+}
+
 static enum err check_keys(struct making *making)
 {
     const struct provider *provider = making->out;
@@ -234,6 +243,9 @@ static enum err check_keys(struct making *making)
     for (const char *const *key = provider->keys; kind == AUTH_AWS_SIGV4 && *key; key++)
         if (!strchr(*key, ':'))
             return refuse(making, "an AWS key is ID:SECRET or ID:SECRET:TOKEN", NULL);
+    for (const char *const *key = provider->keys; *key; key++)
+        if (!is_sendable(*key))
+            return refuse(making, "a key has characters that no header can hold", NULL);
     return ERR_OK;
 }
 

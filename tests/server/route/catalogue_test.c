@@ -115,6 +115,15 @@ static void a_key_in_the_environment_is_enough(void **state)
     assert_int_equal(build(&empty), ERR_OK);
     leads_nowhere(&empty, "gpt-5", ERR_CLOSED, "");
     finish(&empty);
+    struct world broken = {.variables = {W("GROQ_API_KEY=key\n")}};
+    assert_int_equal(build(&broken), ERR_OK);
+    leads_nowhere(&broken, "groq/x", ERR_CLOSED, "");
+    finish(&broken);
+    broken.config.provider_count = 1;
+    broken.config.providers[0] = PROVIDER(.name = "groq");
+    assert_int_equal(build(&broken), ERR_INVALID);
+    assert_non_null(strstr((const char *)broken.why.data, "`groq`: a key has characters that"));
+    finish(&broken);
 }
 
 static void unknown_models_may_be_refused(void **state)
