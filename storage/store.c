@@ -518,14 +518,20 @@ enum err store_get_row(struct store *store, uint32_t project, const struct id *i
     return err;
 }
 
-enum err store_find_key(struct store *store, uint32_t project, struct slice key, struct id *out)
+static enum err find_caller(
+    struct store *store, uint32_t project, struct slice key, struct schema_caller_value *out)
 {
     struct view *view;
-    struct schema_caller_value caller;
     TRY(view_begin(store->tables, false, &view));
-    enum err err = roll_find_caller(view, project, key, &caller);
+    enum err err = roll_find_caller(view, project, key, out);
     view_abort(view);
-    TRY(err);
+    return err;
+}
+
+enum err store_find_key(struct store *store, uint32_t project, struct slice key, struct id *out)
+{
+    struct schema_caller_value caller;
+    TRY(find_caller(store, project, key, &caller));
     *out = caller.id;
     return ERR_OK;
 }
@@ -533,12 +539,8 @@ enum err store_find_key(struct store *store, uint32_t project, struct slice key,
 enum err store_newest_attempt(
     struct store *store, uint32_t project, struct slice key, uint32_t *attempt)
 {
-    struct view *view;
     struct schema_caller_value caller;
-    TRY(view_begin(store->tables, false, &view));
-    enum err err = roll_find_caller(view, project, key, &caller);
-    view_abort(view);
-    TRY(err);
+    TRY(find_caller(store, project, key, &caller));
     *attempt = caller.attempt;
     return ERR_OK;
 }
