@@ -77,6 +77,12 @@ static const struct row_field row_fields[] = {
     FIELD(41, ROW_BOOL, is_sliding),
     FIELD(42, ROW_I64, touched_ns),
     FIELD(43, ROW_TEXT, provider_dialect),
+    FIELD(44, ROW_BYTES, attempts),
+    FIELD(45, ROW_BOOL, is_appended),
+    FIELD(46, ROW_BYTES, writer_state),
+    FIELD(47, ROW_TEXT, run),
+    FIELD(48, ROW_TEXT, step),
+    FIELD(49, ROW_TEXT, upstream_id),
 };
 #undef FIELD
 enum { ROW_FIELDS = sizeof row_fields / sizeof row_fields[0] };

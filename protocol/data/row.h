@@ -37,6 +37,7 @@ enum err stream_state_parse(struct slice name, enum stream_state *out) NODISCARD
 enum {
     ROW_BYTES_MAX =
         15 * 1024, /* encoded; fits an LMDB value of 16,368 bytes, and a journal record */
+    ROW_STATE_BYTES_MAX = 8 * 1024, /* leaves room for all else */
 };
 
 /* Tokens; -1: the provider did not say. One meaning for all dialects: `input` counts cached input
@@ -62,6 +63,11 @@ struct row {
     struct slice dialect, model, provider;
     struct slice provider_dialect; /* empty: `dialect`; else the response was translated from it */
     struct slice metadata;         /* the caller's JSON object (Tokenlog-Metadata), or empty */
+    struct slice run, step;        /* of an agent (Tokenlog-Run, Tokenlog-Step), or empty */
+    struct slice attempts;     /* one entry for each target that was asked (attempt.h), or empty */
+    struct slice upstream_id;  /* by which the provider gives out this response again, or empty */
+    bool is_appended;          /* a client writes it: no generation (server/stream/append.h) */
+    struct slice writer_state; /* the writer's own bytes, at most ROW_STATE_BYTES_MAX */
     /* Times: ns since the Unix epoch; 0 = has not happened. */
     int64_t accepted_ns, dispatched_ns, first_event_ns, last_event_ns, ended_ns;
     int64_t ttl_s;   /* kept for so long after its end; 0 = for ever */

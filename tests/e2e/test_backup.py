@@ -146,11 +146,17 @@ def test_compact_shrinks_after_deletes(serve, model):
     assert server.raw(stream_of(kept)) == kept.body
 
 
+def is_stored(server, reply):
+    stream = bytes.fromhex(stream_of(reply).replace("-", ""))
+    return stream in (server.data / "store.lmdb").read_bytes()
+
+
 @pytest.fixture
 def backup(serve, model, tmp_path):
-    """(a stopped server, a backup of it, a recorded reply)"""
+    """(a stopped server, a backup of it, a recorded reply that is in its store)"""
     server = serve(*BUSY)
     reply = server.post(model("events=50"))
+    programs.eventually(lambda: is_stored(server, reply))
     (server.data / "keys").write_text("# no keys yet\n")
     run_well("backup", tmp_path / "backup", "--data", server.data)
     server.stop()
@@ -175,9 +181,10 @@ def test_restore_checks_first(backup, tmp_path):
     _, path, reply = backup
     store = bytearray((path / "store.lmdb").read_bytes())
     stream = bytes.fromhex(stream_of(reply).replace("-", ""))
-    for at in range(len(store) - 16):
-        if store[at : at + 16] == stream:
-            store[at] ^= 0xFF
+    found = [at for at in range(len(store) - 16) if store[at : at + 16] == stream]
+    assert found
+    for at in found:
+        store[at] ^= 0xFF
     (path / "store.lmdb").write_bytes(store)
     done = run("restore", path, "--data", tmp_path / "new")
     assert done.returncode == 1 and done.stderr, done

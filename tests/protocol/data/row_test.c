@@ -27,6 +27,12 @@ static struct row full_row(void)
         .path = SLICE("/v1/chat/completions"),
         .dialect = SLICE("openai_chat"),
         .provider_dialect = SLICE("anthropic"),
+        .run = SLICE("night"),
+        .step = SLICE("plan/7"),
+        .attempts = SLICE("\x91\xc0"),
+        .upstream_id = SLICE("resp_1"),
+        .is_appended = true,
+        .writer_state = SLICE("\x80\0\xff"),
         .model = SLICE("gpt-4o"),
         .provider = SLICE("openai"),
         .metadata = SLICE("{\"agent\":\"tide\",\"n\":1.10}"),
@@ -65,6 +71,12 @@ static void assert_texts_equal(const struct row *a, const struct row *b)
     assert_true(slice_equal(a->fingerprint, b->fingerprint) && slice_equal(a->path, b->path));
     assert_true(slice_equal(a->method, b->method) && slice_equal(a->dialect, b->dialect));
     assert_true(slice_equal(a->provider_dialect, b->provider_dialect));
+    assert_true(slice_equal(a->run, b->run));
+    assert_true(slice_equal(a->step, b->step));
+    assert_true(slice_equal(a->attempts, b->attempts));
+    assert_true(slice_equal(a->upstream_id, b->upstream_id));
+    assert_int_equal(a->is_appended, b->is_appended);
+    assert_true(slice_equal(a->writer_state, b->writer_state));
     assert_true(slice_equal(a->model, b->model) && slice_equal(a->provider, b->provider));
     assert_true(slice_equal(a->metadata, b->metadata) && slice_equal(a->head, b->head));
     assert_true(slice_equal(a->content_type, b->content_type));
