@@ -34,6 +34,7 @@ enum {
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,
     EXIT_LOCKED = 4,
+    FILES_BESIDE = 256, /* that are open besides sockets: journal, store, rings, a backup's */
     DRAIN_STEP_MS = 20, /* between looks at how far the drain has come */
     DRAIN_READERS_MS =
         5000, /* for callers to read their ends, and for the storage to come to rest */
@@ -43,6 +44,7 @@ enum phase { PHASE_SERVING, PHASE_FINISHING, PHASE_READERS, PHASE_STORAGE, PHASE
 
 struct server {
     struct config *config;
+    int64_t connections_max, streams_max; /* the configuration's, as far as files may be open */
     struct log *log;
     struct metrics *metrics;
     struct loop *loop;
@@ -180,27 +182,37 @@ static void signal_done(struct op *op, int32_t result, uint32_t flags)
 
 /* ── building ───────────────────────────────────────────────────────────────────────────────── */
 
+/* A caller is a socket, and a generation another one: rather fewer of them than were asked for than
+ * some that fail. */
+static void fit_to_files(struct server *server, int64_t files)
+{
+    int64_t most = files > FILES_BESIDE + 1 ? (files - FILES_BESIDE) / 2 : 1;
+    if (server->connections_max > most)
+        server->connections_max = most;
+    if (server->streams_max > most)
+        server->streams_max = most;
+    LOG(server->log, LOG_WARNING, "file_limit", LOG_NUMBER("files", files),
+        LOG_NUMBER("connections_max", server->connections_max),
+        LOG_NUMBER("streams_max", server->streams_max),
+        LOG_TEXT("message", "fewer files may be open than was asked for, so these are lowered; "
+                            "raise it with ulimit -n, or LimitNOFILE="));
+}
+
 static void raise_file_limit(struct server *server)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit))
+    server->connections_max = server->config->connections_max;
+    server->streams_max = server->config->streams_max;
+    /* A generation may have two sockets for a while. */
+    rlim_t wanted = (rlim_t)(server->connections_max + server->streams_max * 2 + FILES_BESIDE);
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted)
         return;
-    rlim_t wanted =
-        (rlim_t)(server->config->connections_max + server->config->streams_max * 2 + 256);
-    limit.rlim_cur = wanted;
-    if (limit.rlim_max < wanted)
-        limit.rlim_max = wanted; /* root may */
-    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
-        return;
-    if (getrlimit(RLIMIT_NOFILE, &limit))
+    struct rlimit raised = {wanted, limit.rlim_max < wanted ? wanted : limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) /* root may go beyond the maximum */
         return;
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max < wanted)
-        LOG(server->log, LOG_WARNING, "file_limit", LOG_NUMBER("have", limit.rlim_max),
-            LOG_NUMBER("wanted", wanted),
-            LOG_TEXT("message",
-                "raise it (ulimit -n, LimitNOFILE=) or lower connections_max and streams_max"));
+    fit_to_files(server, (int64_t)limit.rlim_max);
 }
 
 static int open_signals(struct server *server)
@@ -320,8 +332,8 @@ static int open_storage(struct server *server)
 
 static int open_hub(struct server *server)
 {
-    struct hub_config hub = {server->loop, server->metrics, server->log,
-        server->config->streams_max, server->config->tails_bytes_max};
+    struct hub_config hub = {server->loop, server->metrics, server->log, server->streams_max,
+        server->config->tails_bytes_max};
     if (hub_new(&hub, &server->hub))
         return complain(EXIT_FAILED, "%s", fault_origin());
     hub_set_lag_max(server->hub, server->config->lag_max_ms * 1000000);
@@ -352,7 +364,7 @@ static int open_http(struct server *server)
         .send_timeout_ms = config->send_timeout_ms,
         .body_bytes_max = (uint64_t)config->body_bytes_max,
         .bodies_bytes_max = (uint64_t)config->bodies_bytes_max,
-        .connections_max = (uint64_t)config->connections_max,
+        .connections_max = (uint64_t)server->connections_max,
         .is_memory = strcmp(config->durability, "memory") == 0,
         .admit = api_admit,
         .handle = api_handle,
@@ -466,7 +478,7 @@ static void announce(struct server *server)
     struct loop_status status;
     loop_status(server->loop, &status);
     int64_t memory = config->bodies_bytes_max + config->tails_bytes_max + config->cache_bytes_max +
-                     config->connections_max * CONN_SEND_BYTES_MAX / 16 +
+                     server->connections_max * CONN_SEND_BYTES_MAX / 16 +
                      (int64_t)RECV_BUFFER_BYTES * RECV_BUFFER_COUNT +
                      (int64_t)BATCH_BYTES * BATCH_BUFFER_COUNT + ARCHIVE_TXN_BYTES_MAX +
                      reactors_memory_bytes(server->reactors);

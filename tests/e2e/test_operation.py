@@ -281,3 +281,36 @@ def test_file_descriptors_are_given_back(server, model):
     for _ in range(50):
         server.post(model("events=1"))
     programs.eventually(lambda: len(os.listdir(folder)) <= before + 5)
+
+
+def test_fewer_files_than_asked_for(serve, model, tmp_path):
+    """Generations that would find no socket are refused as too many, not failed."""
+    starter = tmp_path / "tokenlog"
+    starter.write_text(f'#!/bin/sh\nulimit -n 320 && exec "{programs.TOKENLOG}" "$@"\n')
+    starter.chmod(0o755)
+    server = serve("--lag-max-ms", "0", binary=starter)
+    lines = [json.loads(line) for line in server.log().splitlines() if '"file_limit"' in line]
+    if not lines:
+        pytest.skip("whoever runs this may raise the limit again")
+    most = lines[0]["streams_max"]
+    assert most == 32
+    held = [server.open(model("events=2,rate=0.01,ttft=0")) for _ in range(most)]
+    assert [one.reader.status for one in held] == [200] * most
+    held[0].close()  # its generation goes on, and its connection is free
+    assert answer(lambda: server.post(model("events=1"))).status == 429
+    for one in held[1:]:
+        one.close()
+    for row in answer(lambda: server.call("GET", "/v1/streams?limit=100")).json()["data"]:
+        answer(lambda row=row: server.call("POST", f"/v1/streams/{row['id']}/stop"))
+
+
+def answer(call):
+    """The reply, once there is a connection for it."""
+
+    def attempt():
+        try:
+            return call()
+        except (OSError, AssertionError):
+            return None
+
+    return programs.eventually(attempt)
