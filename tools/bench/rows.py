@@ -33,7 +33,8 @@ class Row:
 class Size:
     """How much is measured: the whole takes a quarter of an hour at the most, `--quick` about three minutes."""
 
-    def __init__(self, is_quick):
+    def __init__(self, is_quick, files):
+        """files: that a server may have open."""
         self.is_quick = is_quick
         self.paced_rounds = 2 if is_quick else 3
         self.rounds = 1 if is_quick else 3  # of the other rows
@@ -46,7 +47,8 @@ class Size:
         self.full_seconds = 0.8 if is_quick else 2
         self.replay_streams = 20 if is_quick else 100
         self.readers = 300 if is_quick else 1000
-        self.held = 1000 if is_quick else 10000
+        # Two sockets a stream, and what a server has open besides.
+        self.held = 1000 if is_quick else min(10000, (files - 400) // 200 * 100)
         self.readers_attached = 1000 if is_quick else 2000
         self.peer_rounds = 1 if is_quick else 2
         self.peer_clients = 50
