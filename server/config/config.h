@@ -36,6 +36,7 @@
 #define TOKENLOG_SERVER_CONFIG_CONFIG_H
 
 #include "protocol/base/digest.h"
+#include "server/config/config_route.h"
 
 enum {
     PROVIDER_COUNT_MAX = 64,
@@ -118,6 +119,8 @@ struct config {
     size_t provider_count;
     struct project_config *projects; /* from the file; those of keys_file are auth's */
     size_t project_count;
+    struct route_config *routes; /* from the file */
+    size_t route_count;
     struct disconnect disconnect; /* on_disconnect, parsed */
     void *memory;                 /* owns all text above, and knows where each value came from */
 };

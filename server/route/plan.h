@@ -9,8 +9,14 @@
  * so that a test can say what it will answer. What it learns of a target it tells `health`, which all
  * plans share.
  *
- * Without a route nothing is tried twice unless the call asks for it: a second request may cost a
- * second time.
+ * Whom to ask: of those who may be asked now the least tried, in the strategy's order; if none may, the
+ * soonest. Another target is asked at once, and so is another key; one that has failed in this call only
+ * after the backoff. A wait that is longer than backoff_max_ms, for a Retry-After, a breaker or a key, is
+ * no plan. A key that was refused is asked again only where nothing else is left and nothing was asked
+ * yet: then the provider's own answer says best what is wrong.
+ *
+ * Without a route nothing is tried twice unless the call asks for it (a second request may cost a second
+ * time), and no breaker or resting key keeps a call from its only target.
  *
  *   thread  loop */
 #ifndef TOKENLOG_SERVER_ROUTE_PLAN_H
@@ -21,48 +27,34 @@
 #include "server/route/health.h"
 
 enum {
-    PLAN_TARGETS_MAX = 16, /* of one route */
-    PLAN_RETRIES_MAX = 5,  /* further attempts after the first, over all targets */
-    PLAN_WHY_BYTES = 1024,
-};
-
-enum plan_death { PLAN_FAIL, PLAN_RESTART, PLAN_CONTINUE };
-
-/* What the route, or the call itself, allows. Times in ms; 0: none. */
-struct plan_policy {
-    int64_t retries;
-    enum backoff { BACKOFF_CONSTANT, BACKOFF_LINEAR, BACKOFF_EXPONENTIAL } backoff;
-    int64_t backoff_ms, backoff_max_ms;
-    int64_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms;
-    enum plan_death on_death;
-    enum plan_continue { CONTINUE_AUTO, CONTINUE_PREFILL, CONTINUE_MESSAGE } continue_by;
-    const char *continue_message;
-    bool holds_tools;
-    int64_t hedge_after_ms;     /* 0: never, unless… */
-    int64_t hedge_after_permil; /* …this quantile of the target's time to first token, in 1/1000 */
+    PLAN_WHY_BYTES = 4096, /* a good bound for `why` */
+    PLAN_ATTEMPTS_MAX = 1 + PLAN_RETRIES_MAX,
 };
 
 /* What is known of a call. Borrowed for plan_make. */
 struct plan_ask {
     struct slice model;            /* as the caller named it */
     struct slice project;          /* its name */
-    const struct headers *headers; /* conditions may ask for them */
+    const struct headers *headers; /* conditions may ask for them; NULL: none */
     struct slice metadata;         /* Tokenlog-Metadata, or empty */
     uint32_t needs;                /* capabilities: 1u << CAPABILITY_… */
     uint64_t prompt_bytes;
     struct slice session; /* for `sticky`; empty: the project */
-    const struct plan_policy
-        *wish; /* the call's own, over the route's; NULL: none. A field of -1 is not said */
+    /* The call's own, over the route's; NULL: none. Begin with plan_policy_unsaid. */
+    const struct plan_policy *wish;
     int64_t now_ns;
     uint64_t random;
 };
+extern const struct plan_policy plan_policy_unsaid;
 
 struct plan_target {
-    struct route_choice choice; /* the catalogue's, which the plan refers to */
+    struct route_choice choice; /* the catalogue's, or the plan's: valid as long as the plan is */
     size_t key;                 /* which of the provider's keys */
+    const char *key_name;       /* for the record: never the key itself; "" if there is none */
     size_t index;               /* of the target in its route */
+    size_t attempt;             /* of the plan, from 0 */
     const char *name;           /* "provider/model", for the record and Tokenlog-Target */
-    bool takes_prefill;
+    bool takes_prefill;         /* an assistant's message at the end is gone on with */
 };
 
 /* How an attempt ended, and what it showed. */
@@ -71,7 +63,7 @@ struct plan_outcome {
         PLAN_SERVED,      /* well; or the caller's own fault: a 400 would be one everywhere */
         PLAN_NOT_SENT,    /* refused, name not found, connect timeout: nothing was dispatched */
         PLAN_TIMED_OUT,   /* no head, or no first event, in time */
-        PLAN_STATUS,      /* 408, 429, 5xx, 529: `status` says which */
+        PLAN_STATUS,      /* 401, 403, 408, 429, 5xx, 529: `status` says which */
         PLAN_ERROR_EVENT, /* an error inside a 200, before anything was shown */
         PLAN_BROKEN,      /* it died before anything was shown */
         PLAN_DIED,        /* it died in mid-stream */
@@ -84,26 +76,41 @@ struct plan_outcome {
 };
 
 struct plan;
-/* plan_make — keeps a reference of the catalogue, and copies what it needs of the ask.
+/* plan_make — keeps a reference of the catalogue, and copies what it needs of the ask. `health`
+ * outlives it.
  *   answers  catalogue_pick's, with a sentence in `why`; ERR_NOTFOUND also where no target's
  *            conditions hold
  *   faults   ERR_NOMEM */
 enum err plan_make(struct catalogue *catalogue, struct health *health, const struct plan_ask *ask,
     struct plan **out, struct buf *why) NODISCARD;
-struct plan *plan_free(struct plan *plan); /* NULL is taken; returns NULL */
+struct plan *plan_free(
+    struct plan *plan); /* NULL is taken; returns NULL. All attempts have ended */
 const struct plan_policy *plan_policy(const struct plan *plan);
+/* plan_route — the route's name; NULL: there is none. */
+const char *plan_route(const struct plan *plan);
 /* plan_next — the target to ask now; from here on it counts as busy, until plan_ended.
  *   answers  ERR_AGAIN not before *at_ns (backoff, Retry-After) · ERR_CLOSED there is none, or no
- *            further attempt is allowed: the last outcome stands */
+ *            further attempt is allowed: the last outcome stands. Where there is none, since nobody
+ *            could be asked at all, plan_why says why and *at_ns when that may change (0: unknown) */
 enum err plan_next(
     struct plan *plan, int64_t now_ns, struct plan_target *out, int64_t *at_ns) NODISCARD;
-/* plan_hedge — another target to ask meanwhile, and when.   answers ERR_CLOSED none */
+/* plan_why — after plan_next's ERR_CLOSED: a sentence.   answers buf_append's */
+enum err plan_why(const struct plan *plan, int64_t now_ns, struct buf *out) NODISCARD;
+/* plan_hedge — another target to ask meanwhile: at most one for what plan_next gave last, and one of
+ * the attempts that are allowed.
+ *   answers  ERR_AGAIN not before *at_ns · ERR_CLOSED none */
 enum err plan_hedge(
     struct plan *plan, int64_t now_ns, struct plan_target *out, int64_t *at_ns) NODISCARD;
+/* plan_shows — the first good event of this attempt has come. Optional (plan_ended tells the same, but
+ * a stream may be long, and a half-open breaker waits for it); once. */
+void plan_shows(
+    struct plan *plan, const struct plan_target *target, int64_t first_event_ms, int64_t now_ns);
 /* plan_ended — once for each target that plan_next or plan_hedge gave. */
 void plan_ended(
     struct plan *plan, const struct plan_target *target, const struct plan_outcome *outcome);
-/* plan_is_worth_more — whether after this outcome another attempt would be made, now or later. */
-bool plan_is_worth_more(const struct plan *plan, const struct plan_outcome *outcome);
+/* plan_is_worth_more — whether, were this the outcome, another attempt would be made, now or later:
+ * before plan_ended. */
+bool plan_is_worth_more(
+    const struct plan *plan, const struct plan_target *target, const struct plan_outcome *outcome);
 
 #endif
