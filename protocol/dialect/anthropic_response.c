@@ -450,7 +450,7 @@ static enum err anthropic_write_body(
 }
 
 const struct codec_response anthropic_response = {
-    .framing = TRANSLATE_SSE,
+    .framing = FRAMING_SSE,
     .content_type = "text/event-stream",
     .reader_bytes = 0,
     .writer_bytes = sizeof(struct anthropic_writer),

@@ -47,7 +47,7 @@ bool translate_asks(const struct codec *codec)
     return codec->write_request && codec->response->read_event;
 }
 
-enum translate_framing translate_framing_of(const struct codec *codec)
+enum framing translate_framing_of(const struct codec *codec)
 {
     return codec->response->framing;
 }

@@ -43,7 +43,7 @@ enum { CODEC_WRITER_BYTES = 64 /* a writer's state, where it is not known by its
  * teaches it nothing, what cannot be translated is sequence_cannot. `state` is the codec's own,
  * `reader_bytes` of it, zeroed at the start of a response. */
 struct codec_response {
-    enum translate_framing framing;
+    enum framing framing;
     const char *content_type; /* of a streamed response */
     size_t reader_bytes, writer_bytes;
     /* read_event — one frame as the provider's framing cuts it: an SSE block, a line, a message. */

@@ -203,7 +203,7 @@ static void cohere_read_body(struct slice body, struct sequence *out)
 }
 
 const struct codec_response cohere_response = {
-    .framing = TRANSLATE_SSE,
+    .framing = FRAMING_SSE,
     .content_type = "text/event-stream",
     .read_event = cohere_read_event,
     .read_body = cohere_read_body,

@@ -10,6 +10,9 @@
  *   POST /v1/messages           anthropic          event: message_stop
  *   …:streamGenerateContent     gemini             HTTP's own framing, after a finishReason
  *   POST /v2/chat               cohere             event: message-end
+ *   POST /api/chat              ollama             a line with "done": true
+ *   POST /model/…/converse-stream   bedrock        the messages messageStop and metadata
+ *   GET …/predictions/…         replicate          event: done; a Cog container's: completed
  *   POST /v1/embeddings, …      opaque             HTTP's own framing is the terminator
  *
  *   thread  any · no state outside struct dialect_reading                                        */
@@ -17,6 +20,7 @@
 #define TOKENLOG_PROTOCOL_DIALECT_DIALECT_H
 
 #include "protocol/data/row.h"
+#include "protocol/http/frames.h"
 
 enum {
     DIALECT_FINISH_REASON_BYTES = 64, /* with its NUL; a provider's word is about ten letters */
@@ -44,6 +48,10 @@ enum dialect_verdict {
 
 struct dialect {
     const char *name;
+    enum framing framing; /* of its streamed responses */
+    /* speaks — whether the call at this path of a provider's own API is of the dialect; NULL: all
+     * are. (Others are passed on as opaque bytes.) */
+    bool (*speaks)(struct slice path);
     /* Whether a streamed response ends by a terminator of its own, to be seen by read_event; if
      * not, HTTP's framing is its end, unless reading.owes_finish. (A response that is not streamed
      * always ends by HTTP's framing.) */
@@ -53,12 +61,13 @@ struct dialect {
     /* teaches — false: read_event would learn nothing from this block, and answer DIALECT_EVENT.
      * Much cheaper; nearly all blocks are such. NULL: it may learn from any. */
     bool (*teaches)(struct slice block);
-    /* read_event — one SSE block. Cheap on ordinary chunks; malformed ones teach it nothing. */
+    /* read_event — one frame: an SSE block, a line, a message. Cheap on ordinary chunks; malformed
+     * ones teach it nothing. */
     enum dialect_verdict (*read_event)(struct dialect_reading *reading, struct slice block);
     /* read_body — a whole body that was not streamed, once, at its end. What is no JSON object
      * (audio, or a part of a body that was too large to keep) teaches it nothing. */
     void (*read_body)(struct dialect_reading *reading, struct slice body);
-    /* is_terminator_residue — whether bytes without their blank line, at a clean end of the
+    /* is_terminator_residue — whether bytes without the end of their frame, at a clean end of the
      * transfer, are the terminator all the same (`data: [DONE]` and EOF). Then they are an event:
      * read_event. */
     bool (*is_terminator_residue)(struct slice residue);

@@ -214,7 +214,7 @@ static void gemini_read_body(struct slice body, struct sequence *out)
 }
 
 const struct codec_response gemini_response = {
-    .framing = TRANSLATE_SSE,
+    .framing = FRAMING_SSE,
     .content_type = "text/event-stream",
     .reader_bytes = sizeof(struct gemini_reader),
     .read_event = gemini_read_event,

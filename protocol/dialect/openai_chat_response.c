@@ -512,7 +512,7 @@ static enum err chat_write_body(
 }
 
 const struct codec_response openai_chat_response = {
-    .framing = TRANSLATE_SSE,
+    .framing = FRAMING_SSE,
     .content_type = "text/event-stream",
     .reader_bytes = sizeof(struct chat_reader),
     .writer_bytes = sizeof(struct chat_writer),

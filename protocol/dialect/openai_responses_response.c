@@ -265,7 +265,7 @@ static void responses_read_body(struct slice body, struct sequence *out)
 }
 
 const struct codec_response openai_responses_response = {
-    .framing = TRANSLATE_SSE,
+    .framing = FRAMING_SSE,
     .content_type = "text/event-stream",
     .reader_bytes = 0,
     .writer_bytes = CODEC_WRITER_BYTES,

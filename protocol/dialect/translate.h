@@ -41,21 +41,15 @@
 #include "protocol/dialect/neutral.h"
 #include "protocol/dialect/sequence.h"
 
-/* How a provider's streamed response is cut into frames. */
-enum translate_framing {
-    TRANSLATE_SSE,          /* sse_split; a frame is a block with its blank line */
-    TRANSLATE_LINES,        /* NDJSON: a frame is a line with its line end */
-    TRANSLATE_EVENT_STREAM, /* application/vnd.amazon.eventstream: a frame is a whole message */
-};
-
 struct codec;
 /* translate_codec — of a dialect by name, as in dialect_by_name.
  *   answers  ERR_NOTFOUND it is passed through only
- * translate_takes_calls, translate_asks — whether callers may speak it, and providers. */
+ * translate_takes_calls, translate_asks — whether callers may speak it, and providers.
+ * translate_framing_of — how a provider's streamed response is cut into frames. */
 enum err translate_codec(struct slice dialect, const struct codec **out) NODISCARD;
 bool translate_takes_calls(const struct codec *codec);
 bool translate_asks(const struct codec *codec);
-enum translate_framing translate_framing_of(const struct codec *codec);
+enum framing translate_framing_of(const struct codec *codec);
 const char *translate_content_type(const struct codec *codec); /* of its streamed responses */
 /* translate_dialect — that the codec is of. */
 const struct dialect *translate_dialect(const struct codec *codec);

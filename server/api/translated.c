@@ -42,7 +42,7 @@ static bool choose_provider(struct translated *translated, const struct provider
         provider->dialect_prefix && provider->dialect &&
         translate_codec(slice_text(provider->dialect), &translated->provider) == ERR_OK &&
         translate_asks(translated->provider) &&
-        translate_framing_of(translated->provider) == TRANSLATE_SSE;
+        translate_framing_of(translated->provider) == FRAMING_SSE;
     translated->prefix = has_own ? provider->dialect_prefix : NULL;
     return has_own ||
            (provider->dialects && provider->dialects[0] &&
@@ -109,21 +109,13 @@ static struct translate_target target_of(const struct route_choice *choice, stru
     };
 }
 
-enum err translated_make(struct translated *translated, struct exchange *exchange,
-    const struct route_choice *choice, struct slice model)
+enum err translated_make(struct translated *translated, struct slice body,
+    const struct headers *headers, const struct route_choice *choice, struct slice model)
 {
     const struct translate_target target = target_of(choice, model);
-    enum err err = translate_request(translated->caller, translated->provider,
-        exchange_body(exchange), &target, &translated->sent, &translated->report);
-    if (err == ERR_INVALID)
-        exchange_error(exchange, 400, "untranslatable", translated->report.path,
-            "%s cannot be asked this: %s: %s", choice->provider->name, translated->report.path,
-            translated->report.why);
-    else if (err == ERR_LIMIT)
-        exchange_error(exchange, 413, "request_too_large", NULL,
-            "the request is too large to be translated for %s", choice->provider->name);
-    TRY(err);
+    TRY(translate_request(translated->caller, translated->provider, body, &target,
+        &translated->sent, &translated->report));
     take_lines(&translated->headers, slice_text(translated->sent.headers));
-    take_headers(&translated->headers, &exchange_request(exchange)->headers);
+    take_headers(&translated->headers, headers);
     return ERR_OK;
 }

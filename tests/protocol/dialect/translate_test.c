@@ -29,7 +29,7 @@
 #include <cmocka.h>
 
 #include "protocol/base/own.h"
-#include "protocol/http/sse.h"
+#include "protocol/http/frames.h"
 
 enum { CASE_BYTES_MAX = 1 << 20, OUT_BYTES_MAX = 1 << 22 };
 
@@ -178,28 +178,12 @@ static struct translation *begin(const struct golden *golden)
     return translation;
 }
 
-/* How much of `held` is one frame; 0 if there is none yet. Of SSE the splitter is told the fresh
- * bytes only. */
-static size_t first_frame(enum translate_framing framing, struct slice text)
+/* How much of `held` is one frame; 0 if there is none yet. */
+static size_t first_frame(enum framing framing, struct slice text)
 {
-    struct sse_splitter splitter = {0};
+    struct frame_splitter splitter = {.framing = framing};
     size_t end = 0;
-    switch (framing) {
-    case TRANSLATE_SSE: return sse_split(&splitter, text, &end) == ERR_OK ? end : 0;
-    case TRANSLATE_LINES: {
-        ptrdiff_t line = slice_find_byte(text, '\n');
-        return line < 0 ? 0 : (size_t)line + 1;
-    }
-    case TRANSLATE_EVENT_STREAM: {
-        uint32_t total;
-        if (text.size < 4)
-            return 0;
-        total = (uint32_t)text.data[0] << 24 | (uint32_t)text.data[1] << 16 |
-                (uint32_t)text.data[2] << 8 | text.data[3];
-        return text.size < total ? 0 : total;
-    }
-    }
-    return 0;
+    return frame_split(&splitter, text, &end) == ERR_OK ? end : 0;
 }
 
 /* Feeds `text` in pieces of at most `step` bytes. */
@@ -207,7 +191,7 @@ static void feed(const struct golden *golden, struct slice text, size_t step, st
 {
     CLEANUP(buf_deinit) struct buf held;
     struct translation *translation = begin(golden);
-    enum translate_framing framing = translate_framing_of(codec(said(golden, "provider")));
+    enum framing framing = translate_framing_of(codec(said(golden, "provider")));
     size_t frame;
     buf_init(&held, CASE_BYTES_MAX);
     while (text.size) {
@@ -315,7 +299,7 @@ static void test_codecs(void **state)
     for (size_t i = 0; i < 3; i++) {
         found = codec(slice_text(names[i]));
         assert_true(translate_takes_calls(found) && translate_asks(found));
-        assert_int_equal(translate_framing_of(found), TRANSLATE_SSE);
+        assert_int_equal(translate_framing_of(found), FRAMING_SSE);
         assert_string_equal(translate_content_type(found), "text/event-stream");
     }
     assert_true(translate_asks(codec(SLICE("gemini"))) && translate_asks(codec(SLICE("cohere"))));
