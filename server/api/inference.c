@@ -16,42 +16,12 @@
 #include <string.h>
 
 #include "protocol/base/own.h"
-#include "protocol/data/json.h"
+#include "server/api/call.h"
 #include "server/api/inference.h"
-#include "server/api/replay.h"
 #include "server/api/refusal.h"
-#include "server/api/translated.h"
-#include "server/route/outbound.h"
-#include "server/stream/bounds.h"
+#include "server/api/replay.h"
 
-enum {
-    METADATA_BYTES_MAX = 4096,
-    DAY_S = 86400,
-    TTL_DAYS_MAX = 36500, /* as keep_days */
-    WHY_BYTES_MAX = 4096, /* why a model is not to be had */
-};
-
-/* One request that is being answered: lives until its look-up is done. */
-struct call {
-    struct api *api;
-    struct exchange *exchange; /* NULL: the caller is gone */
-    struct hub_lookup lookup;
-    const struct dialect *dialect;
-    struct dialect_request request;
-    struct slice native_target; /* behind the provider's base URL, if it is passed on as it is */
-    struct slice key, metadata;
-    int64_t ttl_s; /* 0: for ever */
-    bool is_sliding;
-    bool never_attaches; /* Tokenlog-Attach: never */
-    bool restarts;       /* Tokenlog-On-Interrupted: restart */
-    uint8_t fingerprint[SHA256_BYTES];
-    /* Where it goes, by the catalogue as it was when the request came. */
-    struct catalogue *catalogue;
-    struct route_choice choice;
-    enum err choice_err; /* catalogue_pick's */
-    struct buf why;
-    struct token_wait wait;
-};
+enum { WHY_BYTES_MAX = 4096 /* why a model is not to be had */ };
 
 /* Of the attempt that comes before, if there is one. */
 struct attempt {
@@ -66,126 +36,6 @@ static struct call *call_free(struct call *call)
     buf_deinit(&call->why);
     free(call);
     return NULL;
-}
-
-/* ── reading the request ─────────────────────────────────────────────────────────────────────── */
-
-/* 1–255 visible ASCII characters, bare or as the quoted string of the draft. */
-static enum err read_key(struct slice value, struct slice *key)
-{
-    bool is_quoted = value.size >= 2 && value.data[0] == '"' && value.data[value.size - 1] == '"';
-    if (is_quoted)
-        value = slice_sub(value, 1, value.size - 2);
-    if (value.size == 0 || value.size > KEY_BYTES_MAX)
-        return ERR_INVALID;
-    for (size_t i = 0; i < value.size; i++)
-        if (value.data[i] <= ' ' || value.data[i] > '~' || value.data[i] == '"')
-            return ERR_INVALID;
-    *key = value;
-    return ERR_OK;
-}
-
-/* How long the recording is to be kept: the caller's wish within what the server allows. */
-static bool read_ttl(struct call *call)
-{
-    struct exchange *exchange = call->exchange;
-    const struct config *config = call->api->config;
-    const struct headers *headers = &exchange_request(exchange)->headers;
-    uint64_t max_s = (uint64_t)(config->ttl_max_days ? config->ttl_max_days : TTL_DAYS_MAX) * DAY_S;
-    uint64_t ttl_s = (uint64_t)exchange_project(exchange)->keep_s;
-    size_t count = headers_count(headers, "Tokenlog-TTL");
-    bool is_valid = count == 0;
-    if (count == 1 && slice_u64(headers_get(headers, "Tokenlog-TTL"), &ttl_s) == ERR_OK)
-        is_valid = ttl_s ? ttl_s <= max_s : config->ttl_max_days == 0;
-    if (!is_valid)
-        exchange_error(exchange, 400, "invalid_ttl", "Tokenlog-TTL",
-            "Tokenlog-TTL is a number of seconds up to %llu%s; ttl_max_days sets that",
-            (unsigned long long)max_s, config->ttl_max_days ? "" : ", or 0: for ever");
-    call->ttl_s = (int64_t)ttl_s;
-    return is_valid;
-}
-
-static bool read_ttl_mode(struct call *call)
-{
-    struct slice mode = exchange_header(call->exchange, "Tokenlog-TTL-Mode");
-    if (mode.size == 0)
-        mode = slice_text(call->api->config->ttl_mode);
-    call->is_sliding = slice_equal(mode, SLICE("sliding"));
-    if (call->is_sliding || slice_equal(mode, SLICE("absolute")))
-        return true;
-    exchange_error(call->exchange, 400, "invalid_ttl_mode", "Tokenlog-TTL-Mode",
-        "Tokenlog-TTL-Mode is absolute, or sliding: reading by ID or key makes it last longer");
-    return false;
-}
-
-/* A field with one of two words: *is_second is whether it has the second, false where it is absent.
- * False: answered. */
-static bool read_word(struct call *call, const char *name, const char *code, const char *first,
-    const char *second, bool *is_second)
-{
-    struct exchange *exchange = call->exchange;
-    struct slice word = exchange_header(exchange, name);
-    size_t count = headers_count(&exchange_request(exchange)->headers, name);
-    *is_second = slice_equal_nocase(word, slice_text(second));
-    if (count == 0 || (count == 1 && (*is_second || slice_equal_nocase(word, slice_text(first)))))
-        return true;
-    exchange_error(exchange, 400, code, name, "%s is `%s` (as without it) or `%s`, and sent once",
-        name, first, second);
-    return false;
-}
-
-/* False: answered. */
-static bool read_fields(struct call *call)
-{
-    struct exchange *exchange = call->exchange;
-    const struct headers *headers = &exchange_request(exchange)->headers;
-    size_t keys = headers_count(headers, "Idempotency-Key");
-    if (keys > 1 || (keys == 1 && read_key(headers_get(headers, "Idempotency-Key"), &call->key))) {
-        exchange_error(exchange, 400, "invalid_idempotency_key", "Idempotency-Key",
-            "send one Idempotency-Key of 1 to %d visible ASCII characters without quotes inside",
-            KEY_BYTES_MAX);
-        return false;
-    }
-    const char *why;
-    size_t at;
-    call->metadata = headers_get(headers, "Tokenlog-Metadata");
-    if (call->metadata.size && (call->metadata.size > METADATA_BYTES_MAX ||
-                                   json_object_check(call->metadata, &why, &at))) {
-        exchange_error(exchange, 400, "invalid_metadata", "Tokenlog-Metadata",
-            "Tokenlog-Metadata is to be one JSON object of at most %d bytes", METADATA_BYTES_MAX);
-        return false;
-    }
-    return read_ttl(call) && read_ttl_mode(call) &&
-           read_word(call, "Tokenlog-Attach", "invalid_attach", "always", "never",
-               &call->never_attaches) &&
-           read_word(call, "Tokenlog-On-Interrupted", "invalid_on_interrupted", "replay", "restart",
-               &call->restarts);
-}
-
-static bool is_native(const struct call *call)
-{
-    return call->native_target.size > 0;
-}
-
-static bool read_body(struct call *call)
-{
-    const char *why = "the body could not be read", *param = NULL;
-    if (is_native(call) || dialect_read_request(call->dialect, exchange_body(call->exchange),
-                               &call->request, &why, &param) == ERR_OK)
-        return true;
-    exchange_error(call->exchange, 400, "invalid_body", param, "%s", why);
-    return false;
-}
-
-static bool read_request(struct call *call)
-{
-    struct exchange *exchange = call->exchange;
-    if (!read_body(call) || !read_fields(call))
-        return false;
-    const struct http1_request *request = exchange_request(exchange);
-    struct slice parts[] = {request->method, request->target, exchange_body(exchange)};
-    sha256_parts(parts, 3, call->fingerprint);
-    return true;
 }
 
 /* ── a new generation ───────────────────────────────────────────────────────────────────────── */
@@ -226,155 +76,43 @@ static void make_row(struct call *call, const struct attempt *attempt,
     };
 }
 
-/* What is to be sent. */
-struct sending {
-    struct buf body, target;
-    struct buf path; /* as it is recorded: a key in it is not */
-    struct outbound outbound;
-    char method[PRODUCER_METHOD_BYTES], content_type[CONTENT_TYPE_BYTES_MAX];
-    bool hides_usage;
-    const struct headers *headers;
-    struct translated translated;
-};
-
-static void sending_deinit(struct sending *sending)
-{
-    buf_deinit(&sending->body);
-    buf_deinit(&sending->target);
-    buf_deinit(&sending->path);
-    outbound_deinit(&sending->outbound);
-    translated_deinit(&sending->translated);
-}
-
-static enum err copy_text(struct slice text, char *out, size_t size_max)
-{
-    if (text.size >= size_max)
-        return ERR_LIMIT;
-    if (text.size)
-        memcpy(out, text.data, text.size);
-    out[text.size] = '\0';
-    return ERR_OK;
-}
-
-static enum err write_native(struct call *call, struct sending *out)
-{
-    TRY(buf_append(&out->body, exchange_body(call->exchange)));
-    TRY(outbound_native_target(call->choice.provider, call->native_target, &out->target));
-    return copy_text(exchange_header(call->exchange, "Content-Type"), out->content_type,
-        sizeof out->content_type);
-}
-
-static enum err write_inference(struct call *call, struct sending *out)
-{
-    struct slice target = buf_slice(&out->path);
-    TRY(copy_text(SLICE("application/json"), out->content_type, sizeof out->content_type));
-    TRY(outbound_api_target(call->choice.provider, target, &out->target));
-    return dialect_write_request(call->dialect, exchange_body(call->exchange), &call->request,
-        call->choice.model, call->api->config->ask_usage, &out->body, &out->hides_usage);
-}
-
-static enum err write_translated(struct call *call, struct sending *out)
-{
-    out->headers = &out->translated.headers;
-    out->hides_usage = !out->translated.sent.includes_usage;
-    TRY(copy_text(SLICE("application/json"), out->content_type, sizeof out->content_type));
-    struct slice path = buf_slice(&out->translated.sent.path);
-    if (!out->translated.prefix)
-        return outbound_api_target(call->choice.provider, path, &out->target);
-    TRY(buf_append_text(&out->target, out->translated.prefix));
-    return buf_append(&out->target, path);
-}
-
-static void sending_init(struct call *call, struct sending *out)
-{
-    *out = (struct sending){.headers = &exchange_request(call->exchange)->headers};
-    buf_init(&out->body, exchange_body(call->exchange).size + DIALECT_MODEL_BYTES * 6 + 1024);
-    buf_init(&out->target, HTTP_TARGET_BYTES_MAX * 2);
-    buf_init(&out->path, HTTP_TARGET_BYTES_MAX);
-    translated_init(&out->translated);
-}
-
-static struct slice body_of(const struct sending *sending)
-{
-    return buf_slice(
-        sending->translated.provider ? &sending->translated.sent.body : &sending->body);
-}
-
-static enum err prepare(struct call *call, struct sending *out)
+static struct asked asked_of(const struct call *call)
 {
     const struct http1_request *request = exchange_request(call->exchange);
-    const char *why;
-    TRY(copy_text(request->method, out->method, sizeof out->method));
-    TRY(outbound_native_target(call->choice.provider, request->target, &out->path));
-    TRY(out->translated.provider ? write_translated(call, out)
-        : is_native(call)        ? write_native(call, out)
-                                 : write_inference(call, out));
-    struct outbound_request outbound = {.provider = call->choice.provider,
-        .method = out->method,
-        .target = buf_slice(&out->target),
-        .body = body_of(out),
-        .headers = out->headers,
-        .wall_s = loop_wall_ns(call->api->loop) / 1000000000};
-    TRY(tokens_get(call->api->tokens, call->choice.provider, &outbound.token, &why));
-    return outbound_prepare(&outbound, &out->outbound);
+    return (struct asked){.dialect = call->dialect,
+        .request = &call->request,
+        .method = request->method,
+        .target = request->target,
+        .path = exchange_target(call->exchange).path,
+        .native_target = call->native_target,
+        .body = exchange_body(call->exchange),
+        .headers = &request->headers};
 }
 
-static enum err dispatch(struct call *call, struct stream *stream, const struct sending *sending)
+static enum err dispatch(struct call *call, struct stream *stream, const struct sending *sending,
+    const struct asked *asked)
 {
-    const struct translated *translated = &sending->translated;
-    const struct producer_translate translate = {.provider = translated->provider,
-        .caller = translated->caller,
-        .model = slice_text(call->request.model),
-        .includes_usage = translated->sent.includes_usage,
-        .left_out = buf_slice(&translated->report.left_out)};
-    return producer_start(&call->api->producer, stream,
-        &(struct producer_request){.dialect = call->dialect,
-            .translate = translated->provider ? &translate : NULL,
-            .method = sending->method,
-            .url = (const char *)sending->outbound.url.data,
-            .content_type = sending->content_type,
-            .credentials = sending->outbound.headers,
-            .ca_file = call->choice.provider->ca_file,
-            .headers = sending->headers,
-            .body = body_of(sending),
-            .hides_usage = sending->hides_usage,
-            .is_keyed = call->key.size > 0});
+    struct producer_translate translate;
+    struct producer_request request = sending_request(sending, asked, &call->choice, &translate);
+    request.is_keyed = call->key.size > 0;
+    return producer_start(&call->api->producer, stream, &request);
 }
 
 /* False: answered. */
-static bool check_route(struct call *call)
+static bool may_start(struct call *call)
 {
-    struct slice token;
-    const char *why = "";
-    const struct provider *provider = call->choice.provider;
+    struct api *api = call->api;
+    if (api->is_draining) {
+        refuse_draining(call->exchange);
+        return false;
+    }
     if (call->choice_err) {
         refuse_route(call->exchange, call->choice_err, &call->why);
         return false;
     }
-    if (!provider->api_prefix && !is_native(call)) {
-        exchange_error(call->exchange, 400, "unsupported_call", "model",
-            "%s has no calls of this kind; its own are passed on under /%s/…", provider->name,
-            provider->native);
-        return false;
-    }
-    enum err err = tokens_get(call->api->tokens, provider, &token, &why);
-    if (!err)
-        return true;
-    refuse_token(call->exchange, provider, why);
-    return false;
-}
-
-/* False: answered. */
-static bool translate(struct call *call, struct translated *translated)
-{
-    struct exchange *exchange = call->exchange;
-    if (is_native(call) ||
-        !translated_find(translated, exchange_target(exchange).path, call->choice.provider))
-        return true;
-    enum err err =
-        translated_make(translated, exchange, &call->choice, slice_text(call->request.model));
-    if (err_is_fault(err))
-        refuse_outbound(exchange, err);
+    enum err err = api->is_stuck ? ERR_FULL : hub_admits(api->hub);
+    if (err)
+        refuse_stream(call->exchange, err);
     return !err;
 }
 
@@ -382,35 +120,25 @@ static void start(struct call *call, const struct attempt *attempt)
 {
     struct api *api = call->api;
     struct exchange *exchange = call->exchange;
-    if (api->is_draining) {
-        refuse_draining(exchange);
-        return;
-    }
-    if (!check_route(call))
-        return;
-    enum err err = api->is_stuck ? ERR_FULL : hub_admits(api->hub);
-    if (err) {
-        refuse_stream(exchange, err);
-        return;
-    }
     struct row row;
     struct stream *stream;
-    CLEANUP(sending_deinit) struct sending sending;
-    sending_init(call, &sending);
-    if (!translate(call, &sending.translated))
+    if (!may_start(call))
         return;
-    err = prepare(call, &sending);
+    const struct asked asked = asked_of(call);
+    CLEANUP(sending_deinit) struct sending sending;
+    sending_init(&sending, &asked);
+    enum err err = sending_make(&sending, api, &asked, &call->choice);
     if (err) {
-        refuse_outbound(exchange, err);
+        sending_refuse(&sending, err, call->choice.provider, exchange);
         return;
     }
     make_row(call, attempt, &sending.translated, buf_slice(&sending.path), &row);
-    err = hub_create(api->hub, exchange_project(exchange), &row, exchange_body(exchange), &stream);
+    err = hub_create(api->hub, exchange_project(exchange), &row, asked.body, &stream);
     if (err) { /* admitted, and full all the same: the journal's buffers are, for a moment */
         refuse_stream(exchange, err == ERR_FULL ? ERR_AGAIN : err);
         return;
     }
-    if (dispatch(call, stream, &sending))
+    if (dispatch(call, stream, &sending, &asked))
         LOG(api->log, LOG_ERROR, "dispatch", LOG_ID("stream", &row.id),
             LOG_TEXT("origin", fault_origin()));
     replay_start(
@@ -574,7 +302,7 @@ void inference_post(struct api *api, struct exchange *exchange, struct slice id)
         return;
     enum err err = dialect_for_path(exchange_target(exchange).path, &call->dialect);
     ASSERT(!err); /* the router asked the same table */
-    if (!read_request(call)) {
+    if (!call_read(call)) {
         call_free(call);
         return;
     }
@@ -594,7 +322,7 @@ void inference_native(struct api *api, struct exchange *exchange, const struct n
     call->choice.model = slice_sub(native->model, 0, DIALECT_MODEL_BYTES - 1);
     call->choice.known = catalogue_model_of(call->catalogue, native->provider, native->model);
     call->request.is_streamed = native->is_streamed;
-    if (read_request(call))
+    if (call_read(call))
         await_token(call);
     else
         call_free(call);

@@ -5,7 +5,7 @@
 #define TOKENLOG_SERVER_API_TRANSLATED_H
 
 #include "protocol/dialect/translate.h"
-#include "server/http/exchange.h"
+#include "protocol/http/header.h"
 #include "server/route/catalogue.h"
 
 struct translated {
@@ -24,11 +24,11 @@ void translated_deinit(struct translated *translated);
 bool translated_find(
     struct translated *translated, struct slice path, const struct provider *provider);
 
-/* translated_make — the rest, from the exchange's request.
- *   answers  ERR_INVALID the provider's dialect has no words for something: 400 was answered
- *            ERR_LIMIT   likewise: 413
- *   faults   ERR_NOMEM   nothing was answered */
-enum err translated_make(struct translated *translated, struct exchange *exchange,
-    const struct route_choice *choice, struct slice model) NODISCARD;
+/* translated_make — the rest, from the caller's request. `headers` are borrowed as long as *translated is.
+ *   answers  ERR_INVALID the provider's dialect has no words for something: `report` says for what
+ *            ERR_LIMIT   it is too large
+ *   faults   ERR_NOMEM */
+enum err translated_make(struct translated *translated, struct slice body,
+    const struct headers *headers, const struct route_choice *choice, struct slice model) NODISCARD;
 
 #endif

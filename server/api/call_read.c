@@ -1,0 +1,124 @@
+/* call_read — an inference call's request: its body, and what its header fields ask of us. */
+#include "protocol/base/own.h"
+#include "protocol/data/json.h"
+#include "server/api/call.h"
+
+enum {
+    METADATA_BYTES_MAX = 4096,
+    DAY_S = 86400,
+    TTL_DAYS_MAX = 36500, /* as keep_days */
+};
+
+/* 1–255 visible ASCII characters, bare or as the quoted string of the draft. */
+static enum err read_key(struct slice value, struct slice *key)
+{
+    bool is_quoted = value.size >= 2 && value.data[0] == '"' && value.data[value.size - 1] == '"';
+    if (is_quoted)
+        value = slice_sub(value, 1, value.size - 2);
+    if (value.size == 0 || value.size > KEY_BYTES_MAX)
+        return ERR_INVALID;
+    for (size_t i = 0; i < value.size; i++)
+        if (value.data[i] <= ' ' || value.data[i] > '~' || value.data[i] == '"')
+            return ERR_INVALID;
+    *key = value;
+    return ERR_OK;
+}
+
+/* How long the recording is to be kept: the caller's wish within what the server allows. */
+static bool read_ttl(struct call *call)
+{
+    struct exchange *exchange = call->exchange;
+    const struct config *config = call->api->config;
+    const struct headers *headers = &exchange_request(exchange)->headers;
+    uint64_t max_s = (uint64_t)(config->ttl_max_days ? config->ttl_max_days : TTL_DAYS_MAX) * DAY_S;
+    uint64_t ttl_s = (uint64_t)exchange_project(exchange)->keep_s;
+    size_t count = headers_count(headers, "Tokenlog-TTL");
+    bool is_valid = count == 0;
+    if (count == 1 && slice_u64(headers_get(headers, "Tokenlog-TTL"), &ttl_s) == ERR_OK)
+        is_valid = ttl_s ? ttl_s <= max_s : config->ttl_max_days == 0;
+    if (!is_valid)
+        exchange_error(exchange, 400, "invalid_ttl", "Tokenlog-TTL",
+            "Tokenlog-TTL is a number of seconds up to %llu%s; ttl_max_days sets that",
+            (unsigned long long)max_s, config->ttl_max_days ? "" : ", or 0: for ever");
+    call->ttl_s = (int64_t)ttl_s;
+    return is_valid;
+}
+
+static bool read_ttl_mode(struct call *call)
+{
+    struct slice mode = exchange_header(call->exchange, "Tokenlog-TTL-Mode");
+    if (mode.size == 0)
+        mode = slice_text(call->api->config->ttl_mode);
+    call->is_sliding = slice_equal(mode, SLICE("sliding"));
+    if (call->is_sliding || slice_equal(mode, SLICE("absolute")))
+        return true;
+    exchange_error(call->exchange, 400, "invalid_ttl_mode", "Tokenlog-TTL-Mode",
+        "Tokenlog-TTL-Mode is absolute, or sliding: reading by ID or key makes it last longer");
+    return false;
+}
+
+/* A field with one of two words: *is_second is whether it has the second, false where it is absent.
+ * False: answered. */
+static bool read_word(struct call *call, const char *name, const char *code, const char *first,
+    const char *second, bool *is_second)
+{
+    struct exchange *exchange = call->exchange;
+    struct slice word = exchange_header(exchange, name);
+    size_t count = headers_count(&exchange_request(exchange)->headers, name);
+    *is_second = slice_equal_nocase(word, slice_text(second));
+    if (count == 0 || (count == 1 && (*is_second || slice_equal_nocase(word, slice_text(first)))))
+        return true;
+    exchange_error(exchange, 400, code, name, "%s is `%s` (as without it) or `%s`, and sent once",
+        name, first, second);
+    return false;
+}
+
+/* False: answered. */
+static bool read_fields(struct call *call)
+{
+    struct exchange *exchange = call->exchange;
+    const struct headers *headers = &exchange_request(exchange)->headers;
+    size_t keys = headers_count(headers, "Idempotency-Key");
+    if (keys > 1 || (keys == 1 && read_key(headers_get(headers, "Idempotency-Key"), &call->key))) {
+        exchange_error(exchange, 400, "invalid_idempotency_key", "Idempotency-Key",
+            "send one Idempotency-Key of 1 to %d visible ASCII characters without quotes inside",
+            KEY_BYTES_MAX);
+        return false;
+    }
+    const char *why;
+    size_t at;
+    call->metadata = headers_get(headers, "Tokenlog-Metadata");
+    if (call->metadata.size && (call->metadata.size > METADATA_BYTES_MAX ||
+                                   json_object_check(call->metadata, &why, &at))) {
+        exchange_error(exchange, 400, "invalid_metadata", "Tokenlog-Metadata",
+            "Tokenlog-Metadata is to be one JSON object of at most %d bytes", METADATA_BYTES_MAX);
+        return false;
+    }
+    return read_ttl(call) && read_ttl_mode(call) &&
+           read_word(call, "Tokenlog-Attach", "invalid_attach", "always", "never",
+               &call->never_attaches) &&
+           read_word(call, "Tokenlog-On-Interrupted", "invalid_on_interrupted", "replay", "restart",
+               &call->restarts);
+}
+
+static bool read_body(struct call *call)
+{
+    const char *why = "the body could not be read", *param = NULL;
+    if (call->native_target.size ||
+        dialect_read_request(
+            call->dialect, exchange_body(call->exchange), &call->request, &why, &param) == ERR_OK)
+        return true;
+    exchange_error(call->exchange, 400, "invalid_body", param, "%s", why);
+    return false;
+}
+
+bool call_read(struct call *call)
+{
+    struct exchange *exchange = call->exchange;
+    if (!read_body(call) || !read_fields(call))
+        return false;
+    const struct http1_request *request = exchange_request(exchange);
+    struct slice parts[] = {request->method, request->target, exchange_body(exchange)};
+    sha256_parts(parts, 3, call->fingerprint);
+    return true;
+}

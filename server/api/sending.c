@@ -1,0 +1,168 @@
+/* sending — see the header. */
+#include "server/api/sending.h"
+
+#include <string.h>
+
+#include "protocol/base/own.h"
+#include "server/api/refusal.h"
+
+void sending_init(struct sending *sending, const struct asked *asked)
+{
+    *sending = (struct sending){.headers = asked->headers};
+    buf_init(&sending->body, asked->body.size + DIALECT_MODEL_BYTES * 6 + 1024);
+    buf_init(&sending->target, HTTP_TARGET_BYTES_MAX * 2);
+    buf_init(&sending->path, HTTP_TARGET_BYTES_MAX);
+    translated_init(&sending->translated);
+}
+
+void sending_deinit(struct sending *sending)
+{
+    buf_deinit(&sending->body);
+    buf_deinit(&sending->target);
+    buf_deinit(&sending->path);
+    outbound_deinit(&sending->outbound);
+    translated_deinit(&sending->translated);
+}
+
+static enum err copy_text(struct slice text, char *out, size_t size_max)
+{
+    if (text.size >= size_max)
+        return ERR_LIMIT;
+    if (text.size)
+        memcpy(out, text.data, text.size);
+    out[text.size] = '\0';
+    return ERR_OK;
+}
+
+static bool is_native(const struct asked *asked)
+{
+    return asked->native_target.size > 0;
+}
+
+static enum err write_native(
+    struct sending *out, const struct asked *asked, const struct route_choice *choice)
+{
+    TRY(buf_append(&out->body, asked->body));
+    TRY(outbound_native_target(choice->provider, asked->native_target, &out->target));
+    return copy_text(
+        headers_get(asked->headers, "Content-Type"), out->content_type, sizeof out->content_type);
+}
+
+static enum err write_inference(struct sending *out, const struct api *api,
+    const struct asked *asked, const struct route_choice *choice)
+{
+    TRY(copy_text(SLICE("application/json"), out->content_type, sizeof out->content_type));
+    TRY(outbound_api_target(choice->provider, buf_slice(&out->path), &out->target));
+    return dialect_write_request(asked->dialect, asked->body, asked->request, choice->model,
+        api->config->ask_usage, &out->body, &out->hides_usage);
+}
+
+static enum err write_translated(struct sending *out, const struct route_choice *choice)
+{
+    out->headers = &out->translated.headers;
+    out->hides_usage = !out->translated.sent.includes_usage;
+    TRY(copy_text(SLICE("application/json"), out->content_type, sizeof out->content_type));
+    struct slice path = buf_slice(&out->translated.sent.path);
+    if (!out->translated.prefix)
+        return outbound_api_target(choice->provider, path, &out->target);
+    TRY(buf_append_text(&out->target, out->translated.prefix));
+    return buf_append(&out->target, path);
+}
+
+static struct slice body_of(const struct sending *sending)
+{
+    return buf_slice(
+        sending->translated.provider ? &sending->translated.sent.body : &sending->body);
+}
+
+static enum err translate(
+    struct sending *out, const struct asked *asked, const struct route_choice *choice)
+{
+    if (is_native(asked) || !translated_find(&out->translated, asked->path, choice->provider))
+        return ERR_OK;
+    return translated_make(
+        &out->translated, asked->body, asked->headers, choice, slice_text(asked->request->model));
+}
+
+static enum err prepare(struct sending *out, struct api *api, const struct asked *asked,
+    const struct route_choice *choice, struct slice token)
+{
+    TRY(copy_text(asked->method, out->method, sizeof out->method));
+    TRY(outbound_native_target(choice->provider, asked->target, &out->path));
+    TRY(out->translated.provider ? write_translated(out, choice)
+        : is_native(asked)       ? write_native(out, asked, choice)
+                                 : write_inference(out, api, asked, choice));
+    const struct outbound_request outbound = {.provider = choice->provider,
+        .method = out->method,
+        .target = buf_slice(&out->target),
+        .body = body_of(out),
+        .headers = out->headers,
+        .token = token,
+        .wall_s = loop_wall_ns(api->loop) / 1000000000};
+    return outbound_prepare(&outbound, &out->outbound);
+}
+
+enum err sending_make(struct sending *sending, struct api *api, const struct asked *asked,
+    const struct route_choice *choice)
+{
+    struct slice token;
+    sending->step = SENDING_ROUTE;
+    if (!choice->provider->api_prefix && !is_native(asked))
+        return ERR_NOTFOUND;
+    sending->step = SENDING_TOKEN;
+    TRY(tokens_get(api->tokens, choice->provider, &token, &sending->why));
+    sending->step = SENDING_TRANSLATION;
+    TRY(translate(sending, asked, choice));
+    sending->step = SENDING_OUTBOUND;
+    return prepare(sending, api, asked, choice, token);
+}
+
+static void refuse_translation(const struct sending *sending, enum err err,
+    const struct provider *provider, struct exchange *exchange)
+{
+    const struct neutral_report *report = &sending->translated.report;
+    if (err == ERR_INVALID)
+        exchange_error(exchange, 400, "untranslatable", report->path,
+            "%s cannot be asked this: %s: %s", provider->name, report->path, report->why);
+    else if (err == ERR_LIMIT)
+        exchange_error(exchange, 413, "request_too_large", NULL,
+            "the request is too large to be translated for %s", provider->name);
+    else
+        refuse_outbound(exchange, err);
+}
+
+void sending_refuse(const struct sending *sending, enum err err, const struct provider *provider,
+    struct exchange *exchange)
+{
+    switch (sending->step) {
+    case SENDING_ROUTE:
+        exchange_error(exchange, 400, "unsupported_call", "model",
+            "%s has no calls of this kind; its own are passed on under /%s/…", provider->name,
+            provider->native);
+        return;
+    case SENDING_TOKEN: refuse_token(exchange, provider, sending->why ? sending->why : ""); return;
+    case SENDING_TRANSLATION: refuse_translation(sending, err, provider, exchange); return;
+    case SENDING_OUTBOUND: refuse_outbound(exchange, err); return;
+    }
+}
+
+struct producer_request sending_request(const struct sending *sending, const struct asked *asked,
+    const struct route_choice *choice, struct producer_translate *translate)
+{
+    const struct translated *translated = &sending->translated;
+    *translate = (struct producer_translate){.provider = translated->provider,
+        .caller = translated->caller,
+        .model = slice_text(asked->request->model),
+        .includes_usage = translated->sent.includes_usage,
+        .left_out = buf_slice(&translated->report.left_out)};
+    return (struct producer_request){.dialect = asked->dialect,
+        .translate = translated->provider ? translate : NULL,
+        .method = sending->method,
+        .url = (const char *)sending->outbound.url.data,
+        .content_type = sending->content_type,
+        .credentials = sending->outbound.headers,
+        .ca_file = choice->provider->ca_file,
+        .headers = sending->headers,
+        .body = body_of(sending),
+        .hides_usage = sending->hides_usage};
+}
