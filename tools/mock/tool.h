@@ -12,7 +12,7 @@ enum {
     TOOL_RESPONSES_EVENTS = TOOL_PIECES + 3, /* of the Responses' stream */
 };
 
-/* Chat Completions; *_open is in shape.c: a chunk's beginning. */
+/* Chat Completions; *_open is in shape_openai.c: a chunk's beginning. */
 enum err shape_chat_open(
     const struct answer *answer, const char *object, struct buf *out) NODISCARD;
 enum err tool_chat_begin(const struct answer *answer, struct buf *out) NODISCARD;

@@ -1,0 +1,44 @@
+/* shape_parts — what an endpoint's file says of its wire format; for shape.c. */
+#ifndef TOKENLOG_TOOLS_MOCK_SHAPE_PARTS_H
+#define TOKENLOG_TOOLS_MOCK_SHAPE_PARTS_H
+
+#include "tools/mock/shape.h"
+
+/* The data of one token's event, and of any other, or a whole answer.  answers buf_append's */
+typedef enum err token_fn(
+    const struct answer *answer, uint64_t index, struct buf *out, struct token_spot *spot);
+typedef enum err whole_fn(const struct answer *answer, struct buf *out);
+
+enum line_when { ALWAYS, IF_USAGE, IF_TOOL, IF_TOOL_BY_PIECES /* one event for each */ };
+
+/* One event of a prelude or tail. */
+struct line {
+    const char *event; /* NULL: no name */
+    whole_fn *data;
+    enum line_when when;
+};
+
+enum { LINES_MAX = 8 };
+
+struct shape {
+    const char *path;
+    const char *token_event;
+    token_fn *token; /* NULL: there are no streams */
+    whole_fn *whole;
+    struct line prelude[LINES_MAX];
+    struct line tail[LINES_MAX];
+    bool repeats_text;
+    bool is_anthropic;
+    bool is_responses;
+};
+
+extern const struct shape shape_chat, shape_completions, shape_embeddings, shape_responses,
+    shape_messages;
+
+/* shape_text — a token's text; its index begins at *index_at, unless that is NULL.
+ * shape_whole_text — that of all tokens.   answers buf_append's */
+enum err shape_text(
+    const struct answer *answer, uint64_t index, struct buf *out, size_t *index_at) NODISCARD;
+enum err shape_whole_text(const struct answer *answer, struct buf *out) NODISCARD;
+
+#endif
