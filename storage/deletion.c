@@ -33,8 +33,7 @@ enum err deletion_decode(const struct record *record, struct deletion **out)
     struct slice payload = record->payload;
     uint32_t project;
     struct id id;
-    if (payload.size < DELETION_HEAD_BYTES ||
-        payload.size > DELETION_HEAD_BYTES + DELETE_REASON_BYTES_MAX)
+    if (payload.size < DELETION_HEAD_BYTES || payload.size > DELETION_BYTES_MAX)
         return fault(ERR_CORRUPT, "delete record of %zu bytes", payload.size);
     memcpy(&project, payload.data, sizeof project);
     memcpy(id.bytes, payload.data + sizeof project, ID_BYTES);
@@ -44,7 +43,7 @@ enum err deletion_decode(const struct record *record, struct deletion **out)
 
 enum err deletion_journal(struct deletion *deletion, struct ledger *ledger, int64_t time_ns)
 {
-    uint8_t payload[DELETION_HEAD_BYTES + DELETE_REASON_BYTES_MAX];
+    uint8_t payload[DELETION_BYTES_MAX];
     uint32_t project = htobe32(deletion->project);
     memcpy(payload, &project, sizeof project);
     memcpy(payload + sizeof project, deletion->id.bytes, ID_BYTES);

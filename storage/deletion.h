@@ -13,6 +13,8 @@
 #include "storage/ledger.h"
 #include "protocol/base/id.h"
 
+enum { DELETION_BYTES_MAX = 4 + ID_BYTES + DELETE_REASON_BYTES_MAX /* of its record's payload */ };
+
 struct deletion {
     struct list node;
     uint64_t hold;

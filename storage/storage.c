@@ -641,16 +641,36 @@ enum err storage_create(
     return ERR_OK;
 }
 
+/* An open stream that a client writes ends with its deletion: both records share a batch, so that a
+ * crash leaves it open or has it gone. */
+static enum err close_for_deletion(struct storage *storage, struct tail *tail, struct slice reason)
+{
+    const struct storage_host *host = storage->config.host;
+    struct row row = *tail_row(tail);
+    if (!row.is_appended)
+        return ERR_BUSY;
+    if (tail_has_queue(tail))
+        return ERR_FULL;
+    row.state = STREAM_STOPPED;
+    row.reason = reason;
+    row.writer_state = SLICE_NONE;
+    row.ended_ns = host->wall_ns(host->context);
+    TRY(ledger_reserve(&storage->tails.ledger, ROW_BYTES_MAX + DELETION_BYTES_MAX, 2));
+    return tail_end(tail, SLICE_NONE, row.ended_ns, &row);
+}
+
 enum err storage_delete(struct storage *storage, uint32_t project, const struct id *id,
     uint64_t number, struct slice reason)
 {
     const struct storage_host *host = storage->config.host;
-    const struct tail *tail = tails_find(&storage->tails, number);
+    struct tail *tail = tails_find(&storage->tails, number);
     struct deletion *deletion;
-    if (tail && stream_state_is_live(tail_row(tail)->state))
-        return ERR_BUSY;
     TRY(deletion_new(project, id, number, reason, &deletion));
-    enum err err = deletion_journal(deletion, &storage->tails.ledger, host->wall_ns(host->context));
+    enum err err = ERR_OK;
+    if (tail && stream_state_is_live(tail_row(tail)->state))
+        err = close_for_deletion(storage, tail, reason);
+    if (err == ERR_OK)
+        err = deletion_journal(deletion, &storage->tails.ledger, host->wall_ns(host->context));
     if (err != ERR_OK) {
         deletion_free(deletion);
         return err;

@@ -67,7 +67,7 @@ struct storage_report {
 /* storage_open — lock, open, recover (blocking). Each stream that is not wholly in the store is
  * given to `recovered` as a tail, just before the call returns, so that whoever looks there first
  * finds it. One that was live at the crash has a row that still says so: the caller ends it
- * (tail_end, interrupted), there or later, or goes on writing to it. Ended ones go to the archiver
+ * (tail_end, interrupted), there or later, or goes on writing to it (is_appended). Ended ones go to the archiver
  * by themselves. A stream that has lost events to damage of the journal has ended as failed, reason
  * "corrupt", with those before the loss.
  *
@@ -118,6 +118,8 @@ enum err storage_create(struct storage *storage, struct row *row, struct slice r
  *   tail_append  one event of any size, numbered next; visible once its last fragment is durable
  *   tail_aside   recorded beside the stream, without a number; at most FRAGMENT_BYTES_MAX
  *   tail_update  a new version of the row (state still live): the head, say
+ *   tail_step    an event, if any (empty slice: none), and a version of the row that is still live, in
+ *                one batch: neither is there without the other
  *   tail_end     the last event, if any (empty slice: none), and the final row, in one batch:
  *                neither is visible without the other. The tail is closed to writing from here on.
  *   Counts (events, bytes, last_event_ns) and identity (id, number, project) are filled in here.
@@ -128,6 +130,8 @@ enum err storage_create(struct storage *storage, struct row *row, struct slice r
 enum err tail_append(struct tail *tail, struct slice event, int64_t time_ns) NODISCARD;
 enum err tail_aside(struct tail *tail, struct slice event, int64_t time_ns) NODISCARD;
 enum err tail_update(struct tail *tail, const struct row *row) NODISCARD;
+enum err tail_step(
+    struct tail *tail, struct slice event, int64_t time_ns, const struct row *row) NODISCARD;
 enum err tail_end(
     struct tail *tail, struct slice last_event, int64_t time_ns, const struct row *row) NODISCARD;
 
@@ -207,11 +211,13 @@ struct block *storage_cached(struct storage *storage, enum block_kind kind, uint
 void storage_keep(
     struct storage *storage, enum block_kind kind, uint64_t number, struct block *block);
 
-/* storage_delete — journal a delete of an ended stream; the recording goes from the store soon
+/* storage_delete — journal a delete of an ended stream, or of an open one that is_appended, which ends
+ * with it (stopped, with this reason); the recording goes from the store soon
  * after, and from then on queries answer with its tombstone. Its tail, if it still has one, is
  * archived first and then `gone` as usual. A crash before the delete is durable takes it back.
  *   reason   kept in the tombstone's row; at most DELETE_REASON_BYTES_MAX
- *   answers  ERR_BUSY the stream is live · ERR_FULL nothing was appended · ERR_LIMIT reason
+ *   answers  ERR_BUSY the stream is live, and a generation · ERR_LIMIT reason
+ *            ERR_FULL nothing was appended; also when an event of the open stream is still waiting
  *   faults   ERR_NOMEM                                                                       */
 enum err storage_delete(struct storage *storage, uint32_t project, const struct id *id,
     uint64_t number, struct slice reason) NODISCARD;

@@ -152,11 +152,17 @@ static struct row_version *first_queued_row(const struct tail *tail)
     return NULL;
 }
 
-/* The last frame of a stream and its final row go into one batch. */
-static bool is_final(const struct tail *tail, const struct row_version *row)
+static const struct frame *next_frame(const struct tail *tail)
 {
-    return row && tail->queued_frames == 1 && !stream_state_is_live(row->row.state) &&
-           row->row.events == tail->journalled_events + 1;
+    return &tail_block_at(tail, tail->write_block)->block->frames[tail->write_frame];
+}
+
+/* An event's last frame and the row that comes next go into one batch: it may have been given with
+ * the event. */
+static bool is_row_due(const struct tail *tail, const struct row_version *row)
+{
+    return row && tail->queued_frames > 0 && row->row.events == tail->journalled_events + 1 &&
+           !(next_frame(tail)->flags & FRAME_MORE);
 }
 
 static enum err write_frame(struct tail *tail, struct row_version *row)
@@ -164,14 +170,14 @@ static enum err write_frame(struct tail *tail, struct row_version *row)
     struct tails *tails = tail->tails;
     struct tail_block *entry = tail_block_at(tail, tail->write_block);
     const struct block *block = entry->block;
-    const struct frame *frame = &block->frames[tail->write_frame];
+    const struct frame *frame = next_frame(tail);
     struct slice bytes = block_frame(block, tail->write_frame);
     bool is_first = block->part == 0 || tail->write_frame > 0;
     bool is_last = !(frame->flags & FRAME_MORE);
-    bool is_end = is_final(tail, row);
+    bool has_row = is_row_due(tail, row);
     if (!has_room(tails, bytes.size))
         return ERR_FULL;
-    if (is_end)
+    if (has_row)
         TRY(ledger_reserve(&tails->ledger, bytes.size + row->bytes.size, 2));
     TRY(journal_event(tail, entry, bytes, frame->time_ns, is_first, is_last));
     tail->queued_frames--;
@@ -182,7 +188,7 @@ static enum err write_frame(struct tail *tail, struct row_version *row)
     tails->queued_bytes -= bytes.size;
     tails->queued_event_bytes -= bytes.size;
     spend_share(tails, bytes.size);
-    if (!is_end)
+    if (!has_row)
         return ERR_OK;
     enum err err = journal_row(tail, row);
     ASSERT(err == ERR_OK); /* reserved */
@@ -217,7 +223,7 @@ static enum err write_body(struct tail *tail)
 static bool is_body_first(const struct tail *tail, const struct row_version *row)
 {
     return tail->body_next != &tail->body && row && !stream_state_is_live(row->row.state) &&
-           (row->row.events == tail->journalled_events || is_final(tail, row));
+           (row->row.events == tail->journalled_events || is_row_due(tail, row));
 }
 
 static enum err write_step(struct tail *tail)
@@ -396,7 +402,7 @@ enum err tail_update(struct tail *tail, const struct row *row)
     return err;
 }
 
-static enum err end_now(
+static enum err step_now(
     struct tail *tail, struct slice event, int64_t time_ns, struct row_version *version)
 {
     if (event.size == 0)
@@ -411,7 +417,7 @@ static enum err end_now(
 }
 
 /* The row is in the queue before anything is written: only so its batch can be shared. */
-static enum err end_queued(
+static enum err step_queued(
     struct tail *tail, struct slice event, int64_t time_ns, struct row_version *version)
 {
     if (event.size > 0)
@@ -420,6 +426,32 @@ static enum err end_queued(
     queue_work(tail);
     note_given(tail);
     tails_write(tail->tails);
+    return ERR_OK;
+}
+
+/* An event, if any, and the row that counts it. */
+static enum err give_step(
+    struct tail *tail, struct slice event, int64_t time_ns, const struct row *row)
+{
+    bool has_event = event.size > 0;
+    struct row_version *version;
+    TRY(make_version(tail, row, tail->events + has_event, tail->bytes + event.size,
+        has_event ? time_ns : tail->last_event_ns, &version));
+    bool is_now = event.size <= FRAME_BYTES_MAX && !has_work(tail);
+    enum err err = is_now ? step_now(tail, event, time_ns, version)
+                          : step_queued(tail, event, time_ns, version);
+    if (err != ERR_OK)
+        row_version_free(version);
+    return err;
+}
+
+enum err tail_step(struct tail *tail, struct slice event, int64_t time_ns, const struct row *row)
+{
+    ASSERT(!tail->is_closed && stream_state_is_live(row->state));
+    if (!has_room(tail->tails, event.size + ROW_BYTES_MAX))
+        return ERR_FULL;
+    TRY(give_step(tail, event, time_ns, row));
+    spend_room(tail->tails, tail_newest(tail)->bytes.size);
     return ERR_OK;
 }
 
@@ -433,8 +465,10 @@ static bool may_end_in_place(const struct tail *tail, const struct row *row)
            !tail->forward_hold && !has_work(tail);
 }
 
-static void end_in_place(struct tail *tail, struct row_version *version)
+static enum err end_in_place(struct tail *tail, const struct row *row)
 {
+    struct row_version *version;
+    TRY(make_version(tail, row, tail->events, tail->bytes, tail->last_event_ns, &version));
     version->is_journalled = true;
     version->hold = tail->durable->hold;
     tail->durable->hold = 0;
@@ -444,25 +478,16 @@ static void end_in_place(struct tail *tail, struct row_version *version)
     tail_seal(tail);
     tail_set_changed(tail);
     tail_make_ready(tail);
+    return ERR_OK;
 }
 
 enum err tail_end(
     struct tail *tail, struct slice last_event, int64_t time_ns, const struct row *row)
 {
     ASSERT(!tail->is_closed && !stream_state_is_live(row->state));
-    bool has_event = last_event.size > 0;
-    struct row_version *version;
-    TRY(make_version(tail, row, tail->events + has_event, tail->bytes + last_event.size,
-        has_event ? time_ns : tail->last_event_ns, &version));
-    bool is_now = last_event.size <= FRAME_BYTES_MAX && !has_work(tail);
-    enum err err = is_now ? end_now(tail, last_event, time_ns, version)
-                          : end_queued(tail, last_event, time_ns, version);
-    if (err == ERR_FULL && !has_event && may_end_in_place(tail, row)) {
-        end_in_place(tail, version);
-        return ERR_OK;
-    }
-    if (err != ERR_OK)
-        row_version_free(version);
+    enum err err = give_step(tail, last_event, time_ns, row);
+    if (err == ERR_FULL && last_event.size == 0 && may_end_in_place(tail, row))
+        return end_in_place(tail, row);
     return err;
 }
 

@@ -292,12 +292,27 @@ static void put_time(struct json_writer *writer, const char *name, int64_t ns)
     json_string(writer, slice_of(text, size));
 }
 
+static int64_t latest(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* From when on the row's time counts; -1: it does not yet. */
+static int64_t expiry_base_ns(const struct row *row)
+{
+    bool is_writers = row->is_appended && row->state != STREAM_DELETED;
+    if (!is_writers && stream_state_is_live(row->state))
+        return -1;
+    int64_t base_ns = is_writers ? row->accepted_ns : row->ended_ns;
+    if (is_writers && row->is_sliding)
+        base_ns = latest(base_ns, row->last_event_ns);
+    return row->is_sliding ? latest(base_ns, row->touched_ns) : base_ns;
+}
+
 int64_t row_expires_ns(const struct row *row)
 {
-    int64_t lifetime, expires;
-    int64_t from_ns =
-        row->is_sliding && row->touched_ns > row->ended_ns ? row->touched_ns : row->ended_ns;
-    if (stream_state_is_live(row->state) || row->is_held || row->ttl_s <= 0 || row->ended_ns < 0)
+    int64_t lifetime, expires, from_ns = expiry_base_ns(row);
+    if (from_ns < 0 || row->is_held || row->ttl_s <= 0)
         return 0;
     if (__builtin_mul_overflow(row->ttl_s, (int64_t)NS_PER_S, &lifetime) ||
         __builtin_add_overflow(from_ns, lifetime, &expires))
@@ -369,7 +384,7 @@ static void put_times(struct json_writer *writer, const struct row *row)
     put_time(writer, "first_event_at", row->first_event_ns);
     put_time(writer, "last_event_at", row->last_event_ns);
     put_time(writer, "ended_at", row->ended_ns);
-    put_time(writer, "expires_at", row->ended_ns ? row_expires_ns(row) : 0);
+    put_time(writer, "expires_at", row->ended_ns || row->is_appended ? row_expires_ns(row) : 0);
 }
 
 static void put_usage(struct json_writer *writer, const struct usage *usage)

@@ -70,7 +70,7 @@ struct row {
     struct slice writer_state; /* the writer's own bytes, at most ROW_STATE_BYTES_MAX */
     /* Times: ns since the Unix epoch; 0 = has not happened. */
     int64_t accepted_ns, dispatched_ns, first_event_ns, last_event_ns, ended_ns;
-    int64_t ttl_s;   /* kept for so long after its end; 0 = for ever */
+    int64_t ttl_s;   /* kept for so long after its end (row_expires_ns); 0 = for ever */
     bool is_sliding; /* …or after its last reading (touched_ns), if that is later */
     /* What others than the writer say of it; the store keeps these through later versions. */
     bool is_held;        /* a legal hold: neither expires nor can be deleted */
@@ -95,8 +95,10 @@ struct row {
 enum err row_encode(const struct row *row, struct buf *out) NODISCARD;
 enum err row_decode(struct slice bytes, struct row *out) NODISCARD;
 
-/* row_expires_ns — when an ended row is to go: ttl_s after its end, or after its last reading if it is
- * sliding. 0 = never: no ttl_s, live, held, or past the end of time. */
+/* row_expires_ns — when a row is to go: ttl_s after its end, or after its last reading if it is
+ * sliding. One that a client writes (is_appended), open or closed: ttl_s after it was created or, if it
+ * is sliding, after its last event or reading. 0 = never: no ttl_s, live (a generation), held, or past
+ * the end of time. */
 int64_t row_expires_ns(const struct row *row);
 
 /* row_json — the row as the JSON object that GET /v1/streams/{id} shows, appended to `out`. Of a

@@ -189,8 +189,11 @@ enum err hub_create(struct hub *hub, struct project *project, struct row *row, s
         return err;
     }
     stream_take_tail(stream, tail);
-    stream_count_live(stream, true);
-    metrics_add(hub->config.metrics, METRIC_streams_started_total, 1);
+    stream->was_first_event_seen = row->is_appended; /* its measure is of generations */
+    if (!row->is_appended) {
+        stream_count_live(stream, true);
+        metrics_add(hub->config.metrics, METRIC_streams_started_total, 1);
+    }
     *out = stream;
     return ERR_OK;
 }
@@ -292,7 +295,7 @@ static enum err recover(struct hub *hub, struct tail *tail)
     stream_take_tail(stream, tail);
     stream->was_first_event_seen = true;
     stream_unref(stream); /* the tail's is left */
-    if (err || !stream_state_is_live(row->state))
+    if (err || !stream_state_is_live(row->state) || row->is_appended)
         return err;
     LOG(hub->config.log, LOG_WARNING, "stream_interrupted", LOG_ID("stream", &row->id),
         LOG_NUMBER("events", tail_events(tail)));

@@ -48,8 +48,8 @@ struct hub *hub_free(struct hub *hub);
  * nothing more by itself, so that the loop can go before it. */
 void hub_set_storage(struct hub *hub, struct storage *storage);
 
-/* storage's callbacks. hub_recovered takes up what is not archived yet, and ends what was live as
- * interrupted. */
+/* storage's callbacks. hub_recovered takes up what is not archived yet, and ends generations that were
+ * live as interrupted. */
 void hub_changed(void *hub, struct tail *tail);
 void hub_gone(void *hub, struct tail *tail);
 void hub_recovered(void *hub, struct tail *tail);
@@ -114,7 +114,8 @@ bool stream_row_is_durable(const struct stream *stream);
 uint64_t stream_watermark(const struct stream *stream);
 /* stream_stop — an explicit stop, from any live state; false: it had ended. */
 bool stream_stop(struct stream *stream, const char *reason, const char *detail);
-/* stream_delete — of an ended stream. ERR_BUSY while live. While it is referenced it is deleted for
+/* stream_delete — of an ended stream, or of an open one that a client writes. ERR_BUSY of a live
+ * generation. While it is referenced it is deleted for
  * whoever finds it; those who are reading it read on while its events are there. Keep the reference
  * until the store has the tombstone. */
 enum err stream_delete(struct stream *stream, const char *reason) NODISCARD;

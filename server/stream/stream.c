@@ -184,9 +184,9 @@ bool stream_stop(struct stream *stream, const char *reason, const char *detail)
 
 enum err stream_delete(struct stream *stream, const char *reason)
 {
-    if (!stream_has_ended(stream))
-        return ERR_BUSY;
     const struct row *row = stream_row(stream);
+    if (!stream_has_ended(stream) && !row->is_appended)
+        return ERR_BUSY;
     TRY(storage_delete(stream->hub->storage, stream->project_number, &stream->id, row->number,
         slice_text(reason)));
     stream->is_deleted = true;

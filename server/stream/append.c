@@ -1,0 +1,89 @@
+/* append — see append.h. An event without news of the writer's is a plain one; with it, the row goes along
+ * in the same batch (tail_step). The row that is changed is the newest one given, durable or not: what
+ * several calls append before a commit comes one after another. */
+#include "server/stream/append.h"
+
+#include "protocol/base/own.h"
+#include "server/stream/hub_state.h"
+
+enum err append_admits(struct hub *hub)
+{
+    struct storage_status status;
+    storage_status(hub->storage, &status);
+    if (status.tail_bytes >= (uint64_t)hub->config.tail_bytes_max)
+        return ERR_AGAIN;
+    return storage_admits(hub->storage);
+}
+
+enum err append_create(
+    struct hub *hub, struct project *project, struct row *row, struct stream **out)
+{
+    uint8_t random[ID_RANDOM_BYTES];
+    struct loop *loop = hub->config.loop;
+    if (row->writer_state.size > ROW_STATE_BYTES_MAX)
+        return ERR_LIMIT;
+    loop_random(loop, random, sizeof random);
+    row->project = project->number;
+    row->project_name = slice_text(project->name);
+    row->id = id_make(loop_wall_ns(loop) / 1000000, random);
+    row->is_appended = true;
+    row->state = STREAM_STREAMING;
+    row->accepted_ns = loop_wall_ns(loop);
+    row->content_length = -1;
+    row->usage = USAGE_UNKNOWN;
+    if (row->attempt == 0)
+        row->attempt = 1;
+    return hub_create(hub, project, row, SLICE_NONE, out);
+}
+
+bool append_is_appended(const struct stream *stream)
+{
+    return stream_row(stream)->is_appended;
+}
+
+bool append_is_open(const struct stream *stream)
+{
+    return stream->tail && append_is_appended(stream) && !stream_is_deleted(stream) &&
+           stream_state_is_live(stream_row(stream)->state);
+}
+
+/* The newest row as it is to be after this call. */
+static enum err next_row(
+    const struct stream *stream, bool has_event, struct slice state, struct row *out)
+{
+    if (!append_is_open(stream))
+        return ERR_CLOSED;
+    if (state.size > ROW_STATE_BYTES_MAX)
+        return ERR_LIMIT;
+    *out = *stream_row(stream);
+    if (state.data)
+        out->writer_state = state;
+    if (has_event && out->first_event_ns == 0)
+        out->first_event_ns = loop_wall_ns(stream->hub->config.loop);
+    return ERR_OK;
+}
+
+enum err append_event(struct stream *stream, struct slice event, struct slice state)
+{
+    struct row row;
+    int64_t now_ns = loop_wall_ns(stream->hub->config.loop);
+    bool is_news = state.data || stream_row(stream)->first_event_ns == 0;
+    TRY(next_row(stream, event.size > 0, state, &row));
+    return is_news ? tail_step(stream->tail, event, now_ns, &row)
+                   : tail_append(stream->tail, event, now_ns);
+}
+
+enum err append_close(struct stream *stream, struct slice event, struct slice state)
+{
+    struct row row;
+    TRY(next_row(stream, event.size > 0, state, &row));
+    row.state = STREAM_COMPLETED;
+    row.ended_ns = loop_wall_ns(stream->hub->config.loop);
+    return tail_end(stream->tail, event, row.ended_ns, &row);
+}
+
+enum err append_delete(struct stream *stream, const char *reason)
+{
+    ASSERT(append_is_appended(stream));
+    return stream_delete(stream, reason);
+}

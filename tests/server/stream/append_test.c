@@ -1,0 +1,214 @@
+/* append — streams that clients write: what is there after which call, and after which crash. */
+#include "server/stream/append.h"
+
+#include "tests/server/stream/server_rig.h"
+
+#define NAME "\1chat"
+
+static struct stream *create(struct rig *rig, const char *key, const char *state)
+{
+    struct row row = {.key = slice_text(key),
+        .content_type = SLICE("text/plain"),
+        .writer_state = slice_text(state)};
+    struct stream *stream;
+    assert_int_equal(append_create(rig->hub, &rig->project, &row, &stream), ERR_OK);
+    return stream;
+}
+
+static void append(struct stream *stream, const char *event, const char *state)
+{
+    assert_int_equal(append_event(stream, slice_text(event), slice_text(state)), ERR_OK);
+}
+
+struct waiting {
+    struct hub_barrier barrier;
+    bool is_done;
+    enum err err;
+};
+
+static void is_durable(struct hub_barrier *barrier, enum err err)
+{
+    struct waiting *waiting = CONTAINER_OF(barrier, struct waiting, barrier);
+    waiting->is_done = true;
+    waiting->err = err;
+}
+
+static void wait_durable(struct rig *rig)
+{
+    struct waiting waiting = {.barrier.done = is_durable};
+    hub_wait_durable(rig->hub, &waiting.barrier);
+    RIG_UNTIL(rig, waiting.is_done);
+    assert_int_equal(waiting.err, ERR_OK);
+}
+
+static void assert_state(const struct stream *stream, const char *state)
+{
+    assert_true(slice_equal(stream_row(stream)->writer_state, slice_text(state)));
+}
+
+static void assert_bytes(struct rig *rig, struct stream *stream, const char *bytes, enum err end)
+{
+    struct rig_reader reader;
+    rig_reader_open(rig, stream, 0, true, &reader);
+    RIG_UNTIL(rig, reader.bytes.size >= strlen(bytes) && reader.err == end);
+    assert_true(slice_equal(buf_slice(&reader.bytes), slice_text(bytes)));
+    rig_reader_close(&reader);
+}
+
+struct found {
+    struct hub_lookup lookup;
+    struct stream *stream;
+    enum err err;
+    bool is_done;
+};
+
+static void found(struct hub_lookup *lookup, enum err err, struct stream *stream)
+{
+    struct found *result = CONTAINER_OF(lookup, struct found, lookup);
+    *result = (struct found){.err = err, .stream = stream, .is_done = true};
+}
+
+static struct stream *find(struct rig *rig, const char *key, enum err expected)
+{
+    struct found result = {.lookup.done = found};
+    hub_claim(rig->hub, &rig->project, slice_text(key), &result.lookup);
+    RIG_UNTIL(rig, result.is_done);
+    assert_int_equal(result.err, expected);
+    return result.stream;
+}
+
+static void test_written_and_read(void **context)
+{
+    (void)context;
+    struct rig *rig = rig_new();
+    struct stream *stream = create(rig, NAME, "s0");
+    struct rig_reader reader;
+    rig_reader_open(rig, stream, 0, true, &reader);
+    assert_true(append_is_open(stream) && append_is_appended(stream));
+    rig->is_disk_held = true;
+    append(stream, "one ", "s1");
+    append(stream, "two ", NULL);
+    rig_turns(rig, 3);
+    assert_int_equal(reader.events, 0); /* nothing is durable */
+    assert_state(stream, "s1");
+    rig->is_disk_held = false;
+    RIG_UNTIL(rig, reader.events == 2);
+    assert_int_equal(append_close(stream, SLICE("three"), SLICE("s2")), ERR_OK);
+    assert_false(append_is_open(stream));
+    assert_int_equal(append_event(stream, SLICE("x"), SLICE_NONE), ERR_CLOSED);
+    assert_int_equal(append_close(stream, SLICE_NONE, SLICE_NONE), ERR_CLOSED);
+    RIG_UNTIL(rig, reader.err == ERR_CLOSED);
+    assert_true(slice_equal(buf_slice(&reader.bytes), SLICE("one two three")));
+    rig_reader_close(&reader);
+    assert_int_equal(stream_row(stream)->state, STREAM_COMPLETED);
+    assert_int_equal(stream_row(stream)->events, 3);
+    stream_unref(stream);
+    rig_free(rig);
+}
+
+/* The state alone may change; it may be emptied; what is too large changes nothing. */
+static void test_state(void **context)
+{
+    (void)context;
+    struct rig *rig = rig_new();
+    struct stream *stream = create(rig, NAME, "");
+    static char large[ROW_STATE_BYTES_MAX + 1];
+    append(stream, "a", "s1");
+    append(stream, "", "s2");
+    assert_state(stream, "s2");
+    assert_int_equal(stream_row(stream)->events, 1);
+    assert_int_equal(append_event(stream, SLICE("b"), slice_of(large, sizeof large)), ERR_LIMIT);
+    assert_state(stream, "s2");
+    assert_int_equal(append_event(stream, SLICE("b"), slice_of(large, sizeof large - 1)), ERR_OK);
+    append(stream, "c", "");
+    assert_state(stream, "");
+    assert_bytes(rig, stream, "abc", ERR_AGAIN);
+    stream_unref(stream);
+    rig_free(rig);
+}
+
+/* It is open after a crash, and after a stop, with all that was durable; another one's name is not. */
+static void survives(bool is_kill)
+{
+    struct rig *rig = rig_new();
+    struct stream *stream = create(rig, NAME, "s0");
+    static char large[3 * FRAME_BYTES_MAX];
+    memset(large, 'x', sizeof large - 1);
+    append(stream, large, "s1");
+    append(stream, "y", "s2");
+    wait_durable(rig);
+    assert_int_equal(hub_live_count(rig->hub), 0);
+    hub_interrupt_all(rig->hub, "shutdown");
+    stream_unref(stream);
+    for (int round = 0; round < 3; round++) {
+        rig_reopen(rig, is_kill);
+        stream = find(rig, NAME, ERR_OK);
+        assert_true(append_is_open(stream));
+        assert_int_equal(stream_row(stream)->events, 2 + round);
+        assert_state(stream, round ? "s3" : "s2");
+        append(stream, "z", "s3");
+        wait_durable(rig);
+        stream_unref(stream);
+    }
+    stream = find(rig, NAME, ERR_OK);
+    struct rig_reader reader;
+    rig_reader_open(rig, stream, 0, true, &reader);
+    RIG_UNTIL(rig, reader.events == 5 && reader.err == ERR_AGAIN);
+    assert_int_equal(reader.bytes.size, sizeof large - 1 + 4);
+    rig_reader_close(&reader);
+    stream_unref(stream);
+    assert_null(find(rig, "chat", ERR_NOTFOUND));
+    rig_free(rig);
+}
+
+static void test_survives_a_crash(void **context)
+{
+    (void)context;
+    survives(true);
+}
+
+static void test_survives_a_stop(void **context)
+{
+    (void)context;
+    survives(false);
+}
+
+/* A deleted one is gone with its name, which the next one may have. */
+static void test_deleted(void **context)
+{
+    (void)context;
+    struct rig *rig = rig_new();
+    struct stream *stream = create(rig, NAME, "s0");
+    append(stream, "old", NULL);
+    assert_int_equal(append_delete(stream, "deleted"), ERR_OK);
+    assert_true(stream_is_deleted(stream) && !append_is_open(stream));
+    assert_int_equal(append_event(stream, SLICE("x"), SLICE_NONE), ERR_CLOSED);
+    wait_durable(rig);
+    stream_unref(stream);
+    rig_reopen(rig, true);
+    stream = find(rig, NAME, ERR_OK);
+    assert_true(stream_is_deleted(stream));
+    struct row row = {.key = SLICE(NAME), .attempt = stream_row(stream)->attempt + 1};
+    stream_unref(stream);
+    assert_int_equal(append_create(rig->hub, &rig->project, &row, &stream), ERR_OK);
+    append(stream, "new", "s");
+    wait_durable(rig);
+    stream_unref(stream);
+    rig_reopen(rig, true);
+    stream = find(rig, NAME, ERR_OK);
+    assert_bytes(rig, stream, "new", ERR_AGAIN);
+    stream_unref(stream);
+    rig_free(rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_written_and_read),
+        cmocka_unit_test(test_state),
+        cmocka_unit_test(test_survives_a_crash),
+        cmocka_unit_test(test_survives_a_stop),
+        cmocka_unit_test(test_deleted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
