@@ -112,11 +112,11 @@ enum err roll_find_caller(
     return slice_equal(out->key, key) ? ERR_OK : ERR_NOTFOUND;
 }
 
-/* Point the row's key at it, unless that points at a later attempt. */
-static enum err put_caller(const struct roll *roll, const struct row *row)
+/* Point a key of the row's at it, unless that points at a later attempt. */
+static enum err put_caller(const struct roll *roll, const struct row *row, struct slice key)
 {
     struct schema_caller_value stored;
-    enum err err = roll_find_caller(roll->view, row->project, row->key, &stored);
+    enum err err = roll_find_caller(roll->view, row->project, key, &stored);
     if (err == ERR_OK) {
         int order = memcmp(stored.id.bytes, row->id.bytes, ID_BYTES); /* by time */
         if (stored.attempt > row->attempt || (stored.attempt == row->attempt && order >= 0))
@@ -127,10 +127,57 @@ static enum err put_caller(const struct roll *roll, const struct row *row)
     uint8_t head[SCHEMA_CALLER_VALUE_BYTES];
     memcpy(head, row->id.bytes, ID_BYTES);
     pack_u32(head + ID_BYTES, row->attempt);
-    struct slice parts[] = {slice_of(head, sizeof head), row->key};
+    struct slice parts[] = {slice_of(head, sizeof head), key};
     TRY(value_seal(parts, 2, roll->value));
     return view_put(
-        roll->view, TABLE_KEYS, schema_caller(row->project, row->key), buf_slice(roll->value));
+        roll->view, TABLE_KEYS, schema_caller(row->project, key), buf_slice(roll->value));
+}
+
+/* Forget a key of the row's if it means this stream. */
+static enum err remove_caller(const struct roll *roll, const struct row *row, struct slice key)
+{
+    struct schema_caller_value caller;
+    enum err err = roll_find_caller(roll->view, row->project, key, &caller);
+    if (err == ERR_NOTFOUND || (err == ERR_OK && !id_equal(&caller.id, &row->id)))
+        return ERR_OK;
+    TRY(err);
+    return view_remove(roll->view, TABLE_KEYS, schema_caller(row->project, key));
+}
+
+/* ---- The key that an upstream_id is ---- */
+
+struct upstream_key {
+    uint8_t bytes[KEY_BYTES_MAX];
+    size_t size; /* 0: there is none, or it is too long to be one */
+};
+
+static struct upstream_key upstream_key_of(const struct row *row)
+{
+    struct upstream_key key = {.size = 0};
+    if (row->upstream_id.size == 0 || row->upstream_id.size >= sizeof key.bytes)
+        return key;
+    key.bytes[0] = KEY_SPACE_UPSTREAM;
+    memcpy(key.bytes + 1, row->upstream_id.data, row->upstream_id.size);
+    key.size = 1 + row->upstream_id.size;
+    return key;
+}
+
+static enum err put_upstream(const struct roll *roll, const struct row *row)
+{
+    struct upstream_key key = upstream_key_of(row);
+    return key.size ? put_caller(roll, row, slice_of(key.bytes, key.size)) : ERR_OK;
+}
+
+/* A later version may have another, or be the first with one. */
+static enum err move_upstream(
+    const struct roll *roll, const struct row *stored, const struct row *row)
+{
+    struct upstream_key old = upstream_key_of(stored);
+    if (slice_equal(stored->upstream_id, row->upstream_id))
+        return ERR_OK;
+    if (old.size)
+        TRY(remove_caller(roll, row, slice_of(old.bytes, old.size)));
+    return put_upstream(roll, row);
 }
 
 static enum err put_project(const struct roll *roll, const struct row *row)
@@ -154,7 +201,9 @@ static enum err put_new_stream(const struct roll *roll, const struct row *row)
 {
     TRY(put_project(roll, row));
     TRY(put_number(roll, row, row->state == STREAM_DELETED));
-    return row->key.size ? put_caller(roll, row) : ERR_OK;
+    if (row->key.size)
+        TRY(put_caller(roll, row, row->key));
+    return put_upstream(roll, row);
 }
 
 /* ---- What others say of a row ---- */
@@ -290,6 +339,7 @@ enum err roll_put_row(const struct roll *roll, struct slice encoded_row)
         TRY(carry_amendments(&row, &stored, &amended));
         encoded_row = buf_slice(&amended);
     }
+    TRY(move_upstream(roll, &stored, &row));
     TRY(put_version(roll, &row, encoded_row));
     return move_expiry(roll, expires_ns, &row);
 }
@@ -347,17 +397,6 @@ enum err roll_rest(const struct roll *roll, uint32_t project, const struct id *i
     return expires_ns ? put_expiry(roll, expires_ns, project, id) : ERR_OK;
 }
 
-/* Forget the key if it means this stream. */
-static enum err remove_caller(const struct roll *roll, const struct row *row)
-{
-    struct schema_caller_value caller;
-    enum err err = roll_find_caller(roll->view, row->project, row->key, &caller);
-    if (err == ERR_NOTFOUND || (err == ERR_OK && !id_equal(&caller.id, &row->id)))
-        return ERR_OK;
-    TRY(err);
-    return view_remove(roll->view, TABLE_KEYS, schema_caller(row->project, row->key));
-}
-
 enum err roll_drop_row(const struct roll *roll, uint32_t project, const struct id *id)
 {
     struct row row;
@@ -366,8 +405,11 @@ enum err roll_drop_row(const struct roll *roll, uint32_t project, const struct i
         return ERR_INVALID;
     uint64_t number = row.number;
     int64_t expires_ns = row_expires_ns(&row);
+    struct upstream_key upstream = upstream_key_of(&row); /* before the table is written to */
     if (row.key.size)
-        TRY(remove_caller(roll, &row));
+        TRY(remove_caller(roll, &row, row.key));
+    if (upstream.size)
+        TRY(remove_caller(roll, &row, slice_of(upstream.bytes, upstream.size)));
     if (expires_ns)
         TRY(remove_expiry(roll, expires_ns, project, id));
     TRY(remove_expiry(roll, EXPIRY_UNFINISHED, project, id));

@@ -69,8 +69,12 @@ enum err store_touch(struct store *store) NODISCARD;
 void store_abort(struct store_txn *txn);               /* NULL is taken */
 uint64_t store_txn_bytes(const struct store_txn *txn); /* put so far */
 
+/* A row's upstream_id is a key of its project too, behind this byte: no caller's key begins with it
+ * (server/stream/append.h has others of the kind). */
+enum { KEY_SPACE_UPSTREAM = 3 };
+
 /* store_put_row — replaces the stream's row unless what is stored is later (accepted < streaming <
- * ended < deleted, then by events); points its key at it (the newest attempt wins), keeps the
+ * ended < deleted, then by events); points its key and its upstream_id at it (the newest attempt wins), keeps the
  * expiry in step (row_expires_ns), keeps amendments, remembers the project's name. A stream's final row belongs in
  * or after the transaction with its last blocks. */
 enum err store_put_row(struct store_txn *txn, struct slice encoded_row) NODISCARD;

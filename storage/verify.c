@@ -20,6 +20,7 @@
 #include "protocol/base/own.h"
 #include "storage/block.h"
 #include "storage/bounds.h"
+#include "storage/store.h"
 
 enum {
     FINDING_BYTES = 160,
@@ -224,6 +225,14 @@ static enum err check_number(struct verifier *verifier, const struct walk *walk)
     return ERR_OK;
 }
 
+/* Whether it is one of the row's two: the caller's, or its upstream_id. */
+static bool has_key(const struct row *row, struct slice key)
+{
+    return slice_equal(row->key, key) ||
+           (key.size > 1 && key.data[0] == KEY_SPACE_UPSTREAM &&
+               slice_equal(row->upstream_id, slice_sub(key, 1, key.size)));
+}
+
 static enum err check_key(struct verifier *verifier, const struct walk *walk)
 {
     struct slice content;
@@ -238,8 +247,8 @@ static enum err check_key(struct verifier *verifier, const struct walk *walk)
     struct schema_key key = schema_caller(project, caller.key);
     if (!slice_equal(schema_key_slice(&key), walk->key))
         report(verifier, &caller.id, "a caller's key lies under another's digest");
-    else if (get_row(verifier, project, &caller.id, &row) != ERR_OK ||
-             !slice_equal(row.key, caller.key) || row.attempt != caller.attempt)
+    else if (get_row(verifier, project, &caller.id, &row) != ERR_OK || !has_key(&row, caller.key) ||
+             row.attempt != caller.attempt)
         report(verifier, &caller.id, "a caller's key leads to no row that has it");
     return ERR_OK;
 }

@@ -205,6 +205,44 @@ static void test_newest_attempt_has_the_key(void **state)
     assert_verified();
 }
 
+static void put_upstream_version(uint64_t number, enum stream_state state, const char *upstream_id)
+{
+    struct row row = store_rig_row(number, state, 0);
+    row.upstream_id = slice_text(upstream_id);
+    put_row(&row);
+}
+
+static void test_upstream_id_is_a_key(void **state)
+{
+    (void)state;
+    struct id id = store_rig_id(2), found;
+    size_t values = 100;
+    put_upstream_version(2, STREAM_ACCEPTED, NULL);
+    put_upstream_version(2, STREAM_STREAMING, "resp_a");
+    assert_key_means(SLICE("\x03resp_a"), 2);
+    assert_int_equal(store_find_key(rig.store, RIG_PROJECT, SLICE("resp_a"), &found), ERR_NOTFOUND);
+    put_upstream_version(2, STREAM_COMPLETED, "resp_b");
+    assert_key_means(SLICE("\x03resp_b"), 2);
+    assert_int_equal(
+        store_find_key(rig.store, RIG_PROJECT, SLICE("\x03resp_a"), &found), ERR_NOTFOUND);
+    put_upstream_version(4, STREAM_COMPLETED, "resp_c");
+    assert_key_means(SLICE("\x03resp_c"), 4);
+    assert_verified();
+    struct store_txn *txn = store_rig_begin(&rig);
+    assert_int_equal(
+        store_delete(txn,
+            &(struct store_deletion){
+                .project = RIG_PROJECT, .id = id, .reason = SLICE("deleted"), .now_ns = 1},
+            &values),
+        ERR_OK);
+    assert_int_equal(store_drop_row(txn, RIG_PROJECT, &id), ERR_OK);
+    store_rig_commit(txn, 0);
+    assert_int_equal(
+        store_find_key(rig.store, RIG_PROJECT, SLICE("\x03resp_b"), &found), ERR_NOTFOUND);
+    assert_key_means(SLICE("\x03resp_c"), 4);
+    assert_verified();
+}
+
 static enum err note_project(void *context, uint32_t number, struct slice name)
 {
     char *text = context;
@@ -866,6 +904,7 @@ int main(void)
         TEST(test_map_is_halved_until_it_fits),
         TEST(test_rows_only_go_forward),
         TEST(test_newest_attempt_has_the_key),
+        TEST(test_upstream_id_is_a_key),
         TEST(test_projects),
         TEST(test_list),
         TEST(test_repeat_is_cut_elsewhere),
