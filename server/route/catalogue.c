@@ -14,6 +14,7 @@
 #include "protocol/base/map.h"
 #include "protocol/base/own.h"
 #include "server/route/nearest.h"
+#include "server/route/routes.h"
 
 struct model_name {
     struct map_node node;
@@ -31,6 +32,8 @@ struct catalogue {
     struct provider *providers;
     size_t provider_count, configured_count;
     struct map names;
+    struct route *routes;
+    size_t route_count;
 };
 
 /* ── building ───────────────────────────────────────────────────────────────────────────────── */
@@ -197,7 +200,9 @@ static enum err build(struct catalogue *catalogue, char **environment, struct bu
     catalogue->refuses_unknown = unknown && strcmp(unknown, "refuse") == 0;
     TRY(read_file(catalogue, why));
     TRY(add_providers(catalogue, environment, why));
-    return add_names(catalogue);
+    TRY(add_names(catalogue));
+    catalogue->route_count = catalogue->config->route_count;
+    return routes_build(catalogue, catalogue->config, &catalogue->pool, &catalogue->routes, why);
 }
 
 enum err catalogue_build(
@@ -272,6 +277,23 @@ enum err catalogue_model(
         *out = known->model;
         return ERR_OK;
     }
+    return ERR_NOTFOUND;
+}
+
+const struct route *catalogue_routes(const struct catalogue *catalogue, size_t *count)
+{
+    *count = catalogue->route_count;
+    return catalogue->routes;
+}
+
+enum err catalogue_route(
+    const struct catalogue *catalogue, struct slice name, const struct route **out)
+{
+    for (size_t i = 0; i < catalogue->route_count; i++)
+        if (slice_equal(name, slice_text(catalogue->routes[i].name))) {
+            *out = &catalogue->routes[i];
+            return ERR_OK;
+        }
     return ERR_NOTFOUND;
 }
 

@@ -69,6 +69,13 @@ enum err catalogue_pick(const struct catalogue *catalogue, struct slice name,
 enum err catalogue_why_not(
     const struct catalogue *catalogue, struct slice name, struct buf *why) NODISCARD;
 
+/* The configuration's routes (routes.h). catalogue_route — by the name that callers ask for.
+ *   answers  ERR_NOTFOUND */
+struct route;
+const struct route *catalogue_routes(const struct catalogue *catalogue, size_t *count);
+enum err catalogue_route(
+    const struct catalogue *catalogue, struct slice name, const struct route **out) NODISCARD;
+
 /* The snapshot in force, handed from the one who reloads to all who serve. */
 struct catalogues;
 enum err catalogues_new(

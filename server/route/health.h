@@ -72,8 +72,10 @@ int64_t health_quantile_ms(const struct health_target *target, int permil);
 /* Keys of a provider take turns. One rests after a 429, and until a reload after a 401 or 403. They are
  * known by what they are, not by their place. A provider without keys is taken to have one.
  *
- * health_key — the next in turn that does not rest, and is not `except` (-1: any may be).
- *   answers  ERR_AGAIN all rest, not before *again_ns; INT64_MAX: until a reload */
+ * health_key — the next in turn that does not rest.
+ *   answers  ERR_AGAIN all rest, not before *again_ns (INT64_MAX: until a reload); *out is the one
+ *            that rests the least
+ *   faults   ERR_NOMEM */
 enum err health_key(struct health *health, const struct provider *provider, int64_t now_ns,
     size_t *out, int64_t *again_ns) NODISCARD;
 /* health_key_again_ns — when a key other than `except` (-1: any) can be had: now_ns, later, or
@@ -81,11 +83,13 @@ enum err health_key(struct health *health, const struct provider *provider, int6
 int64_t health_key_again_ns(
     const struct health *health, const struct provider *provider, int64_t now_ns, ptrdiff_t except);
 /* health_key_limited — a 429, with its Retry-After, or -1. health_key_refused — 401 or 403.
- * health_key_works — it was taken. health_forget_keys — none rests any more. */
+ * health_key_works — it was taken by an attempt of then. health_forget_keys — none rests any more. */
 void health_key_limited(struct health *health, const struct provider *provider, size_t key,
     int64_t retry_after_ms, int64_t now_ns);
-void health_key_refused(struct health *health, const struct provider *provider, size_t key);
-void health_key_works(struct health *health, const struct provider *provider, size_t key);
+void health_key_refused(
+    struct health *health, const struct provider *provider, size_t key, int64_t now_ns);
+void health_key_works(
+    struct health *health, const struct provider *provider, size_t key, int64_t began_ns);
 void health_forget_keys(struct health *health);
 /* health_key_limited's pause, were it called now. */
 int64_t health_key_pause_ms(const struct health *health, const struct provider *provider,

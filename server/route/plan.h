@@ -50,7 +50,7 @@ extern const struct plan_policy plan_policy_unsaid;
 struct plan_target {
     struct route_choice choice; /* the catalogue's, or the plan's: valid as long as the plan is */
     size_t key;                 /* which of the provider's keys */
-    const char *key_name;       /* for the record: never the key itself; "" if there is none */
+    const char *key_name;       /* for the record: "key 2", by its place; "" if there is none */
     size_t index;               /* of the target in its route */
     size_t attempt;             /* of the plan, from 0 */
     const char *name;           /* "provider/model", for the record and Tokenlog-Target */
@@ -105,12 +105,11 @@ enum err plan_hedge(
  * a stream may be long, and a half-open breaker waits for it); once. */
 void plan_shows(
     struct plan *plan, const struct plan_target *target, int64_t first_event_ms, int64_t now_ns);
-/* plan_ended — once for each target that plan_next or plan_hedge gave. */
+/* plan_ended — once for each target that plan_next or plan_hedge gave: as soon as its end is known, which
+ * for a failed status is its head. */
 void plan_ended(
     struct plan *plan, const struct plan_target *target, const struct plan_outcome *outcome);
-/* plan_is_worth_more — whether, were this the outcome, another attempt would be made, now or later:
- * before plan_ended. */
-bool plan_is_worth_more(
-    const struct plan *plan, const struct plan_target *target, const struct plan_outcome *outcome);
+/* plan_is_worth_more — after plan_ended: whether plan_next has another target, now or later. */
+bool plan_is_worth_more(const struct plan *plan, int64_t now_ns);
 
 #endif
