@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "protocol/data/json.h"
+#include "protocol/data/attempt.h"
 #include "protocol/data/pack.h"
 
 enum {
@@ -451,6 +451,10 @@ enum err row_json(const struct row *row, struct buf *out)
     put_care(&writer, row);
     put_text(&writer, "finish_reason", row->finish_reason);
     put_usage(&writer, &row->usage);
+    json_key(&writer, "cost");
+    cost_json(attempts_cost(row->attempts), &writer);
+    json_key(&writer, "attempts");
+    attempts_json(row->attempts, &writer);
     put_metadata(&writer, row->metadata);
     put_urls(&writer, id);
     json_close(&writer, '}');

@@ -252,6 +252,7 @@ static void test_json_of_a_full_row(void **state)
         "\"held\":true,\"damaged\":true,\"damage\":\"blocks 3.0\","
         "\"finish_reason\":\"stop\",\"usage\":{\"input_tokens\":10,\"output_tokens\":20,"
         "\"cached_tokens\":null,\"reasoning_tokens\":5,\"total_tokens\":30},"
+        "\"cost\":null,\"attempts\":[],"
         "\"metadata\":{\"agent\":\"tide\",\"n\":1.10},"
         "\"urls\":{\"self\":\"/v1/streams/17171717-1717-7a17-8a17-171717171717\","
         "\"events\":\"/v1/streams/17171717-1717-7a17-8a17-171717171717/events\"}}");
@@ -276,7 +277,8 @@ static void test_json_of_an_empty_row(void **state)
         "\"last_event_at\":null,\"ended_at\":null,\"expires_at\":null,\"held\":false,"
         "\"damaged\":false,\"damage\":null,\"finish_reason\":null,"
         "\"usage\":{\"input_tokens\":null,\"output_tokens\":null,\"cached_tokens\":null,"
-        "\"reasoning_tokens\":null,\"total_tokens\":null},\"metadata\":null,"
+        "\"reasoning_tokens\":null,\"total_tokens\":null},"
+        "\"cost\":null,\"attempts\":[],\"metadata\":null,"
         "\"urls\":{\"self\":\"/v1/streams/00000000-0000-0000-0000-000000000000\","
         "\"events\":\"/v1/streams/00000000-0000-0000-0000-000000000000/events\"}}");
 }

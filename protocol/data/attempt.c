@@ -1,0 +1,216 @@
+/* attempt — see the header. */
+#include "protocol/data/attempt.h"
+
+#include "protocol/base/own.h"
+#include "protocol/data/pack.h"
+#include "protocol/data/timestamp.h"
+
+enum {
+    ATTEMPT_ELEMENTS = 16,
+    ATTEMPT_ELEMENTS_MAX = 64, /* of a later version; a bound on the skipping */
+    MILLISECONDS_END = sizeof "2026-11-23T05:06:39.123" - 1,
+    NANO_PER_USD = 1000000000,
+    COST_TEXT_BYTES = 32, /* 10 digits, a point and 9 more, and a NUL */
+};
+
+const char *attempt_kind_name(enum attempt_kind kind)
+{
+    static const char *const names[] = {
+        [ATTEMPT_FIRST] = "first",
+        [ATTEMPT_RETRY] = "retry",
+        [ATTEMPT_FAILOVER] = "failover",
+        [ATTEMPT_HEDGE] = "hedge",
+        [ATTEMPT_CONTINUATION] = "continuation",
+    };
+    ASSERT(kind <= ATTEMPT_CONTINUATION);
+    return names[kind];
+}
+
+/* ── bytes ──────────────────────────────────────────────────────────────────────────────────── */
+
+enum err attempt_encode(const struct attempt *attempt, struct buf *out)
+{
+    uint8_t encoded[ATTEMPT_BYTES_MAX];
+    struct pack_writer writer;
+    pack_writer_init(&writer, encoded, sizeof encoded);
+    pack_array(&writer, ATTEMPT_ELEMENTS);
+    pack_unsigned(&writer, attempt->number);
+    pack_unsigned(&writer, attempt->kind);
+    pack_bool(&writer, attempt->is_shown);
+    pack_text(&writer, slice_sub(attempt->target, 0, ATTEMPT_TARGET_BYTES_MAX));
+    pack_text(&writer, slice_sub(attempt->key, 0, ATTEMPT_WORD_BYTES_MAX));
+    pack_signed(&writer, attempt->started_ns);
+    pack_signed(&writer, attempt->first_event_ns);
+    pack_signed(&writer, attempt->ended_ns);
+    pack_unsigned(&writer, attempt->status);
+    pack_text(&writer, slice_sub(attempt->why, 0, ATTEMPT_WORD_BYTES_MAX));
+    pack_signed(&writer, attempt->usage.input);
+    pack_signed(&writer, attempt->usage.output);
+    pack_signed(&writer, attempt->usage.cached);
+    pack_signed(&writer, attempt->usage.reasoning);
+    pack_signed(&writer, attempt->usage.total);
+    pack_signed(&writer, attempt->cost_nano_usd);
+    ASSERT(!writer.is_full); /* ATTEMPT_BYTES_MAX */
+    return buf_append(out, slice_of(encoded, writer.size));
+}
+
+static enum err read_u32(struct slice *input, uint32_t max, uint32_t *out)
+{
+    uint64_t number;
+    TRY(pack_read_unsigned(input, max, &number));
+    *out = (uint32_t)number;
+    return ERR_OK;
+}
+
+static enum err read_usage(struct slice *input, struct usage *out)
+{
+    TRY(pack_read_signed(input, &out->input));
+    TRY(pack_read_signed(input, &out->output));
+    TRY(pack_read_signed(input, &out->cached));
+    TRY(pack_read_signed(input, &out->reasoning));
+    return pack_read_signed(input, &out->total);
+}
+
+static enum err read_elements(struct slice *input, struct attempt *out)
+{
+    uint32_t kind;
+    TRY(read_u32(input, UINT32_MAX, &out->number));
+    TRY(read_u32(input, ATTEMPT_CONTINUATION, &kind));
+    out->kind = (enum attempt_kind)kind;
+    TRY(pack_read_bool(input, &out->is_shown));
+    TRY(pack_read_bytes(input, &out->target));
+    TRY(pack_read_bytes(input, &out->key));
+    TRY(pack_read_signed(input, &out->started_ns));
+    TRY(pack_read_signed(input, &out->first_event_ns));
+    TRY(pack_read_signed(input, &out->ended_ns));
+    TRY(read_u32(input, UINT32_MAX, &out->status));
+    TRY(pack_read_bytes(input, &out->why));
+    TRY(read_usage(input, &out->usage));
+    return pack_read_signed(input, &out->cost_nano_usd);
+}
+
+enum err attempt_decode(struct slice *rest, struct attempt *out)
+{
+    struct slice input = *rest;
+    struct attempt attempt = {0};
+    uint32_t count;
+    TRY(pack_read_array(&input, &count));
+    if (count < ATTEMPT_ELEMENTS || count > ATTEMPT_ELEMENTS_MAX)
+        return fault(ERR_CORRUPT, "attempt: %u elements", count);
+    TRY(read_elements(&input, &attempt));
+    for (uint32_t i = ATTEMPT_ELEMENTS; i < count; i++)
+        TRY(pack_skip(&input));
+    *out = attempt;
+    *rest = input;
+    return ERR_OK;
+}
+
+enum err attempt_shown(struct slice attempts, struct attempt *out)
+{
+    bool is_found = false;
+    while (attempts.size) {
+        struct attempt attempt;
+        TRY(attempt_decode(&attempts, &attempt));
+        if (attempt.is_shown)
+            *out = attempt, is_found = true;
+    }
+    return is_found ? ERR_OK : ERR_NOTFOUND;
+}
+
+/* ── for people ─────────────────────────────────────────────────────────────────────────────── */
+
+int64_t attempts_cost(struct slice attempts)
+{
+    int64_t sum = -1;
+    struct attempt attempt;
+    while (attempts.size && attempt_decode(&attempts, &attempt) == ERR_OK)
+        if (attempt.cost_nano_usd >= 0 &&
+            __builtin_add_overflow(sum < 0 ? 0 : sum, attempt.cost_nano_usd, &sum))
+            return -1;
+    return sum;
+}
+
+static void put_text(struct json_writer *writer, const char *name, struct slice text)
+{
+    json_key(writer, name);
+    if (text.size)
+        json_string(writer, text);
+    else
+        json_null(writer);
+}
+
+/* As a row has its times: to the millisecond. */
+static void put_time(struct json_writer *writer, const char *name, int64_t ns)
+{
+    char text[TIMESTAMP_TEXT_BYTES];
+    json_key(writer, name);
+    if (ns <= 0) {
+        json_null(writer);
+        return;
+    }
+    timestamp_format(ns, text);
+    text[MILLISECONDS_END] = 'Z';
+    json_string(writer, slice_of(text, MILLISECONDS_END + 1));
+}
+
+static void put_count(struct json_writer *writer, const char *name, int64_t count)
+{
+    json_key(writer, name);
+    if (count < 0)
+        json_null(writer);
+    else
+        json_integer(writer, count);
+}
+
+static void put_usage(struct json_writer *writer, const struct usage *usage)
+{
+    json_key(writer, "usage");
+    json_open(writer, '{');
+    put_count(writer, "input_tokens", usage->input);
+    put_count(writer, "output_tokens", usage->output);
+    put_count(writer, "cached_tokens", usage->cached);
+    put_count(writer, "reasoning_tokens", usage->reasoning);
+    put_count(writer, "total_tokens", usage->total);
+    json_close(writer, '}');
+}
+
+void cost_json(int64_t nano_usd, struct json_writer *writer)
+{
+    CLEANUP(buf_deinit) struct buf number;
+    buf_init(&number, COST_TEXT_BYTES);
+    if (nano_usd < 0 || buf_printf(&number, "%lld.%09lld", (long long)(nano_usd / NANO_PER_USD),
+                            (long long)(nano_usd % NANO_PER_USD)))
+        json_null(writer);
+    else
+        json_raw(writer, buf_slice(&number));
+}
+
+static void put_attempt(struct json_writer *writer, const struct attempt *attempt)
+{
+    json_open(writer, '{');
+    json_key(writer, "number");
+    json_unsigned(writer, attempt->number);
+    put_text(writer, "kind", slice_text(attempt_kind_name(attempt->kind)));
+    json_key(writer, "shown");
+    json_boolean(writer, attempt->is_shown);
+    put_text(writer, "target", attempt->target);
+    put_text(writer, "key", attempt->key);
+    put_time(writer, "started_at", attempt->started_ns);
+    put_time(writer, "first_event_at", attempt->first_event_ns);
+    put_time(writer, "ended_at", attempt->ended_ns);
+    put_count(writer, "status", attempt->status ? (int64_t)attempt->status : -1);
+    put_text(writer, "why", attempt->why);
+    put_usage(writer, &attempt->usage);
+    json_key(writer, "cost");
+    cost_json(attempt->cost_nano_usd, writer);
+    json_close(writer, '}');
+}
+
+void attempts_json(struct slice attempts, struct json_writer *writer)
+{
+    struct attempt attempt;
+    json_open(writer, '[');
+    while (attempts.size && attempt_decode(&attempts, &attempt) == ERR_OK)
+        put_attempt(writer, &attempt);
+    json_close(writer, ']');
+}
