@@ -18,18 +18,18 @@ static uint64_t count_inputs(const cJSON *body)
     return count > EMBEDDING_INPUTS_MAX ? EMBEDDING_INPUTS_MAX : (uint64_t)count;
 }
 
-static enum err read_model(const cJSON *body, struct call *call)
+static enum err read_model(const cJSON *body, struct slice known, struct call *call)
 {
     const cJSON *model = cJSON_GetObjectItemCaseSensitive(body, "model");
-    if (!cJSON_IsString(model) || !model->valuestring[0])
+    if (known.size == 0 && (!cJSON_IsString(model) || !model->valuestring[0]))
         return ERR_INVALID;
-    enum err err = buf_append_text(&call->model, model->valuestring);
+    enum err err = buf_append(&call->model, known.size ? known : slice_text(model->valuestring));
     return err == ERR_LIMIT ? ERR_INVALID : err;
 }
 
-static enum err read_call(const cJSON *body, struct call *call)
+static enum err read_call(const cJSON *body, struct slice model, struct call *call)
 {
-    TRY(read_model(body, call));
+    TRY(read_model(body, model, call));
     const cJSON *options = cJSON_GetObjectItemCaseSensitive(body, "stream_options");
     call->is_stream = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(body, "stream"));
     call->has_usage = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(options, "include_usage"));
@@ -37,14 +37,14 @@ static enum err read_call(const cJSON *body, struct call *call)
     return ERR_OK;
 }
 
-enum err call_parse(struct slice body, struct call *out)
+enum err call_parse(struct slice body, struct slice model, struct call *out)
 {
     struct call call = {.prompt_tokens = body.size / BYTES_PER_TOKEN};
     if (call.prompt_tokens == 0)
         call.prompt_tokens = 1;
     buf_init(&call.model, MODEL_BYTES_MAX);
     cJSON *json = cJSON_ParseWithLength((const char *)body.data, body.size);
-    enum err err = cJSON_IsObject(json) ? read_call(json, &call) : ERR_INVALID;
+    enum err err = cJSON_IsObject(json) ? read_call(json, model, &call) : ERR_INVALID;
     cJSON_Delete(json);
     if (err != ERR_OK) {
         call_deinit(&call);

@@ -12,10 +12,11 @@ struct call {
     bool has_usage; /* stream_options.include_usage */
 };
 
-/* call_parse — answers ERR_INVALID: no JSON object with a "model" of 1 … MODEL_BYTES_MAX bytes ·
+/* call_parse — `model`: its name, where it is not in the body; else SLICE_NONE.
+ *   answers ERR_INVALID: no JSON object with a "model" of 1 … MODEL_BYTES_MAX bytes ·
  * faults ERR_NOMEM
  *   owns  the caller deinits `out` after ERR_OK */
-enum err call_parse(struct slice body, struct call *out) NODISCARD;
+enum err call_parse(struct slice body, struct slice model, struct call *out) NODISCARD;
 void call_deinit(struct call *call);
 
 #endif

@@ -185,15 +185,16 @@ static bool has_key(const struct visit *visit)
     if (slice_has_prefix(bearer, SLICE("Bearer ")) &&
         slice_equal(slice_sub(bearer, 7, bearer.size), wanted))
         return true;
-    return slice_equal(request_header(visit->request, "x-api-key"), wanted);
+    return slice_equal(request_header(visit->request, "x-api-key"), wanted) ||
+           slice_equal(request_header(visit->request, "x-goog-api-key"), wanted);
 }
 
 /* The whole text, where an event or the answer holds it, must fit a write. */
 static bool is_text_too_long(const struct visit *visit)
 {
     enum { BARE_TOKEN_BYTES_MAX = 24 };
-    if (!shape_has_stream(visit->shape) ||
-        (visit->call.is_stream && !shape_repeats_text(visit->shape)))
+    if (!shape_has_text(visit->shape) ||
+        (shape_streams(visit->shape, visit->call.is_stream) && !shape_repeats_text(visit->shape)))
         return false;
     uint64_t bytes = visit->behavior.text_bytes;
     if (bytes < BARE_TOKEN_BYTES_MAX)
@@ -256,7 +257,12 @@ static enum err serve_inference(struct visit *visit, struct desk_answer *answer)
 {
     if (!has_key(visit))
         return reject(visit, 401, "Incorrect API key provided.");
-    enum err err = call_parse(request_body(visit->request), &visit->call);
+    CLEANUP(buf_deinit) struct buf model; /* in the path */
+    buf_init(&model, MODEL_BYTES_MAX);
+    enum err err = shape_model(visit->shape, request_path(visit->request), &model);
+    if (err == ERR_LIMIT)
+        return reject(visit, 400, "The model's name is too long.");
+    err = call_parse(request_body(visit->request), buf_slice(&model), &visit->call);
     if (err == ERR_INVALID)
         return reject(visit, 400, "The body must be a JSON object with a \"model\".");
     TRY(err);

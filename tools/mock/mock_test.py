@@ -244,6 +244,46 @@ def test_messages(mock):
     assert tokens_of(answer["content"][0]["text"]) == [0, 1]
 
 
+def test_gemini(mock):
+    model = "g.mock%2Cevents%3D12%2Csize%3D350%2Ctool%3D1"
+    _, body = mock.post(f"/v1beta/models/{model}:streamGenerateContent?alt=sse", contents=[])
+    events = [json.loads(data) for _, data in events_of(body)]
+    parts = [event["candidates"][0]["content"]["parts"][0] for event in events]
+    assert tokens_of("".join(part["text"] for part in parts[:12])) == list(range(12))
+    assert parts[12]["functionCall"]["args"]["place"] == 'H\u00fctte "2"'
+    last = events[-1]
+    assert (last["candidates"][0]["finishReason"], last["usageMetadata"]["candidatesTokenCount"]) == (
+        "STOP", 12)
+    assert last["modelVersion"] == "g.mock,events=12,size=350,tool=1"
+    assert {len(f"data: {data}\n\n") for _, data in events_of(body)[:12]} == {350}
+    path = "/v1beta/models/mock,events=2:generateContent"
+    answer = json.loads(mock.post(path, contents=[])[1])
+    assert tokens_of(answer["candidates"][0]["content"]["parts"][0]["text"]) == [0, 1]
+    _, body = mock.post("/v1beta/models/mock,events=4,fault=error@2:streamGenerateContent")
+    assert json.loads(events_of(body)[-1][1])["error"]["status"] == "UNAVAILABLE"
+    response, body = mock.post("/v1beta/models/mock,status=429:generateContent")
+    assert (response.status, json.loads(body)["error"]["status"]) == (429, "RESOURCE_EXHAUSTED")
+
+
+def test_cohere(mock):
+    _, body = mock.post("/v2/chat", model="mock,events=11,tool=1", stream=True, messages=[])
+    events = [(name, json.loads(data)) for name, data in events_of(body)]
+    assert all(name == data["type"] for name, data in events)
+    text = "".join(data["delta"]["message"]["content"]["text"]
+                   for name, data in events if name == "content-delta")
+    assert tokens_of(text) == list(range(11))
+    pieces = [data["delta"]["message"]["tool_calls"]["function"]["arguments"]
+              for name, data in events if name.startswith("tool-call-") and "delta" in data]
+    assert json.loads("".join(pieces))["place"] == 'H\u00fctte "2"'
+    end = events[-1][1]["delta"]
+    assert (end["finish_reason"], end["usage"]["tokens"]["output_tokens"]) == ("TOOL_CALL", 11)
+    answer = json.loads(mock.post("/v2/chat", model="mock,events=2,tool=1", messages=[])[1])
+    assert tokens_of(answer["message"]["content"][0]["text"]) == [0, 1]
+    assert json.loads(answer["message"]["tool_calls"][0]["function"]["arguments"])["generation"]
+    response, body = mock.post("/v2/chat", model="mock,status=500", messages=[])
+    assert (response.status, bool(json.loads(body)["message"])) == (500, True)
+
+
 def test_a_call_of_a_tool(mock):
     """Streamed in pieces that cut a number and an escape; whole, the same arguments."""
     def whole(path, **more):

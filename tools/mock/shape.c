@@ -47,20 +47,61 @@ enum err shape_whole_text(const struct answer *answer, struct buf *out)
 
 /* ---- the table ---- */
 
-static const struct shape *const shapes[] = {
-    &shape_chat, &shape_completions, &shape_embeddings, &shape_responses, &shape_messages};
+static const struct shape *const shapes[] = {&shape_chat, &shape_completions, &shape_embeddings,
+    &shape_responses, &shape_messages, &shape_gemini, &shape_gemini_stream, &shape_cohere};
+
+static bool is_at(const struct shape *shape, struct slice path)
+{
+    struct slice start = slice_text(shape->path);
+    if (!shape->method)
+        return slice_equal(path, start);
+    struct slice end = slice_text(shape->method);
+    return slice_has_prefix(path, start) && path.size > start.size + end.size &&
+           slice_equal(slice_sub(path, path.size - end.size, path.size), end);
+}
 
 const struct shape *shape_find(struct slice path)
 {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        if (slice_equal(path, slice_text(shapes[i]->path)))
+        if (is_at(shapes[i], path))
             return shapes[i];
     return NULL;
 }
 
-bool shape_has_stream(const struct shape *shape)
+bool shape_has_text(const struct shape *shape)
 {
     return shape->token;
+}
+
+bool shape_streams(const struct shape *shape, bool is_asked)
+{
+    return shape->token && shape->streams != STREAMS_NEVER &&
+           (is_asked || shape->streams == STREAMS_ALWAYS);
+}
+
+static int hex(uint8_t digit)
+{
+    uint8_t letter = digit | 0x20;
+    return digit >= '0' && digit <= '9'     ? digit - '0'
+           : letter >= 'a' && letter <= 'f' ? letter - 'a' + 10
+                                            : -1;
+}
+
+enum err shape_model(const struct shape *shape, struct slice path, struct buf *out)
+{
+    if (!shape->method)
+        return ERR_NOTFOUND;
+    struct slice name = slice_sub(path, strlen(shape->path), path.size - strlen(shape->method));
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t byte = name.data[i];
+        if (byte == '%' && i + 2 < name.size && hex(name.data[i + 1]) >= 0 &&
+            hex(name.data[i + 2]) >= 0) {
+            byte = (uint8_t)(hex(name.data[i + 1]) * 16 + hex(name.data[i + 2]));
+            i += 2;
+        }
+        TRY(buf_append_byte(out, byte));
+    }
+    return ERR_OK;
 }
 
 bool shape_repeats_text(const struct shape *shape)
@@ -70,7 +111,7 @@ bool shape_repeats_text(const struct shape *shape)
 
 bool shape_is_anthropic(const struct shape *shape)
 {
-    return shape && shape->is_anthropic;
+    return shape && shape->family == FAMILY_ANTHROPIC;
 }
 
 const char *shape_token_event(const struct shape *shape)
@@ -136,20 +177,25 @@ struct error_name {
     const char *openai_type;
     const char *openai_code;
     const char *anthropic_type;
+    const char *gemini_status;
 };
 
 /* The first row of the status, else the last row. */
 static const struct error_name error_names[] = {
-    {400, "invalid_request_error", "null", "invalid_request_error"},
-    {401, "invalid_request_error", "\"invalid_api_key\"", "authentication_error"},
-    {403, "invalid_request_error", "\"unsupported_country_region_territory\"", "permission_error"},
-    {404, "invalid_request_error", "\"unknown_url\"", "not_found_error"},
-    {405, "invalid_request_error", "\"method_not_supported\"", "invalid_request_error"},
-    {413, "invalid_request_error", "\"request_too_large\"", "request_too_large"},
-    {429, "requests", "\"rate_limit_exceeded\"", "rate_limit_error"},
-    {529, "server_error", "\"overloaded\"", "overloaded_error"},
-    {503, "server_error", "\"overloaded\"", "overloaded_error"},
-    {500, "server_error", "\"server_error\"", "api_error"},
+    {400, "invalid_request_error", "null", "invalid_request_error", "INVALID_ARGUMENT"},
+    {401, "invalid_request_error", "\"invalid_api_key\"", "authentication_error",
+        "UNAUTHENTICATED"},
+    {403, "invalid_request_error", "\"unsupported_country_region_territory\"", "permission_error",
+        "PERMISSION_DENIED"},
+    {404, "invalid_request_error", "\"unknown_url\"", "not_found_error", "NOT_FOUND"},
+    {405, "invalid_request_error", "\"method_not_supported\"", "invalid_request_error",
+        "UNIMPLEMENTED"},
+    {413, "invalid_request_error", "\"request_too_large\"", "request_too_large",
+        "INVALID_ARGUMENT"},
+    {429, "requests", "\"rate_limit_exceeded\"", "rate_limit_error", "RESOURCE_EXHAUSTED"},
+    {529, "server_error", "\"overloaded\"", "overloaded_error", "UNAVAILABLE"},
+    {503, "server_error", "\"overloaded\"", "overloaded_error", "UNAVAILABLE"},
+    {500, "server_error", "\"server_error\"", "api_error", "INTERNAL"},
 };
 
 static const struct error_name *error_name(unsigned status)
@@ -165,33 +211,61 @@ enum err shape_error(
     const struct shape *shape, unsigned status, struct slice message, struct buf *out)
 {
     const struct error_name *name = error_name(status);
-    if (shape_is_anthropic(shape))
+    switch (shape ? shape->family : FAMILY_OPENAI) {
+    case FAMILY_ANTHROPIC:
         return buf_printf(out,
             "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":\"%.*s\"},"
             "\"request_id\":\"req_mock\"}\n",
             name->anthropic_type, SLICE_PRINT(message));
+    case FAMILY_GEMINI:
+        return buf_printf(out, "{\"error\":{\"code\":%u,\"message\":\"%.*s\",\"status\":\"%s\"}}\n",
+            status, SLICE_PRINT(message), name->gemini_status);
+    case FAMILY_COHERE:
+        return buf_printf(out, "{\"id\":\"mock\",\"message\":\"%.*s\"}\n", SLICE_PRINT(message));
+    case FAMILY_OPENAI:
+    case FAMILY_RESPONSES: break;
+    }
     return buf_printf(out,
         "{\"error\":{\"message\":\"%.*s\",\"type\":\"%s\",\"param\":null,\"code\":%s}}\n",
         SLICE_PRINT(message), name->openai_type, name->openai_code);
 }
 
+#define FAIL_MESSAGE "The mock was asked to fail here."
+
+static enum err put_error_event(const struct shape *shape, uint64_t index, struct buf *out)
+{
+    switch (shape->family) {
+    case FAMILY_ANTHROPIC:
+        return buf_append_text(out, "{\"type\":\"error\",\"error\":{\"type\":"
+                                    "\"overloaded_error\",\"message\":\"Overloaded\"}}");
+    case FAMILY_RESPONSES:
+        return buf_printf(out,
+            "{\"type\":\"error\",\"sequence_number\":%" PRIu64 ",\"code\":\"server_error\","
+            "\"message\":\"" FAIL_MESSAGE "\",\"param\":null}",
+            shape_token_sequence(index));
+    case FAMILY_GEMINI:
+        return buf_append_text(out, "{\"error\":{\"code\":503,\"message\":\"" FAIL_MESSAGE
+                                    "\",\"status\":\"UNAVAILABLE\"}}");
+    case FAMILY_COHERE:
+        return buf_append_text(out, "{\"type\":\"message-end\",\"delta\":{\"error\":"
+                                    "\"" FAIL_MESSAGE "\",\"finish_reason\":\"ERROR\"}}");
+    case FAMILY_OPENAI: break;
+    }
+    return buf_append_text(out,
+        "{\"error\":{\"message\":\"" FAIL_MESSAGE "\",\"type\":\"server_error\",\"param\":null,"
+        "\"code\":\"server_error\"}}");
+}
+
 enum err shape_error_event(
     const struct shape *shape, const struct frame *frame, uint64_t index, struct buf *out)
 {
+    static const char *const names[] = {[FAMILY_RESPONSES] = "error",
+        [FAMILY_ANTHROPIC] = "error",
+        [FAMILY_COHERE] = "message-end"};
     CLEANUP(buf_deinit) struct buf data;
     buf_init(&data, ERROR_DATA_BYTES_MAX);
-    if (shape->is_anthropic)
-        TRY(buf_append_text(&data, "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\","
-                                   "\"message\":\"Overloaded\"}}"));
-    else if (shape->is_responses)
-        TRY(buf_printf(&data,
-            "{\"type\":\"error\",\"sequence_number\":%" PRIu64 ",\"code\":\"server_error\","
-            "\"message\":\"The mock was asked to fail here.\",\"param\":null}",
-            shape_token_sequence(index)));
-    else
-        TRY(buf_append_text(&data,
-            "{\"error\":{\"message\":\"The mock was asked to fail here.\","
-            "\"type\":\"server_error\",\"param\":null,\"code\":\"server_error\"}}"));
-    bool is_named = shape->is_anthropic || shape->is_responses;
-    return frame_event(frame, is_named ? "error" : NULL, buf_slice(&data), out, NULL);
+    TRY(put_error_event(shape, index, &data));
+    size_t known = sizeof names / sizeof names[0];
+    const char *name = (size_t)shape->family < known ? names[shape->family] : NULL;
+    return frame_event(frame, name, buf_slice(&data), out, NULL);
 }

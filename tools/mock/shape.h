@@ -1,7 +1,7 @@
 /* shape — the wire formats of the endpoints: what their events, whole answers and errors look like.
  *
  *   source  OpenAI API reference (chat, completions, embeddings, responses) and Anthropic API
- *           reference (messages, streaming), as of 2025 */
+ *           reference (messages, streaming), as of 2025; others in their files */
 #ifndef TOKENLOG_TOOLS_MOCK_SHAPE_H
 #define TOKENLOG_TOOLS_MOCK_SHAPE_H
 
@@ -33,7 +33,11 @@ struct token_spot {
 };
 
 const struct shape *shape_find(struct slice path); /* NULL: no inference endpoint */
-bool shape_has_stream(const struct shape *shape);
+bool shape_has_text(const struct shape *shape);
+/* shape_streams — whether it answers with a stream, where the body asks for one or not. */
+bool shape_streams(const struct shape *shape, bool is_asked);
+/* shape_model — the model's name in the path, decoded.  answers ERR_NOTFOUND it is in the body */
+enum err shape_model(const struct shape *shape, struct slice path, struct buf *out) NODISCARD;
 /* shape_repeats_text — some of the stream's events hold the whole text. */
 bool shape_repeats_text(const struct shape *shape);
 bool shape_is_anthropic(const struct shape *shape);

@@ -109,5 +109,5 @@ const struct shape shape_messages = {
         {"content_block_delta", tool_messages_piece, IF_TOOL_BY_PIECES},
         {"content_block_stop", tool_messages_stop, IF_TOOL},
         {"message_delta", messages_delta, ALWAYS}, {"message_stop", messages_stop, ALWAYS}},
-    .is_anthropic = true,
+    .family = FAMILY_ANTHROPIC,
 };

@@ -20,20 +20,25 @@ struct line {
 
 enum { LINES_MAX = 8 };
 
+/* Whose errors it has. */
+enum family { FAMILY_OPENAI, FAMILY_RESPONSES, FAMILY_ANTHROPIC, FAMILY_GEMINI, FAMILY_COHERE };
+enum streams { STREAMS_IF_ASKED, STREAMS_ALWAYS, STREAMS_NEVER };
+
 struct shape {
     const char *path;
+    const char *method; /* path, the model's name, and this; NULL: the name is in the body */
+    enum family family;
+    enum streams streams;
     const char *token_event;
-    token_fn *token; /* NULL: there are no streams */
+    token_fn *token; /* NULL: it gives no text */
     whole_fn *whole;
     struct line prelude[LINES_MAX];
     struct line tail[LINES_MAX];
     bool repeats_text;
-    bool is_anthropic;
-    bool is_responses;
 };
 
 extern const struct shape shape_chat, shape_completions, shape_embeddings, shape_responses,
-    shape_messages;
+    shape_messages, shape_gemini, shape_gemini_stream, shape_cohere;
 
 /* shape_text — a token's text; its index begins at *index_at, unless that is NULL.
  * shape_whole_text — that of all tokens.   answers buf_append's */

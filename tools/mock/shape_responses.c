@@ -184,5 +184,5 @@ const struct shape shape_responses = {
         {"response.output_item.done", tool_responses_done, IF_TOOL},
         {"response.completed", responses_completed, ALWAYS}},
     .repeats_text = true,
-    .is_responses = true,
+    .family = FAMILY_RESPONSES,
 };

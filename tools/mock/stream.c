@@ -61,7 +61,7 @@ struct stream *stream_new(const struct stream_order *order)
     stream->frame = (struct frame){order->behavior.sse, !is_close_framed};
     stream->zero_ns = order->now_ns + (int64_t)(order->behavior.ttft_ms * NS_PER_MS);
     stream->outcome = OUTCOME_ABORTED;
-    stream->is_stream = order->is_stream && shape_has_stream(order->shape);
+    stream->is_stream = shape_streams(order->shape, order->is_stream);
     stream->keeps_alive = order->keeps_alive && !is_close_framed;
     buf_init(&stream->event, WRITE_BYTES_MAX);
     memcpy(stream->model, model.data, model.size);
@@ -317,7 +317,7 @@ static enum err render_whole(
     TRY(buf_append(out, slice_sub(buf_slice(&body), 0, is_cut ? body.size / 2 : body.size)));
     if (!is_cut)
         stats_sent(
-            stats, &stream->ticket, 0, shape_has_stream(stream->shape) ? stream->answer.events : 0);
+            stats, &stream->ticket, 0, shape_has_text(stream->shape) ? stream->answer.events : 0);
     finish(stream, is_cut ? OUTCOME_FAILED : OUTCOME_COMPLETED);
     return ERR_OK;
 }

@@ -167,3 +167,42 @@ enum err tool_messages_block(const struct answer *answer, struct buf *out)
     TRY(buf_append(out, arguments(answer, text)));
     return buf_append_byte(out, '}');
 }
+
+/* ---- Gemini ---- */
+
+enum err tool_gemini_part(const struct answer *answer, struct buf *out)
+{
+    char text[ARGUMENTS_BYTES];
+    TRY(buf_append_text(out, "{\"functionCall\":{\"name\":\"look_up\",\"args\":"));
+    TRY(buf_append(out, arguments(answer, text)));
+    return buf_append_text(out, "}}");
+}
+
+/* ---- Cohere ---- */
+
+enum err tool_cohere_begin(const struct answer *answer, struct buf *out)
+{
+    TRY(buf_append_text(out, "{\"type\":\"tool-call-start\",\"index\":0,\"delta\":{"
+                             "\"message\":{\"tool_calls\":{"));
+    TRY(put_chat_call(answer, out));
+    return buf_append_text(out, "\"}}}}}");
+}
+
+enum err tool_cohere_piece(const struct answer *answer, struct buf *out)
+{
+    TRY(buf_append_text(out, "{\"type\":\"tool-call-delta\",\"index\":0,\"delta\":{"
+                             "\"message\":{\"tool_calls\":{\"function\":{\"arguments\":\""));
+    TRY(put_piece(answer, out));
+    return buf_append_text(out, "\"}}}}}");
+}
+
+enum err tool_cohere_end(const struct answer *answer, struct buf *out)
+{
+    (void)answer;
+    return buf_append_text(out, "{\"type\":\"tool-call-end\",\"index\":0}");
+}
+
+enum err tool_cohere_member(const struct answer *answer, struct buf *out)
+{
+    return tool_chat_member(answer, out);
+}

@@ -32,4 +32,11 @@ enum err tool_messages_piece(const struct answer *answer, struct buf *out) NODIS
 enum err tool_messages_stop(const struct answer *answer, struct buf *out) NODISCARD;
 enum err tool_messages_block(const struct answer *answer, struct buf *out) NODISCARD;
 
+/* Gemini: a part. Cohere: the call, its index 0; a member of a whole message. */
+enum err tool_gemini_part(const struct answer *answer, struct buf *out) NODISCARD;
+enum err tool_cohere_begin(const struct answer *answer, struct buf *out) NODISCARD;
+enum err tool_cohere_piece(const struct answer *answer, struct buf *out) NODISCARD;
+enum err tool_cohere_end(const struct answer *answer, struct buf *out) NODISCARD;
+enum err tool_cohere_member(const struct answer *answer, struct buf *out) NODISCARD;
+
 #endif
