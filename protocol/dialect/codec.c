@@ -14,9 +14,9 @@
 extern codec_read_request openai_chat_read_request, openai_responses_read_request,
     anthropic_read_request;
 extern codec_write_request openai_chat_write_request, openai_responses_write_request,
-    anthropic_write_request, gemini_write_request, cohere_write_request;
+    anthropic_write_request, gemini_write_request, cohere_write_request, ollama_write_request;
 extern const struct codec_response openai_chat_response, openai_responses_response,
-    anthropic_response, gemini_response, cohere_response;
+    anthropic_response, gemini_response, cohere_response, ollama_response;
 
 static const struct codec codecs[] = {
     {"openai_chat", openai_chat_read_request, openai_chat_write_request, &openai_chat_response},
@@ -25,6 +25,7 @@ static const struct codec codecs[] = {
     {"anthropic", anthropic_read_request, anthropic_write_request, &anthropic_response},
     {"gemini", NULL, gemini_write_request, &gemini_response},
     {"cohere", NULL, cohere_write_request, &cohere_response},
+    {"ollama", NULL, ollama_write_request, &ollama_response},
 };
 
 enum err translate_codec(struct slice dialect, const struct codec **out)

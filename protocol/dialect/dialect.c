@@ -21,6 +21,7 @@ static const struct dialect *const dialects[] = {
     &dialect_anthropic,
     &dialect_gemini,
     &dialect_cohere,
+    &dialect_ollama,
     &dialect_opaque,
 };
 
@@ -115,11 +116,19 @@ static bool is_absent(struct json_span span)
     return span.raw.size == 0 || span.type == JSON_NULL;
 }
 
+/* A member that must be true, false, or absent. */
+static enum err read_flag(
+    struct json_span span, const char *name, const char *why, struct blame blame)
+{
+    if (!is_absent(span) && span.type != JSON_BOOL)
+        return refuse(blame, why, name);
+    return ERR_OK;
+}
+
 static enum err read_stream(
     struct json_span span, struct dialect_request *request, struct blame blame)
 {
-    if (!is_absent(span) && span.type != JSON_BOOL)
-        return refuse(blame, "\"stream\" must be true or false", "stream");
+    TRY(read_flag(span, "stream", "\"stream\" must be true or false", blame));
     request->is_streamed = json_span_is_true(span);
     return ERR_OK;
 }
@@ -141,10 +150,20 @@ static enum err read_stream_options(
     return ERR_OK;
 }
 
+static enum err read_background(
+    const struct json_span *spans, struct dialect_request *request, struct blame blame)
+{
+    TRY(read_flag(spans[0], "background", "\"background\" must be true or false", blame));
+    TRY(read_flag(spans[1], "store", "\"store\" must be true or false", blame));
+    request->is_background = json_span_is_true(spans[0]);
+    request->refuses_store = !is_absent(spans[1]) && !json_span_is_true(spans[1]);
+    return ERR_OK;
+}
+
 enum err dialect_read_request(const struct dialect *dialect, struct slice body,
     struct dialect_request *out, const char **why, const char **param)
 {
-    static const char *const names[] = {"model", "stream", "stream_options"};
+    static const char *const names[] = {"model", "stream", "stream_options", "background", "store"};
     struct json_span spans[sizeof names / sizeof names[0]];
     struct dialect_request request = {0};
     struct blame blame = {why, param};
@@ -157,6 +176,8 @@ enum err dialect_read_request(const struct dialect *dialect, struct slice body,
     TRY(read_stream(spans[1], &request, blame));
     if (dialect->asks_usage)
         TRY(read_stream_options(spans[2], &request, blame));
+    if (dialect->has_background)
+        TRY(read_background(&spans[3], &request, blame));
     *out = request;
     return ERR_OK;
 }
@@ -169,7 +190,7 @@ struct splice {
     struct slice inserted;
 };
 
-enum { SPLICES_MAX = 2 };
+enum { SPLICES_MAX = 3 };
 
 struct splices {
     struct splice items[SPLICES_MAX]; /* by rising offset */
@@ -268,6 +289,22 @@ static void splice_usage(struct slice body, struct splices *splices)
         add_splice(splices, insert_first(body, options.raw, SLICE("\"include_usage\":true,")));
 }
 
+/* The provider streams, so that there is something of it before its end; whether the caller waits is
+ * our business. */
+static void splice_background(
+    struct slice body, const struct dialect_request *request, struct splices *splices)
+{
+    struct json_span background, stream;
+    if (!request->keeps_background && json_scan(body, "background", &background) == ERR_OK)
+        add_splice(splices, replace(body, background.raw, SLICE("false")));
+    if (request->is_streamed)
+        return;
+    if (json_scan(body, "stream", &stream) == ERR_OK)
+        add_splice(splices, replace(body, stream.raw, SLICE("true")));
+    else
+        add_splice(splices, insert_first(body, from_brace(body), SLICE("\"stream\":true,")));
+}
+
 enum err dialect_write_request(const struct dialect *dialect, struct slice body,
     const struct dialect_request *request, struct slice model, bool ask_usage, struct buf *out,
     bool *hides_usage)
@@ -280,6 +317,8 @@ enum err dialect_write_request(const struct dialect *dialect, struct slice body,
     TRY(splice_model(body, request, model, &quoted, &splices));
     if (asks)
         splice_usage(body, &splices);
+    if (request->is_background)
+        splice_background(body, request, &splices);
     TRY(write_spliced(body, &splices, out));
     *hides_usage = asks;
     return ERR_OK;

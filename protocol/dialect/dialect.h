@@ -26,6 +26,7 @@ enum {
     DIALECT_FINISH_REASON_BYTES = 64, /* with its NUL; a provider's word is about ten letters */
     DIALECT_ERROR_BYTES = 256,        /* with its NUL; the whole error is in the recorded event */
     DIALECT_MODEL_BYTES = 256,        /* with its NUL; longer names are refused */
+    DIALECT_ID_BYTES = 128,           /* with its NUL; longer IDs lead to no stream */
 };
 
 /* What has been learnt of one response so far; embedded in the producer. */
@@ -33,8 +34,10 @@ struct dialect_reading {
     struct usage usage;                              /* the meaning is row.h's, for every dialect */
     char finish_reason[DIALECT_FINISH_REASON_BYTES]; /* the provider's word; the first of several */
     char error[DIALECT_ERROR_BYTES]; /* the provider's own message, cut to fit; empty if none */
-    bool is_terminated;              /* the terminator was seen: the response is complete */
-    bool is_failed;                  /* an error event was seen, or the body is an error */
+    char id
+        [DIALECT_ID_BYTES]; /* of the response, where callers ask for it again by that (Responses) */
+    bool is_terminated;     /* the terminator was seen: the response is complete */
+    bool is_failed;         /* an error event was seen, or the body is an error */
     bool owes_finish; /* content was seen whose finish reason has not come, of a dialect without a
                        * terminator: a clean end of the transfer would cut it short */
     bool hides_usage; /* usage was asked for on the caller's behalf: its chunk is an aside */
@@ -58,6 +61,8 @@ struct dialect {
     bool has_terminator;
     /* Whether usage can be asked for by a splice into a streamed request: dialect_write_request. */
     bool asks_usage;
+    /* Whether a request may ask for its answer in the background. */
+    bool has_background;
     /* teaches — false: read_event would learn nothing from this block, and answer DIALECT_EVENT.
      * Much cheaper; nearly all blocks are such. NULL: it may learn from any. */
     bool (*teaches)(struct slice block);
@@ -99,6 +104,9 @@ struct dialect_request {
     char model[DIALECT_MODEL_BYTES]; /* decoded; empty if absent */
     bool is_streamed;                /* "stream": true */
     bool has_usage_asked;            /* the caller asked for usage itself */
+    bool is_background;              /* "background": true, in a dialect that has it */
+    bool keeps_background; /* the provider is to be asked so too; set before it is written */
+    bool refuses_store;    /* "store": false, likewise: nothing is to be kept there */
 };
 
 /* dialect_read_request — the body must be one JSON object in UTF-8; model_raw is borrowed from it.
@@ -110,7 +118,8 @@ enum err dialect_read_request(const struct dialect *dialect, struct slice body,
 /* dialect_write_request — the body to send, appended to `out`. `model`, if not empty, takes the
  * place of the caller's. With `ask_usage`, stream_options.include_usage becomes true where the
  * dialect can ask, the request is streamed and the caller did not ask; then *hides_usage becomes
- * true, else false. All other bytes stay as they were.
+ * true, else false. What is asked for in the background becomes streamed, and, unless keeps_background,
+ * "background": false: we are what goes on without the caller. All other bytes stay as they were.
  *   `body` and `request` are as dialect_read_request took and made them
  *   answers  ERR_LIMIT `out` is full (a part may have been appended) · faults ERR_NOMEM */
 enum err dialect_write_request(const struct dialect *dialect, struct slice body,

@@ -22,8 +22,8 @@
 
 #include <string.h>
 
-#include "protocol/base/map.h"
 #include "protocol/base/own.h"
+#include "protocol/dialect/call_index.h"
 #include "protocol/dialect/gemini.h"
 #include "protocol/dialect/sending.h"
 #include "protocol/dialect/walk.h"
@@ -31,45 +31,14 @@
 
 codec_write_request gemini_write_request;
 
-/* A call, or a seal for one, by the call's ID. */
-struct named {
-    struct map_node node; /* first */
-    const struct neutral_part *part;
-};
-
 /* A request being written, with what has to be looked up on the way. */
 struct asking {
     struct sending sending;
-    struct map calls, seals;
-    struct arena arena; /* what the maps hold */
-    const char *role;   /* of the content that is open; NULL: none is */
+    struct call_index calls, seals; /* a seal for a call has the call's ID */
+    const char *role;               /* of the content that is open; NULL: none is */
 };
 
-/* ---- calls by their IDs ---- */
-
-static struct named *find(const struct map *map, struct slice id)
-{
-    struct map_node *node = map_first(map, map_hash(id));
-    for (; node; node = map_next(node))
-        if (slice_equal(((struct named *)node)->part->id, id))
-            return (struct named *)node;
-    return NULL;
-}
-
-/* The newest of an ID counts. */
-static enum err note(struct asking *asking, struct map *map, const struct neutral_part *part)
-{
-    struct named *named = find(map, part->id);
-    void *taken;
-    if (!named) {
-        TRY(arena_take(&asking->arena, sizeof *named, &taken));
-        named = taken;
-        named->part = part;
-        TRY(map_insert(map, &named->node, map_hash(part->id)));
-    }
-    named->part = part;
-    return ERR_OK;
-}
+/* ---- IDs ---- */
 
 static bool is_made_here(struct slice id)
 {
@@ -184,7 +153,7 @@ static enum err write_image(
 static enum err write_call(struct asking *asking, const struct neutral_part *part)
 {
     struct json_writer *writer = &asking->sending.writer;
-    struct named *seal = find(&asking->seals, part->id);
+    const struct neutral_part *seal = call_index_find(&asking->seals, part->id);
     const char *why;
     size_t at;
     if (part->text.size && json_object_check(part->text, &why, &at) != ERR_OK)
@@ -198,9 +167,9 @@ static enum err write_call(struct asking *asking, const struct neutral_part *par
     codec_raw_member(writer, "args", part->text.size ? part->text : SLICE("{}"));
     json_close(writer, '}');
     if (seal)
-        codec_member(writer, "thoughtSignature", seal->part->opaque);
+        codec_member(writer, "thoughtSignature", seal->opaque);
     close_part(asking, part);
-    return note(asking, &asking->calls, part);
+    return call_index_note(&asking->calls, part);
 }
 
 /* ---- results ---- */
@@ -257,7 +226,7 @@ static enum err write_result_images(struct asking *asking, const struct neutral_
 static enum err write_result(struct asking *asking, const struct neutral_part *part)
 {
     struct json_writer *writer = &asking->sending.writer;
-    struct named *call = find(&asking->calls, part->id);
+    const struct neutral_part *call = call_index_find(&asking->calls, part->id);
     if (!call)
         return neutral_refuse(asking->sending.report, part->path,
             "Gemini names the function in its result, and no call before it has this ID");
@@ -265,7 +234,7 @@ static enum err write_result(struct asking *asking, const struct neutral_part *p
     json_key(writer, "functionResponse");
     json_open(writer, '{');
     write_id(asking, part->id);
-    codec_member(writer, "name", call->part->name);
+    codec_member(writer, "name", call->name);
     write_output(asking, part);
     TRY(write_result_images(asking, part));
     json_close(writer, '}');
@@ -314,7 +283,7 @@ static enum err write_reasoning(struct asking *asking, const struct neutral_part
             codec_member(&asking->sending.writer, "thoughtSignature", part->opaque);
         close_part(asking, part);
     }
-    return part->id.size ? note(asking, &asking->seals, part) : ERR_OK;
+    return part->id.size ? call_index_note(&asking->seals, part) : ERR_OK;
 }
 
 static void write_text(struct asking *asking, const char *role, const struct neutral_part *part,
@@ -515,13 +484,11 @@ enum err gemini_write_request(const struct neutral_request *request,
 {
     struct asking asking = {.sending = {.request = request, .target = target, .report = report}};
     json_writer_init(&asking.sending.writer, &out->body);
-    map_init(&asking.calls);
-    map_init(&asking.seals);
-    arena_init(&asking.arena, NEUTRAL_REQUEST_BYTES_MAX);
+    call_index_init(&asking.calls);
+    call_index_init(&asking.seals);
     enum err err = write_body(&asking);
-    arena_deinit(&asking.arena);
-    map_deinit(&asking.seals);
-    map_deinit(&asking.calls);
+    call_index_deinit(&asking.seals);
+    call_index_deinit(&asking.calls);
     TRY(err);
     return write_path(target->model, request->is_streamed, &out->path);
 }

@@ -11,6 +11,7 @@ extern const struct dialect dialect_openai_responses;
 extern const struct dialect dialect_anthropic;
 extern const struct dialect dialect_gemini;
 extern const struct dialect dialect_cohere;
+extern const struct dialect dialect_ollama;
 extern const struct dialect dialect_opaque;
 
 /* reading_finish_reason — copies what fits, cut between characters; empty: nothing changes. */

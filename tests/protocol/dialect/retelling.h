@@ -8,7 +8,6 @@
 #define TOKENLOG_TESTS_PROTOCOL_DIALECT_RETELLING_H
 
 #include "protocol/base/own.h"
-#include "protocol/http/sse.h"
 #include "tests/protocol/dialect/callers.h"
 
 enum { CASES = 200, OUT_BYTES_MAX = 1 << 20, PARTS_MAX = 6 };
@@ -70,12 +69,12 @@ static inline void write_translated(const struct codec *provider, const struct c
     const struct telling *telling, struct buf *out)
 {
     struct translation *translation;
-    struct sse_splitter splitter = {0};
+    struct frame_splitter splitter = {.framing = provider->response->framing};
     struct slice rest = buf_slice(&telling->chunks);
     size_t end;
     int status = 200;
     assert_int_equal(translation_new(provider, caller, &context, &translation), ERR_OK);
-    while (telling->is_streamed && sse_split(&splitter, rest, &end) == ERR_OK) {
+    while (telling->is_streamed && frame_split(&splitter, rest, &end) == ERR_OK) {
         assert_int_equal(translation_event(translation, slice_sub(rest, 0, end), out), ERR_OK);
         rest = slice_sub(rest, end, rest.size);
     }
