@@ -91,7 +91,8 @@ enum err shape_model(const struct shape *shape, struct slice path, struct buf *o
 {
     if (!shape->method)
         return ERR_NOTFOUND;
-    struct slice name = slice_sub(path, strlen(shape->path), path.size - strlen(shape->method));
+    size_t start = strlen(shape->path);
+    struct slice name = slice_sub(path, start, path.size - start - strlen(shape->method));
     for (size_t i = 0; i < name.size; i++) {
         uint8_t byte = name.data[i];
         if (byte == '%' && i + 2 < name.size && hex(name.data[i + 1]) >= 0 &&
