@@ -44,6 +44,7 @@ static enum err take(struct reload *reload, struct outcome *outcome)
     (void)catalogue_providers(catalogue, &outcome->providers);
     (void)catalogue_models(catalogue, &outcome->models);
     catalogues_set(reload->catalogues, catalogue);
+    health_forget_keys(reload->health);
     return ERR_OK;
 }
 

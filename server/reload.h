@@ -1,5 +1,6 @@
 /* reload — what can be told anew while the server runs: the configuration's providers, the catalogue,
- * and the keys of callers. All of it is taken or none; a stream under way keeps what it began with.
+ * its routes, and the keys of callers; no key of a provider rests any more. All of it is taken or none;
+ * a stream under way keeps what it began with.
  *
  * What came of it is logged, and left in DATA/.reload for `tokenlog reload`, as JSON:
  *   {"pid": 7, "count": 2, "ok": true, "why": "", "restart": "listen, data", …}
@@ -13,6 +14,7 @@
 #include "server/observe/log.h"
 #include "server/policy/auth.h"
 #include "server/route/catalogue.h"
+#include "server/route/health.h"
 
 struct reload {
     int argc; /* of the subcommand, as config_load takes them */
@@ -20,6 +22,7 @@ struct reload {
     const struct config *config; /* that the server began with */
     struct catalogues *catalogues;
     struct auth *auth;
+    struct health *health;
     struct log *log;
     int64_t count;
 };

@@ -60,6 +60,7 @@ struct server {
     struct api api;
     struct catalogues *catalogues;
     struct tokens *tokens;
+    struct health *health;
     struct reload reload;
     struct timer drain_timer;
     struct op signal_op;
@@ -298,11 +299,12 @@ static int open_catalogue(struct server *server)
     buf_init(&why, CONFIG_WHY_BYTES_MAX);
     if (catalogue_build(&source, &first, &why))
         return complain(EXIT_USAGE, "%.*s", SLICE_PRINT(buf_slice(&why)));
-    if (catalogues_new(first, &server->catalogues))
+    if (catalogues_new(first, &server->catalogues) || health_new(&server->health))
         return complain(EXIT_FAILED, "%s", fault_origin());
     server->reload.config = server->config;
     server->reload.catalogues = server->catalogues;
     server->reload.auth = server->auth;
+    server->reload.health = server->health;
     server->reload.log = server->log;
     return 0;
 }
@@ -352,6 +354,7 @@ static int open_http(struct server *server)
         .metrics = server->metrics,
         .log = server->log,
         .catalogues = server->catalogues,
+        .health = server->health,
     };
     struct exchange_config exchange = {
         .loop = server->loop,
@@ -462,6 +465,7 @@ static void server_close(struct server *server, int code)
     hub_free(server->hub);
     keeper_free(server->keeper);
     catalogues_free(server->catalogues);
+    health_free(server->health);
     tokens_free(server->tokens);
     auth_free(server->auth);
     tls_context_free(server->tls);

@@ -11,6 +11,7 @@
 #include "server/config/config.h"
 #include "server/http/exchange.h"
 #include "server/route/catalogue.h"
+#include "server/route/health.h"
 #include "server/route/tokens.h"
 #include "server/stream/hub.h"
 #include "server/stream/producer.h"
@@ -26,6 +27,7 @@ struct api {
     struct producer_config producer;
     struct catalogues *catalogues;
     struct tokens *tokens;
+    struct health *health; /* of targets, for plans */
     bool is_draining;
     bool is_stuck; /* nothing can be made durable: no new work */
 };

@@ -50,6 +50,8 @@ static inline struct gateway *gateway_new(const char *cors_origins, const char *
     buf_deinit(&why);
     struct tokens *tokens;
     assert_int_equal(tokens_new(rig->loop, rig->upstreams, &tokens), ERR_OK);
+    struct health *health;
+    assert_int_equal(health_new(&health), ERR_OK);
     gateway->api = (struct api){.config = &gateway->config,
         .loop = rig->loop,
         .hub = rig->hub,
@@ -58,6 +60,7 @@ static inline struct gateway *gateway_new(const char *cors_origins, const char *
         .log = rig->log,
         .catalogues = gateway->catalogues,
         .tokens = tokens,
+        .health = health,
         .producer = rig->producer};
     struct exchange_config config = {.loop = rig->loop,
         .metrics = rig->metrics,
@@ -90,6 +93,7 @@ static inline int gateway_free(void **state)
     rig_drain(gateway->rig);
     exchanges_free(gateway->exchanges);
     catalogues_free(gateway->catalogues);
+    health_free(gateway->api.health);
     tokens_free(gateway->api.tokens);
     auth_free(gateway->auth);
     rig_free(gateway->rig);
