@@ -31,7 +31,9 @@ static enum err read_call(const cJSON *body, struct slice model, struct call *ca
 {
     TRY(read_model(body, model, call));
     const cJSON *options = cJSON_GetObjectItemCaseSensitive(body, "stream_options");
-    call->is_stream = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(body, "stream"));
+    const cJSON *stream = cJSON_GetObjectItemCaseSensitive(body, "stream");
+    call->is_stream = cJSON_IsTrue(stream);
+    call->refuses_stream = cJSON_IsFalse(stream);
     call->has_usage = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(options, "include_usage"));
     call->inputs = count_inputs(body);
     return ERR_OK;

@@ -5,11 +5,11 @@
 #include "protocol/base/slice.h"
 
 struct call {
-    struct buf model;       /* its name, not empty */
-    uint64_t prompt_tokens; /* a quarter of the body's bytes, at least 1 */
-    uint64_t inputs;        /* strings to embed; 1 where `input` is no array */
-    bool is_stream;
-    bool has_usage; /* stream_options.include_usage */
+    struct buf model;               /* its name, not empty */
+    uint64_t prompt_tokens;         /* a quarter of the body's bytes, at least 1 */
+    uint64_t inputs;                /* strings to embed; 1 where `input` is no array */
+    bool is_stream, refuses_stream; /* "stream": true, false */
+    bool has_usage;                 /* stream_options.include_usage */
 };
 
 /* call_parse — `model`: its name, where it is not in the body; else SLICE_NONE.

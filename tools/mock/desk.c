@@ -266,6 +266,7 @@ static enum err serve_inference(struct visit *visit, struct desk_answer *answer)
     if (err == ERR_INVALID)
         return reject(visit, 400, "The body must be a JSON object with a \"model\".");
     TRY(err);
+    visit->call.is_stream |= shape_asks(visit->shape) && !visit->call.refuses_stream;
     err = serve_call(visit, answer);
     call_deinit(&visit->call);
     return err;

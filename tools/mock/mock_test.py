@@ -13,8 +13,10 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import time
+import zlib
 
 import pytest
 
@@ -282,6 +284,66 @@ def test_cohere(mock):
     assert json.loads(answer["message"]["tool_calls"][0]["function"]["arguments"])["generation"]
     response, body = mock.post("/v2/chat", model="mock,status=500", messages=[])
     assert (response.status, bool(json.loads(body)["message"])) == (500, True)
+
+
+def test_ollama(mock):
+    """Lines of JSON, unless the body refuses a stream."""
+    response, body = mock.post("/api/chat", model="mock,events=12,size=350,tool=1", messages=[])
+    assert response.getheader("content-type") == "application/x-ndjson"
+    assert {len(line) for line in body.splitlines(keepends=True)[:12]} == {350}
+    lines = [json.loads(line) for line in body.splitlines()]
+    assert tokens_of("".join(line["message"]["content"] for line in lines)) == list(range(12))
+    call = lines[12]["message"]["tool_calls"][0]["function"]
+    assert (call["name"], call["arguments"]["place"]) == ("look_up", 'H\u00fctte "2"')
+    assert [line["done"] for line in lines] == [False] * 13 + [True]
+    assert (lines[-1]["done_reason"], lines[-1]["eval_count"]) == ("stop", 12)
+    answer = json.loads(mock.post("/api/chat", model="mock,events=2,tool=1", stream=False)[1])
+    assert tokens_of(answer["message"]["content"]) == [0, 1] and answer["message"]["tool_calls"]
+    _, body = mock.post("/api/chat", model="mock,events=4,fault=error@2,sse=crlf")
+    assert body.count(b"\r\n") == 3 and json.loads(body.splitlines()[-1])["error"]
+    response, body = mock.post("/api/chat", model="mock,status=404")
+    assert (response.status, list(json.loads(body))) == (404, ["error"])
+
+
+def messages_of(body):
+    """[(the event's name, its payload)] of a binary event stream; both checksums are right."""
+    found = []
+    while body:
+        total, size, prelude = struct.unpack(">III", body[:12])
+        assert prelude == zlib.crc32(body[:8])
+        assert struct.unpack(">I", body[total - 4:total])[0] == zlib.crc32(body[:total - 4])
+        headers, rest = {}, body[12:12 + size]
+        while rest:
+            end = 1 + rest[0]
+            length = struct.unpack(">H", rest[end + 1:end + 3])[0]
+            assert rest[end] == 7
+            headers[rest[1:end].decode()] = rest[end + 3:end + 3 + length].decode()
+            rest = rest[end + 3 + length:]
+        kind = headers[":message-type"]
+        found.append((headers[f":{kind}-type"], json.loads(body[12 + size:total - 4])))
+        body = body[total:]
+    return found
+
+
+def test_bedrock(mock):
+    path = "/model/b.mock%2Cevents%3D12%2Csize%3D350%2Ctool%3D1/converse-stream"
+    response, body = mock.post(path, messages=[])
+    assert response.getheader("content-type") == "application/vnd.amazon.eventstream"
+    events = messages_of(body)
+    deltas = [data["delta"] for name, data in events if name == "contentBlockDelta"]
+    assert tokens_of("".join(delta.get("text", "") for delta in deltas)) == list(range(12))
+    pieces = "".join(delta["toolUse"]["input"] for delta in deltas if "toolUse" in delta)
+    assert json.loads(pieces)["place"] == 'H\u00fctte "2"'
+    assert [name for name, _ in events[-2:]] == ["messageStop", "metadata"]
+    assert events[-2][1]["stopReason"] == "tool_use"
+    assert events[-1][1]["usage"]["outputTokens"] == 12
+    answer = json.loads(mock.post("/model/mock,events=2,tool=1/converse", messages=[])[1])
+    content = answer["output"]["message"]["content"]
+    assert tokens_of(content[0]["text"]) == [0, 1] and content[1]["toolUse"]["input"]["generation"]
+    _, body = mock.post("/model/mock,events=4,fault=error@2/converse-stream", messages=[])
+    assert messages_of(body)[-1][0] == "modelStreamErrorException"
+    response, body = mock.post("/model/mock,status=429/converse", messages=[])
+    assert (response.status, list(json.loads(body))) == (429, ["message"])
 
 
 def test_a_call_of_a_tool(mock):

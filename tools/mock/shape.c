@@ -48,16 +48,17 @@ enum err shape_whole_text(const struct answer *answer, struct buf *out)
 /* ---- the table ---- */
 
 static const struct shape *const shapes[] = {&shape_chat, &shape_completions, &shape_embeddings,
-    &shape_responses, &shape_messages, &shape_gemini, &shape_gemini_stream, &shape_cohere};
+    &shape_responses, &shape_messages, &shape_gemini, &shape_gemini_stream, &shape_cohere,
+    &shape_ollama, &shape_bedrock, &shape_bedrock_stream};
 
 static bool is_at(const struct shape *shape, struct slice path)
 {
-    struct slice start = slice_text(shape->path);
     if (!shape->method)
-        return slice_equal(path, start);
+        return slice_equal(path, slice_text(shape->path));
     struct slice end = slice_text(shape->method);
-    return slice_has_prefix(path, start) && path.size > start.size + end.size &&
-           slice_equal(slice_sub(path, path.size - end.size, path.size), end);
+    ptrdiff_t at = slice_find(path, slice_text(shape->path));
+    return at >= 0 && path.size > (size_t)at + strlen(shape->path) + end.size &&
+           slice_equal(slice_sub(path, path.size - end.size, end.size), end);
 }
 
 const struct shape *shape_find(struct slice path)
@@ -79,6 +80,16 @@ bool shape_streams(const struct shape *shape, bool is_asked)
            (is_asked || shape->streams == STREAMS_ALWAYS);
 }
 
+bool shape_asks(const struct shape *shape)
+{
+    return shape->streams == STREAMS_UNLESS_REFUSED;
+}
+
+enum frame_kind shape_frames(const struct shape *shape)
+{
+    return shape->frames;
+}
+
 static int hex(uint8_t digit)
 {
     uint8_t letter = digit | 0x20;
@@ -91,7 +102,7 @@ enum err shape_model(const struct shape *shape, struct slice path, struct buf *o
 {
     if (!shape->method)
         return ERR_NOTFOUND;
-    size_t start = strlen(shape->path);
+    size_t start = (size_t)slice_find(path, slice_text(shape->path)) + strlen(shape->path);
     struct slice name = slice_sub(path, start, path.size - start - strlen(shape->method));
     for (size_t i = 0; i < name.size; i++) {
         uint8_t byte = name.data[i];
@@ -223,6 +234,8 @@ enum err shape_error(
             status, SLICE_PRINT(message), name->gemini_status);
     case FAMILY_COHERE:
         return buf_printf(out, "{\"id\":\"mock\",\"message\":\"%.*s\"}\n", SLICE_PRINT(message));
+    case FAMILY_OLLAMA: return buf_printf(out, "{\"error\":\"%.*s\"}", SLICE_PRINT(message));
+    case FAMILY_BEDROCK: return buf_printf(out, "{\"message\":\"%.*s\"}", SLICE_PRINT(message));
     case FAMILY_OPENAI:
     case FAMILY_RESPONSES: break;
     }
@@ -250,6 +263,10 @@ static enum err put_error_event(const struct shape *shape, uint64_t index, struc
     case FAMILY_COHERE:
         return buf_append_text(out, "{\"type\":\"message-end\",\"delta\":{\"error\":"
                                     "\"" FAIL_MESSAGE "\",\"finish_reason\":\"ERROR\"}}");
+    case FAMILY_OLLAMA: return buf_append_text(out, "{\"error\":\"" FAIL_MESSAGE "\"}");
+    case FAMILY_BEDROCK:
+        return buf_append_text(
+            out, "{\"message\":\"" FAIL_MESSAGE "\",\"originalStatusCode\":500}");
     case FAMILY_OPENAI: break;
     }
     return buf_append_text(out,
@@ -262,7 +279,8 @@ enum err shape_error_event(
 {
     static const char *const names[] = {[FAMILY_RESPONSES] = "error",
         [FAMILY_ANTHROPIC] = "error",
-        [FAMILY_COHERE] = "message-end"};
+        [FAMILY_COHERE] = "message-end",
+        [FAMILY_BEDROCK] = "modelStreamErrorException"};
     CLEANUP(buf_deinit) struct buf data;
     buf_init(&data, ERROR_DATA_BYTES_MAX);
     TRY(put_error_event(shape, index, &data));

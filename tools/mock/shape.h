@@ -34,8 +34,11 @@ struct token_spot {
 
 const struct shape *shape_find(struct slice path); /* NULL: no inference endpoint */
 bool shape_has_text(const struct shape *shape);
-/* shape_streams — whether it answers with a stream, where the body asks for one or not. */
+enum frame_kind shape_frames(const struct shape *shape); /* of its streams */
+/* shape_streams — whether it answers with a stream, where the body asks for one or not.
+ * shape_asks — whether a body that says nothing of it asks for one. */
 bool shape_streams(const struct shape *shape, bool is_asked);
+bool shape_asks(const struct shape *shape);
 /* shape_model — the model's name in the path, decoded.  answers ERR_NOTFOUND it is in the body */
 enum err shape_model(const struct shape *shape, struct slice path, struct buf *out) NODISCARD;
 /* shape_repeats_text — some of the stream's events hold the whole text. */

@@ -64,7 +64,7 @@ static enum err whole(const struct answer *a, struct buf *out)
 }
 
 const struct shape shape_gemini_stream = {
-    .path = "/v1beta/models/",
+    .path = "/models/",
     .method = ":streamGenerateContent",
     .family = FAMILY_GEMINI,
     .streams = STREAMS_ALWAYS,
@@ -74,7 +74,7 @@ const struct shape shape_gemini_stream = {
 };
 
 const struct shape shape_gemini = {
-    .path = "/v1beta/models/",
+    .path = "/models/",
     .method = ":generateContent",
     .family = FAMILY_GEMINI,
     .streams = STREAMS_NEVER,

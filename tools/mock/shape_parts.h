@@ -21,14 +21,23 @@ struct line {
 enum { LINES_MAX = 8 };
 
 /* Whose errors it has. */
-enum family { FAMILY_OPENAI, FAMILY_RESPONSES, FAMILY_ANTHROPIC, FAMILY_GEMINI, FAMILY_COHERE };
-enum streams { STREAMS_IF_ASKED, STREAMS_ALWAYS, STREAMS_NEVER };
+enum family {
+    FAMILY_OPENAI,
+    FAMILY_RESPONSES,
+    FAMILY_ANTHROPIC,
+    FAMILY_GEMINI,
+    FAMILY_COHERE,
+    FAMILY_OLLAMA,
+    FAMILY_BEDROCK,
+};
+enum streams { STREAMS_IF_ASKED, STREAMS_ALWAYS, STREAMS_NEVER, STREAMS_UNLESS_REFUSED };
 
 struct shape {
     const char *path;
-    const char *method; /* path, the model's name, and this; NULL: the name is in the body */
+    const char *method; /* …path, the model's name, and this; NULL: the name is in the body */
     enum family family;
     enum streams streams;
+    enum frame_kind frames;
     const char *token_event;
     token_fn *token; /* NULL: it gives no text */
     whole_fn *whole;
@@ -38,7 +47,8 @@ struct shape {
 };
 
 extern const struct shape shape_chat, shape_completions, shape_embeddings, shape_responses,
-    shape_messages, shape_gemini, shape_gemini_stream, shape_cohere;
+    shape_messages, shape_gemini, shape_gemini_stream, shape_cohere, shape_ollama, shape_bedrock,
+    shape_bedrock_stream;
 
 /* shape_text — a token's text; its index begins at *index_at, unless that is NULL.
  * shape_whole_text — that of all tokens.   answers buf_append's */

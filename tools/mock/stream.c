@@ -58,7 +58,8 @@ struct stream *stream_new(const struct stream_order *order)
     stream->behavior = order->behavior;
     stream->answer = order->answer;
     stream->ticket = order->ticket;
-    stream->frame = (struct frame){order->behavior.sse, !is_close_framed};
+    stream->frame =
+        (struct frame){shape_frames(order->shape), order->behavior.sse, !is_close_framed};
     stream->zero_ns = order->now_ns + (int64_t)(order->behavior.ttft_ms * NS_PER_MS);
     stream->outcome = OUTCOME_ABORTED;
     stream->is_stream = shape_streams(order->shape, order->is_stream);
@@ -173,6 +174,7 @@ static enum err event_ready(struct stream *stream)
     patch(stream->event.data + stream->spot.index_at, stream->index_digits, stream->index);
     if (has_sequence)
         patch(stream->event.data + stream->spot.sequence_at, stream->sequence_digits, sequence);
+    frame_mend(&stream->frame, &stream->event);
     return ERR_OK;
 }
 
@@ -208,10 +210,10 @@ static enum err put_head(
 
 static enum err put_stream_head(const struct stream *stream, struct buf *out)
 {
-    TRY(put_head(stream, "text/event-stream; charset=utf-8",
+    TRY(put_head(stream, frame_content_type(&stream->frame),
         stream->frame.is_chunked ? "Transfer-Encoding: chunked\r\n" : "", out));
-    return stream->behavior.sse == SSE_BOM ? frame_put(&stream->frame, SLICE("\xEF\xBB\xBF"), out)
-                                           : ERR_OK;
+    bool has_bom = stream->frame.kind == FRAME_SSE && stream->behavior.sse == SSE_BOM;
+    return has_bom ? frame_put(&stream->frame, SLICE("\xEF\xBB\xBF"), out) : ERR_OK;
 }
 
 static enum err render_error(struct stream *stream, struct stats *stats, struct buf *out)

@@ -206,3 +206,53 @@ enum err tool_cohere_member(const struct answer *answer, struct buf *out)
 {
     return tool_chat_member(answer, out);
 }
+
+/* ---- Ollama ---- */
+
+enum err tool_ollama_member(const struct answer *answer, struct buf *out)
+{
+    char text[ARGUMENTS_BYTES];
+    TRY(buf_append_text(
+        out, ",\"tool_calls\":[{\"function\":{\"name\":\"look_up\",\"arguments\":"));
+    TRY(buf_append(out, arguments(answer, text)));
+    return buf_append_text(out, "}}]");
+}
+
+/* ---- Bedrock ---- */
+
+static enum err put_tool_use(const struct answer *answer, struct buf *out)
+{
+    return buf_printf(out,
+        "{\"toolUse\":{\"toolUseId\":\"tooluse_mock%08" PRIu64 "\",\"name\":\"look_up\"",
+        answer->generation);
+}
+
+enum err tool_bedrock_begin(const struct answer *answer, struct buf *out)
+{
+    TRY(buf_append_text(out, "{\"contentBlockIndex\":1,\"start\":"));
+    TRY(put_tool_use(answer, out));
+    return buf_append_text(out, "}}}");
+}
+
+enum err tool_bedrock_piece(const struct answer *answer, struct buf *out)
+{
+    TRY(buf_append_text(out, "{\"contentBlockIndex\":1,\"delta\":{\"toolUse\":{\"input\":\""));
+    TRY(put_piece(answer, out));
+    return buf_append_text(out, "\"}}}");
+}
+
+enum err tool_bedrock_stop(const struct answer *answer, struct buf *out)
+{
+    (void)answer;
+    return buf_append_text(out, "{\"contentBlockIndex\":1}");
+}
+
+enum err tool_bedrock_block(const struct answer *answer, struct buf *out)
+{
+    char text[ARGUMENTS_BYTES];
+    TRY(buf_append_byte(out, ','));
+    TRY(put_tool_use(answer, out));
+    TRY(buf_append_text(out, ",\"input\":"));
+    TRY(buf_append(out, arguments(answer, text)));
+    return buf_append_text(out, "}}");
+}

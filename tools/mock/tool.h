@@ -39,4 +39,11 @@ enum err tool_cohere_piece(const struct answer *answer, struct buf *out) NODISCA
 enum err tool_cohere_end(const struct answer *answer, struct buf *out) NODISCARD;
 enum err tool_cohere_member(const struct answer *answer, struct buf *out) NODISCARD;
 
+/* Ollama: a member of a message. Bedrock: the block, its index 1; one more of a whole message. */
+enum err tool_ollama_member(const struct answer *answer, struct buf *out) NODISCARD;
+enum err tool_bedrock_begin(const struct answer *answer, struct buf *out) NODISCARD;
+enum err tool_bedrock_piece(const struct answer *answer, struct buf *out) NODISCARD;
+enum err tool_bedrock_stop(const struct answer *answer, struct buf *out) NODISCARD;
+enum err tool_bedrock_block(const struct answer *answer, struct buf *out) NODISCARD;
+
 #endif
