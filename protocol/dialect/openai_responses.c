@@ -1,5 +1,6 @@
 /* openai_responses — the Responses API: named events, of which five end a response.
  *
+ *     event: response.created | .queued      data.response.id: by it callers ask for the response again
  *     event: response.output_text.delta      and some fifty others, passed on unread
  *     event: response.completed              the terminator; data.response.usage
  *     event: response.incomplete             the terminator; response.incomplete_details.reason
@@ -7,6 +8,8 @@
  *     event: error                           data.message, or data.error.message
  *
  *   source  https://platform.openai.com/docs/api-reference/responses-streaming */
+#include <string.h>
+
 #include "protocol/dialect/reading.h"
 
 enum ending { ENDING_NONE, ENDING_COMPLETED, ENDING_INCOMPLETE, ENDING_FAILED, ENDING_ERROR };
@@ -38,15 +41,29 @@ static void read_response(struct dialect_reading *reading, const struct json *re
         json_get(response, "error"));
 }
 
-static bool ends(struct slice name)
+static bool begins(struct slice name)
 {
-    return ending_of(name) != ENDING_NONE;
+    return slice_equal(name, SLICE("response.created")) ||
+           slice_equal(name, SLICE("response.queued"));
 }
 
-static void read_ending(
-    struct dialect_reading *reading, struct slice name, const struct json *event)
+static bool matters(struct slice name)
+{
+    return begins(name) || ending_of(name) != ENDING_NONE;
+}
+
+/* The first one; one that does not fit is none. */
+static void read_id(struct dialect_reading *reading, const struct json *id)
+{
+    struct slice text = json_text(id);
+    if (!reading->id[0] && text.size && text.size < sizeof reading->id)
+        memcpy(reading->id, text.data, text.size); /* the rest is 0 */
+}
+
+static void read_named(struct dialect_reading *reading, struct slice name, const struct json *event)
 {
     const struct json *response = json_get(event, "response");
+    read_id(reading, json_get(response, "id"));
     switch (ending_of(name)) {
     case ENDING_NONE: break;
     case ENDING_COMPLETED:
@@ -65,17 +82,18 @@ static void read_ending(
 static enum dialect_verdict responses_read_event(
     struct dialect_reading *reading, struct slice block)
 {
-    return reading_named_event(reading, block, ends, read_ending);
+    return reading_named_event(reading, block, matters, read_named);
 }
 
 static void responses_read_body(struct dialect_reading *reading, struct slice body)
 {
-    static const char *const names[] = {"status", "incomplete_details", "error", "usage"};
+    static const char *const names[] = {"status", "incomplete_details", "error", "usage", "id"};
     enum { COUNT = sizeof names / sizeof names[0] };
     struct json *members[COUNT];
     if (reading_body_members(body, names, COUNT, members)) {
         read_status(reading, members[0], members[1], members[2]);
         reading_openai_usage(reading, members[3]);
+        read_id(reading, members[4]);
     }
     reading_body_free(members, COUNT);
 }
@@ -88,6 +106,7 @@ static bool responses_is_terminator_residue(struct slice residue)
 const struct dialect dialect_openai_responses = {
     .name = "openai_responses",
     .has_terminator = true,
+    .has_background = true,
     .read_event = responses_read_event,
     .read_body = responses_read_body,
     .is_terminator_residue = responses_is_terminator_residue,

@@ -586,33 +586,3 @@ enum err responses_sequence_number(struct slice block, uint64_t *out)
                    slice_u64(event.members[NUMBER].raw, out) == ERR_OK;
     return has_one ? ERR_OK : ERR_NOTFOUND;
 }
-
-/* The `id` of an object that is valid JSON. */
-static void copy_id(struct slice object, char out[RESPONSES_ID_BYTES])
-{
-    CLEANUP(buf_deinit) struct buf text;
-    struct json_span id;
-    buf_init(&text, RESPONSES_ID_BYTES - 1);
-    bool has_one = json_scan(object, "id", &id) == ERR_OK && json_span_text(id, &text) == ERR_OK &&
-                   slice_find_byte(buf_slice(&text), '\0') < 0;
-    if (has_one && text.size)
-        memcpy(out, text.data, text.size);
-    out[has_one ? text.size : 0] = '\0';
-}
-
-void responses_id(struct slice block, char out[RESPONSES_ID_BYTES])
-{
-    CLEANUP(event_deinit) struct event event;
-    out[0] = '\0';
-    if (read_event(block, &event) && is_object(event.members[RESPONSE]))
-        copy_id(event.members[RESPONSE].raw, out);
-}
-
-void responses_body_id(struct slice body, char out[RESPONSES_ID_BYTES])
-{
-    const char *why;
-    size_t at;
-    out[0] = '\0';
-    if (json_object_check(body, &why, &at) == ERR_OK)
-        copy_id(body, out);
-}

@@ -21,7 +21,6 @@
 enum {
     RESPONSES_ITEMS_MAX = 1024, /* of one output; the largest that we have seen have dozens */
     RESPONSES_PARTS_MAX = 1024, /* of one item, likewise */
-    RESPONSES_ID_BYTES = 128,   /* with its NUL: longer IDs of providers lead to no stream */
 };
 
 struct responses_item;
@@ -60,10 +59,5 @@ enum err responses_object_write(const struct responses_object *object,
 
 /* responses_sequence_number — of one event; ERR_NOTFOUND: it has none. */
 enum err responses_sequence_number(struct slice block, uint64_t *out) NODISCARD;
-
-/* responses_id — of the response that an event tells of; empty: it tells of none, or of one whose ID
- * is longer than RESPONSES_ID_BYTES. responses_body_id — of a response that was not streamed. */
-void responses_id(struct slice block, char out[RESPONSES_ID_BYTES]);
-void responses_body_id(struct slice body, char out[RESPONSES_ID_BYTES]);
 
 #endif
