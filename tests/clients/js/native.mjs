@@ -1,0 +1,98 @@
+// One answer with a tool's call, by a client of a provider's own API: {text, calls, finish, output}.
+//
+//   native.mjs URL CLIENT stream|whole MODEL     CLIENT: genai | cohere | ai-openai | ai-anthropic | ai-google
+//
+// URL is what stands in the place of the provider's own address: its host and all before the version.
+import { createAnthropic } from '@ai-sdk/anthropic';
+import { createGoogleGenerativeAI } from '@ai-sdk/google';
+import { createOpenAI } from '@ai-sdk/openai';
+import { GoogleGenAI } from '@google/genai';
+import { generateText, jsonSchema, streamText, tool } from 'ai';
+import { CohereClientV2 } from 'cohere-ai';
+
+const [url, client, how, model] = process.argv.slice(2);
+const isStreamed = how === 'stream';
+const apiKey = 'unused';
+const parameters = { type: 'object', properties: { place: { type: 'string' } } };
+
+async function all(stream) {
+  const items = [];
+  for await (const item of stream) items.push(item);
+  return items;
+}
+
+// The AI SDK reads every dialect into one answer.
+async function aiSdk(languageModel) {
+  const request = {
+    model: languageModel,
+    prompt: 'Hello?',
+    maxRetries: 0,
+    tools: { look_up: tool({ description: 'looks up', inputSchema: jsonSchema(parameters) }) },
+  };
+  let answer;
+  if (isStreamed) {
+    let failure = null;
+    answer = streamText({ ...request, onError: ({ error }) => { failure = error; } });
+    for await (const part of answer.fullStream) if (part.type === 'error') failure = part.error;
+    if (failure) throw failure;
+  } else {
+    answer = await generateText(request);
+  }
+  const calls = (await answer.toolCalls).map((call) => [call.toolName, call.input]);
+  const { outputTokens } = await answer.usage;
+  return { text: await answer.text, calls, finish: await answer.finishReason, output: outputTokens };
+}
+
+const clients = {
+  async genai() {
+    const { models } = new GoogleGenAI({ apiKey, httpOptions: { baseUrl: url, timeout: 60_000 } });
+    const tools = [{ functionDeclarations: [{ name: 'look_up', parametersJsonSchema: parameters }] }];
+    const request = { model, contents: 'Hello?', config: { tools } };
+    const answers = isStreamed
+      ? await all(await models.generateContentStream(request))
+      : [await models.generateContent(request)];
+    const parts = answers.flatMap((answer) => answer.candidates[0].content.parts);
+    return {
+      text: parts.map((part) => part.text ?? '').join(''),
+      calls: parts.filter((part) => part.functionCall)
+        .map(({ functionCall }) => [functionCall.name, functionCall.args]),
+      finish: answers.at(-1).candidates[0].finishReason ?? null,
+      output: answers.at(-1).usageMetadata.candidatesTokenCount,
+    };
+  },
+  async cohere() {
+    const cohere = new CohereClientV2({ token: apiKey, environment: url, maxRetries: 0 });
+    const tools = [{ type: 'function', function: { name: 'look_up', parameters } }];
+    const request = { model, messages: [{ role: 'user', content: 'Hello?' }], tools };
+    const options = { maxRetries: 0, timeoutInSeconds: 60 };
+    if (!isStreamed) {
+      const { message, finishReason, usage } = await cohere.chat(request, options);
+      const calls = message.toolCalls
+        .map((call) => [call.function.name, JSON.parse(call.function.arguments)]);
+      return { text: message.content[0].text, calls, finish: finishReason, output: usage.tokens.outputTokens };
+    }
+    const events = await all(await cohere.chatStream(request, options));
+    const of = (type) => events.filter((event) => event.type === type).map((event) => event.delta);
+    const pieces = of('tool-call-delta').map((delta) => delta.message.toolCalls.function.arguments);
+    const [end] = of('message-end');
+    return {
+      text: of('content-delta').map((delta) => delta.message.content.text).join(''),
+      calls: of('tool-call-start')
+        .map((delta) => [delta.message.toolCalls.function.name, JSON.parse(pieces.join(''))]),
+      finish: end?.finishReason ?? null,
+      output: end?.usage?.tokens?.outputTokens ?? null,
+    };
+  },
+  'ai-openai': () => aiSdk(createOpenAI({ apiKey, baseURL: `${url}/v1` }).responses(model)),
+  'ai-anthropic': () => aiSdk(createAnthropic({ apiKey, baseURL: `${url}/v1` })(model)),
+  'ai-google': () => aiSdk(createGoogleGenerativeAI({ apiKey, baseURL: `${url}/v1beta` })(model)),
+};
+
+let result;
+try {
+  result = await clients[client]();
+} catch (error) {
+  result = { error: String(error.message ?? error), status: error.statusCode ?? error.status ?? null };
+}
+console.log(JSON.stringify(result));
+process.exit(0);

@@ -1,0 +1,71 @@
+"""The clients of providers' own APIs, unchanged, on native paths: the same as against the provider itself."""
+
+import json
+import subprocess
+
+import pytest
+
+import programs
+import wire
+from test_clients import HERE, NODE, TIMEOUT_S
+
+# Client → provider.
+CLIENTS = {"genai": "google-ai-studio", "cohere": "cohere", "ai-openai": "openai",
+           "ai-anthropic": "anthropic", "ai-google": "google-ai-studio"}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory, mock):
+    folder = tmp_path_factory.mktemp("native")
+    path = folder / "config.yaml"
+    path.write_text("providers:\n" + "".join(
+        f"  - name: {name}\n    base_url: {mock.url}\n    key: the-servers\n"
+        for name in sorted(set(CLIENTS.values()))))
+    server = programs.Server(folder, None, "--config", str(path))
+    yield server
+    server.stop()
+    server.check_log()
+
+
+@pytest.fixture(params=sorted(CLIENTS))
+def client(request):
+    return request.param
+
+
+def ask(client, url, how, model):
+    command = [NODE, HERE / "js/native.mjs", url, client, how, model]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def without_generation(result):
+    generation, tokens = wire.tokens(result["text"].encode())
+    for _, arguments in result["calls"]:
+        assert arguments.pop("generation") == generation
+    return result | {"text": tokens}
+
+
+@pytest.mark.parametrize("how", ["stream", "whole"])
+def test_an_answer_is_that_of_the_provider_itself(gateway, mock, model, client, how):
+    name = model("events=30", "tool=1")
+    direct = without_generation(ask(client, mock.url, how, name))
+    through = without_generation(ask(client, f"{gateway.url}/{CLIENTS[client]}", how, name))
+    assert direct["text"] == list(range(30)) and len(direct["calls"]) == 1
+    assert through == direct
+    row = gateway.rows("?limit=1")[0]
+    assert (row["state"], row["usage"]["output_tokens"]) == ("completed", 30)
+
+
+def test_an_error_is_that_of_the_provider_itself(gateway, mock, model, client):
+    name = model("status=429")
+    direct = ask(client, mock.url, "stream", name)
+    assert direct["status"] == 429
+    assert ask(client, f"{gateway.url}/{CLIENTS[client]}", "stream", name) == direct
+
+
+@pytest.mark.parametrize("fault", ["end@5", "reset@5"])
+def test_what_breaks_off_is_an_error(gateway, model, client, fault):
+    """Some clients take a well-ended part for the whole; what we pass on does not end well."""
+    broken = ask(client, f"{gateway.url}/{CLIENTS[client]}", "stream", model("events=10", f"fault={fault}"))
+    assert broken.get("error"), broken
