@@ -375,8 +375,10 @@ static enum err load(struct loading *loading, int argc, char **argv, const char 
     TRY(take_environment(loading));
     TRY(take_flags(loading, argc, argv));
     TRY(check_across(loading));
-    if (loading->memory->file)
+    if (loading->memory->file) {
         TRY(take_projects(loading));
+        TRY(loading_file_routes(loading));
+    }
     return loading->has_problems ? ERR_INVALID : ERR_OK;
 }
 
@@ -415,6 +417,7 @@ struct config *config_free(struct config *config)
     for (size_t i = 0; i < config->project_count; i++)
         free(config->projects[i].key_hashes);
     free(config->projects);
+    config_free_routes(config);
     while (memory->texts) {
         struct config_text *text = memory->texts;
         memory->texts = text->next;

@@ -1,6 +1,6 @@
 /* config — what the server was told: one table of parameters (params.def), set by
- * defaults < YAML file < environment < flags, each value remembering where it came from; and two
- * lists that only the file and flags can hold: providers and projects.
+ * defaults < YAML file < environment < flags, each value remembering where it came from; and lists
+ * that only the file, and for providers flags, can hold: providers, projects and routes.
  *
  *   listen: 127.0.0.1:8080
  *   providers:                       # all but `name` is optional for a provider that the catalogue
@@ -28,6 +28,7 @@
  *       keys: ["<SHA-256 of the key, 64 hex digits>"]
  *       on_disconnect: stop          # overrides
  *       keep_days: 7
+ *   routes: …                        # optional; see config_route.h
  *
  * An environment variable that is set and empty counts as unset.
  *

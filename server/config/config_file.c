@@ -88,6 +88,7 @@ static const cyaml_schema_field_t document_fields[] = {
         &provider_schema, 0, PROVIDER_COUNT_MAX),
     CYAML_FIELD_SEQUENCE("projects", OPTIONAL | CYAML_FLAG_POINTER, struct document, projects,
         &project_schema, 0, PROJECT_COUNT_MAX),
+    CYAML_FIELD_IGNORE("routes", CYAML_FLAG_OPTIONAL),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t document_schema = {
@@ -169,6 +170,11 @@ struct config_file *config_file_free(struct config_file *file)
 const char *config_file_path(const struct config_file *file)
 {
     return file->path;
+}
+
+struct slice config_file_text(const struct config_file *file)
+{
+    return buf_slice(&file->text);
 }
 
 const char *config_file_value(const struct config_file *file, enum param_index index)

@@ -37,6 +37,8 @@ struct config_file_project {
 enum err config_file_load(const char *path, struct config_file **out, struct buf *why) NODISCARD;
 struct config_file *config_file_free(struct config_file *file);
 const char *config_file_path(const struct config_file *file);
+/* config_file_text — all of it, for `routes`, whose form is config_route.c's to check. */
+struct slice config_file_text(const struct config_file *file);
 
 /* config_file_value — a parameter's text, borrowed; NULL if the file does not set it. */
 const char *config_file_value(const struct config_file *file, enum param_index index);

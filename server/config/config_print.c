@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "protocol/base/own.h"
-#include "server/config/origin.h"
+#include "server/config/loading.h"
 
 enum {
     COMMENT_COLUMN = 44, /* where `# origin` begins */
@@ -195,7 +195,7 @@ enum err config_print(const struct config *config, struct buf *out)
     TRY(buf_append_text(out, config->project_count ? "projects:\n" : "projects: []\n"));
     for (size_t i = 0; i < config->project_count; i++)
         TRY(print_project(&config->projects[i], out));
-    return ERR_OK;
+    return config_print_routes(config, out);
 }
 
 /* The first word of `text`; what is in brackets stays together. */

@@ -73,8 +73,11 @@ enum route_strategy {
     ROUTE_STICKY,
     ROUTE_STRATEGY_COUNT
 };
-/* route_strategy_name — "least_loaded". */
+/* Their words in the configuration: "least_loaded". */
 const char *route_strategy_name(enum route_strategy strategy);
+const char *plan_backoff_name(enum plan_backoff backoff);
+const char *plan_death_name(enum plan_death death);
+const char *plan_continue_name(enum plan_continue by);
 
 struct route_match {
     const char *name, *value;
@@ -88,15 +91,15 @@ struct route_when {
     int64_t prompt_bytes_max;
 };
 struct route_target_config {
-    const char *where; /* for messages: "file:line" */
+    const char *where; /* for messages: "file:line: route `name`" */
     const char *model;
     int64_t weight, priority;
     struct route_when when;
 };
 struct route_config {
-    const char *where;
-    const char *model;
-    enum route_strategy strategy;
+    const char *where; /* likewise */
+    const char *model; /* the name that callers ask for */
+    int strategy;      /* enum route_strategy */
     struct plan_policy policy;
     struct route_target_config *targets;
     size_t target_count;

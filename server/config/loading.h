@@ -25,4 +25,11 @@ enum err loading_note(struct loading *loading, const char *where) NODISCARD;
 enum err loading_file_providers(struct loading *loading) NODISCARD;
 enum err loading_provider_flag(struct loading *loading, const char *value) NODISCARD;
 
+/* loading_file_routes — those of the file, read after all else. config_free_routes — what they own.
+ * (config_route.c)   faults ERR_NOMEM */
+enum err loading_file_routes(struct loading *loading) NODISCARD;
+void config_free_routes(struct config *config);
+/* config_print_routes — as config_print. (config_route_print.c)   answers buf_append's */
+enum err config_print_routes(const struct config *config, struct buf *out) NODISCARD;
+
 #endif

@@ -134,7 +134,7 @@ static enum err note_misfit(const struct plan *plan, const struct route_target *
 static enum err take_route(struct plan *plan, const struct plan_ask *ask, struct buf *why)
 {
     CLEANUP(buf_deinit) struct buf misfits;
-    struct strategy_ask order = {.strategy = plan->route->config->strategy,
+    struct strategy_ask order = {.strategy = (enum route_strategy)plan->route->config->strategy,
         .session = ask->session.size ? ask->session : ask->project,
         .now_ns = ask->now_ns};
     buf_init(&misfits, CONFIG_WHY_BYTES_MAX);

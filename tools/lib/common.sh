@@ -12,8 +12,8 @@ export LC_ALL=C.UTF-8 LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
 
 # What the program is built from…
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config liburing-dev liblmdb-dev
-    libcurl4-openssl-dev libmsgpack-dev libssl-dev node-llhttp libcjson-dev libcyaml-dev libzstd-dev
-    ca-certificates)
+    libcurl4-openssl-dev libmsgpack-dev libssl-dev node-llhttp libcjson-dev libcyaml-dev libyaml-dev
+    libzstd-dev ca-certificates)
 # …and shown and tested with. Python is Debian's own, whatever else is on the PATH.
 DEMO_PACKAGES=(python3)
 TEST_PACKAGES=(python3 python3-pytest python3-pytest-xdist libcmocka-dev openssl curl)
