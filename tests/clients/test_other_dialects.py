@@ -11,6 +11,7 @@ import wire
 from test_clients import HERE, NODE, PYTHON, TIMEOUT_S
 
 CLIENTS = {"js": [NODE, HERE / "js/chat.mjs"], "python": [PYTHON, HERE / "python/chat.py"]}
+OWN = {"google-ai-studio": "/v1beta/models/", "cohere": "/v2/chat"}  # asked in their own dialects
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,8 @@ def gateway(tmp_path_factory, mock):
     path = folder / "config.yaml"
     path.write_text("providers:\n" + "".join(
         f"  - name: {name}\n    base_url: {mock.url}\n    dialect: {name}\n"
-        for name in dialects.CHATS))
+        for name in dialects.CHATS) + "".join(
+        f"  - name: {name}\n    base_url: {mock.url}\n" for name in OWN))
     server = programs.Server(folder, None, "--config", str(path))
     yield server
     server.stop()
@@ -55,6 +57,17 @@ def test_an_answer_is_that_of_the_provider_itself(gateway, mock, model, client, 
     through = without_generation(ask(client, gateway.url, dialect, how, f"{provider}/{name}"))
     assert mock.last()["path"] == dialects.PATHS[provider]
     assert direct["text"] == list(range(30)) and len(direct["calls"]) == 1
+    assert through == direct
+
+
+@pytest.mark.parametrize("how", ["stream", "whole"])
+@pytest.mark.parametrize("dialect", ["anthropic", "openai_responses"])
+@pytest.mark.parametrize("provider", sorted(OWN))
+def test_a_provider_of_no_callers_dialect(gateway, mock, model, client, provider, dialect, how):
+    name = model("events=30", "tool=1")
+    direct = without_generation(ask(client, mock.url, dialect, how, name))
+    through = without_generation(ask(client, gateway.url, dialect, how, f"{provider}/{name}"))
+    assert mock.last()["path"].startswith(OWN[provider])
     assert through == direct
 
 
