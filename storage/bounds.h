@@ -151,6 +151,9 @@ enum {
     /* Transfers pause also when the journal has less room than this for events. */
     ROOM_LOW_BYTES = 256 * 1024,
     DELETE_REASON_BYTES_MAX = 255,
+    /* Open streams that left memory lately: more than leave while a query of a row is under way, or
+     * it is asked again. */
+    DEPARTURES_KEPT = 1024,
     /* Amendments under way; each is a few hundred bytes. */
     AMENDMENTS_MAX = 16384,
 };

@@ -167,12 +167,14 @@ static enum err mend_tails(struct mend *mend, struct block_codec *codec)
     return ERR_OK;
 }
 
-/* A stored row that says live, of a stream that the journal does not name any more. */
+/* A stored row that says live, of a stream that the journal does not name any more. An open one that a
+ * client writes is at rest there, as far as can be known. */
 static enum err adopt(void *context, const struct row *row)
 {
     struct mend *mend = context;
     struct tail *tail;
-    if (!stream_state_is_live(row->state) || tails_find(mend->tails, row->number))
+    if (!stream_state_is_live(row->state) || row->is_appended ||
+        tails_find(mend->tails, row->number))
         return ERR_OK;
     TRY(tails_add(mend->tails, row->number, &tail));
     tail->id = row->id;

@@ -331,7 +331,7 @@ static void settle(struct replay *replay, struct tail *tail)
     tail->row_position = tail->tails->commit_bytes - replay->forward_bytes;
     list_append(&tail->tails->live, &tail->live);
     tail_touch(tail);
-    replay->live_streams++;
+    replay->live_streams += !row->is_appended;
 }
 
 void replay_finish(struct replay *replay)

@@ -20,7 +20,7 @@ struct replay {
     void *context;
     uint64_t
         forward_bytes; /* a live row is journalled again when it is this old: it is so at once */
-    uint64_t live_streams; /* out, of replay_finish */
+    uint64_t live_streams; /* out, of replay_finish: generations */
 };
 
 /* replay_record — for journal_open's callback.

@@ -81,6 +81,7 @@ static void parcel_landed(struct tail *tail)
     tail->flights--;
     if (tail->is_finished && tail->flights == 0)
         tail_set_place(tail, TAIL_LEAVING);
+    tail_check_leaving(tail);
 }
 
 static void parcel_stored(const struct parcel *parcel)

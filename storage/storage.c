@@ -21,6 +21,7 @@
 #include "storage/amend.h"
 #include "storage/mend.h"
 #include "storage/query.h"
+#include "storage/reopen.h"
 #include "storage/replay.h"
 #include "storage/tail_write.h"
 
@@ -41,6 +42,7 @@ struct storage {
     struct tails tails;
     struct shipper shipper;
     struct amendments amendments;
+    struct departures departures;
     struct replay replay; /* while opening */
     struct map projects;
     uint32_t last_project;
@@ -511,6 +513,10 @@ static void tell_gone(struct storage *storage)
         struct tail *tail = CONTAINER_OF(node, struct tail, ship);
         if (storage->config.gone)
             storage->config.gone(storage->config.context, tail);
+        if (!tail->is_closed) {
+            departures_note(&storage->departures, tail->number);
+            storage->tails.is_forwarded |= !tail->is_unnamed; /* what it held is absorbed */
+        }
         tail_free(tail);
     }
 }
@@ -616,6 +622,21 @@ bool storage_is_drained(const struct storage *storage)
 
 /* New work, deletes, queries. */
 
+enum err storage_reopen(struct storage *storage, const struct storage_query *query,
+    const struct row *row, struct tail **out)
+{
+    ASSERT(row->is_appended && stream_state_is_live(row->state));
+    struct tail *tail = tails_find(&storage->tails, row->number);
+    if (tail) { /* whoever was to take it up at the start could not */
+        ASSERT(!tail->owner);
+        *out = tail;
+        return ERR_OK;
+    }
+    if (departures_conceal(&storage->departures, query->departures, row->number))
+        return ERR_AGAIN;
+    return reopen_tail(&storage->tails, row, out);
+}
+
 enum err storage_admits(const struct storage *storage)
 {
     struct journal_status journal;
@@ -693,6 +714,7 @@ enum err storage_amend(struct storage *storage, const struct storage_amendment *
 enum err storage_query(struct storage *storage, struct storage_query *query)
 {
     query->storage = storage;
+    query->departures = storage->departures.count;
     return query_submit(storage->readers, query);
 }
 

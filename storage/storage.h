@@ -45,8 +45,8 @@ struct storage_config {
     /* The watermark, the durable row or the archived part of a tail has moved: once a tail and
      * tick. May call anything here but storage_tick and storage_close. */
     void (*changed)(void *context, struct tail *tail);
-    /* Everything of an ended tail is in the store and it is freed when this returns: drop the
-     * pointer. Blocks that were read from it stay with their references. */
+    /* Everything of an ended tail, or of an open one that nobody wants (tail_set_wanted), is in the
+     * store and it is freed when this returns: drop the pointer. Blocks that were read from it stay with their references. */
     void (*gone)(void *context, struct tail *tail);
     /* Pressure: transfers are to pause (true) or may go on (false). */
     void (*pause)(void *context, bool is_paused);
@@ -59,7 +59,7 @@ struct storage_config {
 
 struct storage_report {
     struct journal_recovery journal;
-    uint64_t live_streams;
+    uint64_t live_streams;   /* generations */
     uint64_t failed_streams; /* by damage of the journal: reason "corrupt" */
     int64_t duration_ns;
 };
@@ -152,6 +152,9 @@ uint64_t tail_watermark(const struct tail *tail);
 bool tail_has_ended(const struct tail *tail);
 bool tail_is_outdone(const struct tail *tail);
 void tail_set_owner(struct tail *tail, void *owner);
+/* tail_set_wanted — of an is_appended one, wanted at first: when it is not, and all of it is in the
+ *   store, it is `gone` while it is open. Want it before writing to it. */
+void tail_set_wanted(struct tail *tail, bool is_wanted);
 void *tail_owner(const struct tail *tail);
 
 /* tail_read — the block that holds event `seq` (part `part` of it), a new reference, and the frames
@@ -195,6 +198,7 @@ struct storage_query {
     void (*done)(struct storage_query *query, enum err err); /* loop thread */
     void *owner;
     atomic_bool is_canceled;
+    uint64_t departures; /* when it was submitted (reopen.h) */
     struct storage *storage;
     struct storage_query *next;
 };
@@ -203,6 +207,11 @@ struct storage_query {
  *   never not at all. */
 enum err storage_query(struct storage *storage, struct storage_query *query) NODISCARD;
 void storage_cancel(struct storage_query *query);
+/* storage_reopen — the tail of an open row that is_appended and was not in memory, to go on with where it
+ *   ended. `query` is the one that read the row, just answered.
+ *   answers  ERR_AGAIN the row may be out of date: query again · faults ERR_NOMEM */
+enum err storage_reopen(struct storage *storage, const struct storage_query *query,
+    const struct row *row, struct tail **out) NODISCARD;
 /* storage_cached — STORAGE_BLOCK without waiting, or what was made of it: a new reference; NULL: it is
  *   not in memory.
  * storage_keep — what was read, or made of it, for the next reader; takes a reference of its own. */

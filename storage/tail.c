@@ -6,7 +6,7 @@
  *   shipped_events ≤ durable_events ≤ journalled_events ≤ events
  *   the last `queued_frames` frames of the blocks are not journalled, all others are
  *   a live tail's newest durable row holds its stretch of the journal, shipped or not: the journal
- *   names each live stream. An ended tail's does until all of the tail is shipped: whatever replay
+ *   names each live stream, but one that has been reopened and not written to (reopen.h). An ended tail's does until all of the tail is shipped: whatever replay
  *   finds of a stream, it finds its row too                                                     */
 #include "storage/tail.h"
 
@@ -201,6 +201,7 @@ void tail_durable(struct tail *tail, enum ledger_kind kind)
         tail->durable->hold = tail->forward_hold;
         tail->forward_hold = 0;
         tail->tails->is_forwarded = true;
+        tail_check_leaving(tail);
         return;
     case LEDGER_ASIDE: tail->asides_durable++; break;
     case LEDGER_BODY: tail->body_durable++; break;
@@ -278,6 +279,33 @@ void tail_check_ready(struct tail *tail)
                   tail_block_is_shippable(tail, tail->shipped_blocks);
     if (is_old || has_much(tail) || tail_is_ended_durably(tail))
         tail_make_ready(tail);
+}
+
+/* All of it is durable and in the store, and no record or shipment of it is on its way. */
+static bool is_at_rest(const struct tail *tail)
+{
+    return tail->durable && tail->durable == tail_newest(tail) &&
+           tail->durable_events == tail->events && tail->flights == 0 && !tail->forward_hold &&
+           !tail_has_unshipped(tail);
+}
+
+void tail_check_leaving(struct tail *tail)
+{
+    if (!tail->is_unwanted || tail->is_closed || tail->place == TAIL_LEAVING || !is_at_rest(tail))
+        return;
+    tail_seal(tail);
+    tail_set_place(tail, TAIL_LEAVING);
+}
+
+void tail_set_wanted(struct tail *tail, bool is_wanted)
+{
+    ASSERT(tail_row(tail)->is_appended);
+    tail->is_unwanted = !is_wanted;
+    if (is_wanted && tail->place == TAIL_LEAVING && !tail->is_closed) {
+        list_unlink(&tail->ship);
+        tail->place = TAIL_CLEAN;
+    }
+    tail_check_leaving(tail);
 }
 
 /* Looking. */

@@ -69,8 +69,8 @@ enum tail_place {
     TAIL_CLEAN,
     TAIL_AGING,
     TAIL_READY,
-    TAIL_LEAVING
-}; /* which list tail->ship is in */
+    TAIL_LEAVING /* an open one may come back, until it is told so */
+};               /* which list tail->ship is in */
 
 /* What each event touches comes first, so that it lies in three cache lines: with many streams each
  * line is a miss, and costs more than all that is done with it. */
@@ -91,6 +91,8 @@ struct tail {
     bool is_open;     /* the last block is appended to */
     bool is_closed;   /* the newest row is final */
     bool is_finished; /* ended, and all has been shipped */
+    bool is_unwanted; /* nobody minds if it leaves, open, once it is at rest */
+    bool is_unnamed;  /* reopened: no row of it is in the journal */
     bool is_aged;     /* a block was sealed for its age: it goes as soon as it is durable */
     uint32_t next_capacity;
 
@@ -154,6 +156,8 @@ struct row_version *tail_newest(const struct tail *tail);
 void tail_touch(struct tail *tail);
 void tail_make_ready(struct tail *tail);
 void tail_check_ready(struct tail *tail);
+/* tail_check_leaving — an open one that nobody wants, if it is at rest (reopen.h). */
+void tail_check_leaving(struct tail *tail);
 void tail_set_place(struct tail *tail, enum tail_place place);
 bool tail_has_unshipped(const struct tail *tail);
 bool tail_is_ended_durably(const struct tail *tail); /* in the journal, whatever is_memory says */

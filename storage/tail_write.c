@@ -109,6 +109,7 @@ static enum err journal_row(struct tail *tail, struct row_version *version)
     uint64_t lsn;
     TRY(ledger_append(&tails->ledger, &record, LEDGER_ROW, tail, &lsn));
     version->is_journalled = true;
+    tail->is_unnamed = false;
     tail->queued_rows -= !list_is_empty(&version->node); /* it was one of them */
     version->hold = ledger_hold(&tails->ledger, lsn);
     tail->row_position = tails->commit_bytes;
@@ -333,7 +334,9 @@ static enum err append_now(struct tail *tail, struct slice event, int64_t time_n
 
 enum err tail_append(struct tail *tail, struct slice event, int64_t time_ns)
 {
-    ASSERT(!tail->is_closed);
+    ASSERT(!tail->is_closed && tail->place != TAIL_LEAVING);
+    if (tail->is_unnamed)
+        return tail_step(tail, event, time_ns, tail_row(tail));
     if (event.size <= FRAME_BYTES_MAX && !tail_has_queue(tail)) {
         TRY(append_now(tail, event, time_ns));
     } else {
@@ -435,6 +438,7 @@ static enum err give_step(
 {
     bool has_event = event.size > 0;
     struct row_version *version;
+    ASSERT(tail->place != TAIL_LEAVING);
     TRY(make_version(tail, row, tail->events + has_event, tail->bytes + event.size,
         has_event ? time_ns : tail->last_event_ns, &version));
     bool is_now = event.size <= FRAME_BYTES_MAX && !has_work(tail);

@@ -9,6 +9,8 @@
 enum err append_admits(struct hub *hub)
 {
     struct storage_status status;
+    if (hub->appended_count >= APPENDED_OPEN_MAX)
+        return ERR_LIMIT;
     storage_status(hub->storage, &status);
     if (status.tail_bytes >= (uint64_t)hub->config.tail_bytes_max)
         return ERR_AGAIN;

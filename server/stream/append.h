@@ -5,6 +5,9 @@
  *
  * They are streams like those of generations, with these differences (row.is_appended):
  *   - nothing interrupts one: after a restart it is open as it was, and stays so for as long as it is kept;
+ *   - one that is open and wholly archived leaves memory when nobody refers to it; whoever finds it
+ *     again (hub_open, hub_claim) finds it open, with its next event numbered as ever. At most
+ *     APPENDED_OPEN_MAX are in memory at a time: past that ERR_LIMIT, also of looking one up;
  *   - it is no generation: it does not count in streams_max, holds up no shutdown, and a project's
  *     on_disconnect does not concern it;
  *   - its row holds `writer_state`: bytes of the writer's own, at most ROW_STATE_BYTES_MAX, that change in
@@ -28,7 +31,7 @@ enum append_space {
     APPEND_RUN = 2,     /* an agent's run: its journal of steps and checkpoints */
 };
 
-/* append_admits — whether a new one may be created: ERR_AGAIN storage is behind (503, in a moment) ·
+/* append_admits — whether a new one may be created: ERR_LIMIT APPENDED_OPEN_MAX (429) · ERR_AGAIN storage is behind (503, in a moment) ·
  *   ERR_FULL it has no room (503).
  * append_create — for the `done` of a hub_claim that found nothing, or a deleted one; or by ID alone (key
  *   empty). One reference for the caller.

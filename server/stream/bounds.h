@@ -16,6 +16,9 @@ enum {
     PRODUCER_METHOD_BYTES = 32, /* of a method and its NUL; the longest registered one has 17 */
     PRODUCER_RETRY_MS =
         50, /* what storage did not take is offered again, if nothing else says so */
+    APPENDED_OPEN_MAX =
+        100000, /* streams that clients write, in memory at a time: 2 to 20 KiB each (row, writer's
+                 * state), and what of them is not archived */
     CLAIM_WAITERS_MAX = 10000, /* requests with one key that wait for one look-up */
     TOUCH_DIVISOR = 16,        /* a reading is noted when this part of a sliding life has passed */
 };

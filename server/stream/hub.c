@@ -2,6 +2,7 @@
  *
  *   by_id   (project, id)  ─▶ stream     every stream in memory
  *   by_key  (project, key) ─▶ stream     the newest attempt, while its tail is in memory
+ *   by_upstream  (project, upstream_id) ─▶ stream   likewise, any attempt
  *   claims  (project, key) ─▶ claim      look-ups of keys under way, with those who wait
  *   (lookup.c) */
 #include "server/stream/hub_state.h"
@@ -48,6 +49,18 @@ struct stream *hub_find_key(struct hub *hub, uint32_t project, struct slice key)
     return NULL;
 }
 
+struct stream *hub_find_upstream(struct hub *hub, uint32_t project, struct slice upstream_id)
+{
+    struct map_node *node = map_first(&hub->by_upstream, hub_hash(project, upstream_id));
+    for (; node; node = map_next(node)) {
+        struct stream *stream = CONTAINER_OF(node, struct stream, by_upstream);
+        if (stream->project_number == project &&
+            slice_equal(stream_row(stream)->upstream_id, upstream_id))
+            return stream;
+    }
+    return NULL;
+}
+
 /* ── the hub ────────────────────────────────────────────────────────────────────────────────── */
 
 static void probe_again(struct hub *hub)
@@ -79,6 +92,7 @@ enum err hub_new(const struct hub_config *config, struct hub **out)
     overload_init(&hub->overload, 0);
     map_init(&hub->by_id);
     map_init(&hub->by_key);
+    map_init(&hub->by_upstream);
     map_init(&hub->claims);
     list_init(&hub->barriers);
     *out = hub;
@@ -99,6 +113,7 @@ struct hub *hub_free(struct hub *hub)
     }
     map_deinit(&hub->by_id);
     map_deinit(&hub->by_key);
+    map_deinit(&hub->by_upstream);
     map_deinit(&hub->claims);
     free(hub);
     return NULL;
@@ -257,9 +272,10 @@ void hub_gone(void *context, struct tail *tail)
     if (!stream)
         return;
     ASSERT(stream->tail == tail && !stream->producer);
+    ASSERT(stream->references == 1 || !stream_state_is_live(tail_row(tail)->state));
     stream_observe(stream);
     stream_count_live(stream, false);
-    stream_unindex_key(stream); /* from now on the store answers for the key */
+    stream_unindex(stream); /* from now on the store answers for its names */
     enum err err = row_encode(tail_row(tail), &stream->row_bytes);
     if (!err)
         err = row_decode(buf_slice(&stream->row_bytes), &stream->row);
@@ -268,7 +284,7 @@ void hub_gone(void *context, struct tail *tail)
         stream->row =
             (struct row){.id = stream->id, .state = STREAM_FAILED, .events = tail_events(tail)};
     }
-    stream->tail = NULL;
+    stream_leave_tail(stream);
     stream_wake(stream);
     stream_unref(stream);
 }
@@ -293,6 +309,8 @@ static enum err recover(struct hub *hub, struct tail *tail)
     TRY(stream_new(hub, NULL, row->project, &row->id, &stream));
     enum err err = tail_is_outdone(tail) ? ERR_OK : stream_index_key(stream, row);
     stream_take_tail(stream, tail);
+    if (!err)
+        err = stream_index_upstream(stream);
     stream->was_first_event_seen = true;
     stream_unref(stream); /* the tail's is left */
     if (err || !stream_state_is_live(row->state) || row->is_appended)

@@ -90,6 +90,10 @@ struct hub_lookup {
 };
 void hub_open(
     struct hub *hub, struct project *project, const struct id *id, struct hub_lookup *lookup);
+/* hub_open_upstream — the same by the row's upstream_id. `key` is that behind KEY_SPACE_UPSTREAM (store.h),
+ * borrowed until `done`. */
+void hub_open_upstream(
+    struct hub *hub, struct project *project, struct slice key, struct hub_lookup *lookup);
 /* hub_claim — the stream of a key: ERR_OK and the newest attempt, or ERR_NOTFOUND: the key is
  * free, and if `done` creates the stream before it
  * returns, all who wait in line find that one. Lookups are answered one at a time. */
@@ -144,6 +148,9 @@ struct stream_writer {
 };
 void stream_set_producer(
     struct stream *stream, struct producer *producer, const struct stream_writer *writer);
+/* stream_index_upstream — its newest row has an upstream_id: it is found by that from now on. faults
+ * ERR_NOMEM */
+enum err stream_index_upstream(struct stream *stream) NODISCARD;
 bool hub_is_paused(const struct hub *hub);
 bool hub_is_stuck(const struct hub *hub);
 
@@ -156,6 +163,8 @@ struct stream_watcher {
 };
 void stream_watch(struct stream *stream, struct stream_watcher *watcher);
 void stream_unwatch(struct stream *stream, struct stream_watcher *watcher);
+/* stream_outlive_callers — its caller asked for it in the background: on_disconnect does not end it. */
+void stream_outlive_callers(struct stream *stream);
 /* hub_walk — the project's streams in memory, in no order, to `visit`. */
 void hub_walk(struct hub *hub, const struct project *project,
     void (*visit)(void *context, struct stream *stream), void *context);

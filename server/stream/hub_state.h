@@ -16,8 +16,9 @@
 struct hub {
     struct hub_config config;
     struct storage *storage;
-    struct map by_id, by_key, claims;
+    struct map by_id, by_key, by_upstream, claims;
     uint64_t live_count, watcher_count;
+    uint64_t appended_count; /* streams that clients write, with a tail */
     bool is_paused, is_stuck;
     struct list barriers; /* by LSN */
     struct overload overload;
@@ -26,15 +27,17 @@ struct hub {
 };
 
 struct stream {
-    struct map_node by_id, by_key;
+    struct map_node by_id, by_key, by_upstream;
     struct hub *hub;
     struct tail *tail;
     struct project *project;
     uint32_t project_number;
     struct id id;
     uint64_t key_hash;
-    bool is_keyed; /* in by_key */
-    bool is_live;  /* counted */
+    bool is_keyed;    /* in by_key */
+    bool is_upstream; /* in by_upstream */
+    bool is_live;     /* counted */
+    bool is_appended; /* a client writes it: its tail leaves with the last reference (append.h) */
     bool is_deleted;
     unsigned holds_pending;
     int64_t touched_ns; /* asked to be noted */
@@ -43,31 +46,38 @@ struct stream {
     struct list watchers;
     size_t watcher_count;
     struct timer unwatched;
+    bool outlives_callers; /* whatever the project says of those that nobody watches */
     struct producer *producer;
     const struct stream_writer *writer;
     struct buf row_bytes; /* when there is no tail */
     struct row row;
 };
 
-/* hub_hash — of a name in a project. hub_find, hub_find_key — borrowed; NULL: not in memory. */
+/* hub_hash — of a name in a project. hub_find, hub_find_key, hub_find_upstream — borrowed; NULL: not in
+ * memory. */
 uint64_t hub_hash(uint32_t project, struct slice name);
 uint64_t hub_hash_id(uint32_t project, const struct id *id);
 struct stream *hub_find(struct hub *hub, uint32_t project, const struct id *id);
 struct stream *hub_find_key(struct hub *hub, uint32_t project, struct slice key);
+struct stream *hub_find_upstream(struct hub *hub, uint32_t project, struct slice upstream_id);
 
 /* stream_new — one reference for the caller, not yet of any tail. stream_from_row — the same, of
  * what the store has.
- * stream_take_tail — the tail holds a reference from here on. stream_index_key — the newest
+ * stream_take_tail — the tail holds a reference from here on, until stream_leave_tail. stream_index_key — the newest
  * attempt of a key is found by it.
  * stream_count_live — keeps the hub's count. */
 enum err stream_new(struct hub *hub, struct project *project, uint32_t project_number,
     const struct id *id, struct stream **out) NODISCARD;
 enum err stream_index_key(struct stream *stream, const struct row *row) NODISCARD;
-void stream_free(struct stream *stream); /* no tail, watcher, producer is left */
-void stream_unindex_key(struct stream *stream);
+void stream_free(struct stream *stream);    /* no tail, watcher, producer is left */
+void stream_unindex(struct stream *stream); /* its key and its upstream_id */
 void stream_take_tail(struct stream *stream, struct tail *tail);
+void stream_leave_tail(struct stream *stream); /* the reference is the caller's then */
 enum err stream_from_row(struct hub *hub, struct project *project, uint32_t project_number,
     struct slice encoded, struct stream **out) NODISCARD;
+/* stream_reopen — an open one that a client writes, of what `query` has read: it has a tail again.
+ *   answers  ERR_AGAIN query again · ERR_LIMIT APPENDED_OPEN_MAX are in memory */
+enum err stream_reopen(struct stream *stream, const struct storage_query *query) NODISCARD;
 void stream_count_live(struct stream *stream, bool is_live);
 
 #endif

@@ -20,9 +20,10 @@ struct claim {
     struct buf row_bytes; /* what the store knew */
 };
 
-/* What the store said of a stream becomes a stream in memory, unless one came up meanwhile. */
-static enum err adopt(
-    struct hub *hub, struct project *project, struct slice encoded, struct stream **out)
+/* What the store said of a stream becomes a stream in memory, unless one came up meanwhile. ERR_AGAIN:
+ * what the store said is out of date. */
+static enum err adopt(const struct storage_query *query, struct hub *hub, struct project *project,
+    struct slice encoded, struct stream **out)
 {
     struct row row;
     TRY(row_decode(encoded, &row));
@@ -31,7 +32,14 @@ static enum err adopt(
         *out = stream_ref(stream);
         return ERR_OK;
     }
-    return stream_from_row(hub, project, project->number, encoded, out);
+    TRY(stream_from_row(hub, project, project->number, encoded, &stream));
+    bool is_open = row.is_appended && stream_state_is_live(row.state);
+    enum err err = is_open ? stream_reopen(stream, query) : ERR_OK;
+    if (err)
+        stream_unref(stream);
+    else
+        *out = stream;
+    return err;
 }
 
 static void open_done(struct storage_query *query, enum err err)
@@ -41,8 +49,13 @@ static void open_done(struct storage_query *query, enum err err)
     struct buf bytes = query->bytes;
     query->bytes = (struct buf){0};
     if (!err)
-        err = adopt(lookup->hub, lookup->project, buf_slice(&bytes), &stream);
+        err = adopt(query, lookup->hub, lookup->project, buf_slice(&bytes), &stream);
     buf_deinit(&bytes);
+    if (err == ERR_AGAIN) {
+        err = storage_query(lookup->hub->storage, query);
+        if (!err)
+            return;
+    }
     lookup->done(lookup, err, stream);
 }
 
@@ -53,10 +66,10 @@ static struct stream *adopt_project(struct stream *stream, struct project *proje
     return stream_ref(stream);
 }
 
-void hub_open(
-    struct hub *hub, struct project *project, const struct id *id, struct hub_lookup *lookup)
+/* What is in memory, or else what `query` finds in the store. */
+static void open_stream(
+    struct hub *hub, struct project *project, struct stream *stream, struct hub_lookup *lookup)
 {
-    struct stream *stream = hub_find(hub, project->number, id);
     if (stream && !stream_visible_row(stream)) {
         lookup->done(lookup, ERR_NOTFOUND, NULL); /* nobody can have been told its ID */
         return;
@@ -67,14 +80,28 @@ void hub_open(
     }
     lookup->hub = hub;
     lookup->project = project;
-    lookup->query = (struct storage_query){.kind = STORAGE_ROW,
-        .project = project->number,
-        .id = *id,
-        .done = open_done,
-        .owner = lookup};
+    lookup->query.project = project->number;
+    lookup->query.done = open_done;
+    lookup->query.owner = lookup;
     enum err err = storage_query(hub->storage, &lookup->query);
     if (err)
         lookup->done(lookup, err, NULL);
+}
+
+void hub_open(
+    struct hub *hub, struct project *project, const struct id *id, struct hub_lookup *lookup)
+{
+    lookup->query = (struct storage_query){.kind = STORAGE_ROW, .id = *id};
+    open_stream(hub, project, hub_find(hub, project->number, id), lookup);
+}
+
+void hub_open_upstream(
+    struct hub *hub, struct project *project, struct slice key, struct hub_lookup *lookup)
+{
+    ASSERT(key.size > 1 && key.data[0] == KEY_SPACE_UPSTREAM);
+    struct slice upstream_id = slice_sub(key, 1, key.size);
+    lookup->query = (struct storage_query){.kind = STORAGE_KEY, .key = key};
+    open_stream(hub, project, hub_find_upstream(hub, project->number, upstream_id), lookup);
 }
 
 static struct claim *find_claim(struct hub *hub, struct project *project, struct slice key)
@@ -98,28 +125,52 @@ static void claim_free(struct claim *claim)
 }
 
 /* One in line: the map first, since the one before may have created the stream; then what the
- * store knew. */
-static void claim_answer(struct claim *claim, struct hub_lookup *lookup, enum err err)
+ * store knew. ERR_AGAIN: that is out of date, and nobody was answered. */
+static enum err claim_answer(struct claim *claim, struct hub_lookup *lookup, enum err err)
 {
     struct stream *stream =
         hub_find_key(claim->hub, claim->project->number, buf_slice(&claim->key));
     if (stream) {
+        list_unlink(&lookup->node);
         lookup->done(lookup, ERR_OK, adopt_project(stream, claim->project));
-        return;
+        return ERR_OK;
     }
     if (!err)
-        err = adopt(claim->hub, claim->project, buf_slice(&claim->row_bytes), &stream);
+        err =
+            adopt(&claim->query, claim->hub, claim->project, buf_slice(&claim->row_bytes), &stream);
+    if (err == ERR_AGAIN)
+        return ERR_AGAIN;
+    list_unlink(&lookup->node);
     lookup->done(lookup, err, stream);
+    return ERR_OK;
+}
+
+static void claim_done(struct storage_query *query, enum err err);
+
+static enum err claim_ask(struct claim *claim)
+{
+    claim->query = (struct storage_query){.kind = STORAGE_KEY,
+        .project = claim->project->number,
+        .key = buf_slice(&claim->key),
+        .done = claim_done,
+        .owner = claim};
+    return storage_query(claim->hub->storage, &claim->query);
 }
 
 static void claim_done(struct storage_query *query, enum err err)
 {
     struct claim *claim = query->owner;
+    buf_deinit(&claim->row_bytes);
     claim->row_bytes = query->bytes;
     query->bytes = (struct buf){0};
-    struct list *node;
-    while ((node = list_pop(&claim->waiters)))
-        claim_answer(claim, CONTAINER_OF(node, struct hub_lookup, node), err);
+    while (!list_is_empty(&claim->waiters)) {
+        struct hub_lookup *lookup = CONTAINER_OF(claim->waiters.next, struct hub_lookup, node);
+        if (claim_answer(claim, lookup, err) != ERR_AGAIN)
+            continue;
+        err = claim_ask(claim);
+        if (!err)
+            return;
+    }
     claim_free(claim);
 }
 
@@ -141,12 +192,7 @@ static enum err claim_new(
         free(claim);
         return err;
     }
-    claim->query = (struct storage_query){.kind = STORAGE_KEY,
-        .project = project->number,
-        .key = buf_slice(&claim->key),
-        .done = claim_done,
-        .owner = claim};
-    err = storage_query(hub->storage, &claim->query);
+    err = claim_ask(claim);
     if (err)
         claim_free(claim);
     else

@@ -55,27 +55,48 @@ enum err stream_index_key(struct stream *stream, const struct row *row)
     return ERR_OK;
 }
 
-void stream_unindex_key(struct stream *stream)
+enum err stream_index_upstream(struct stream *stream)
+{
+    struct slice upstream_id = stream_row(stream)->upstream_id;
+    if (upstream_id.size == 0 || stream->is_upstream)
+        return ERR_OK;
+    TRY(map_insert(&stream->hub->by_upstream, &stream->by_upstream,
+        hub_hash(stream->project_number, upstream_id)));
+    stream->is_upstream = true;
+    return ERR_OK;
+}
+
+void stream_unindex(struct stream *stream)
 {
     if (stream->is_keyed)
         map_remove(&stream->hub->by_key, &stream->by_key);
-    stream->is_keyed = false;
+    if (stream->is_upstream)
+        map_remove(&stream->hub->by_upstream, &stream->by_upstream);
+    stream->is_keyed = stream->is_upstream = false;
 }
 
 void stream_free(struct stream *stream)
 {
     ASSERT(!stream->tail && list_is_empty(&stream->watchers) && !stream->producer);
     timer_cancel(stream->hub->config.loop, &stream->unwatched);
-    stream_unindex_key(stream);
+    stream_unindex(stream);
     map_remove(&stream->hub->by_id, &stream->by_id);
     buf_deinit(&stream->row_bytes);
     free(stream);
 }
 
+/* The tail's own reference keeps no open one in memory. */
+static void note_wanted(struct stream *stream, bool is_wanted)
+{
+    if (stream->is_appended && stream->tail && stream->hub->storage)
+        tail_set_wanted(stream->tail, is_wanted);
+}
+
 struct stream *stream_ref(struct stream *stream)
 {
     ASSERT(stream->references > 0);
-    stream->references++;
+    if (++stream->references == 2)
+        note_wanted(stream, true);
     return stream;
 }
 
@@ -86,6 +107,8 @@ struct stream *stream_unref(struct stream *stream)
     ASSERT(stream->references > 0);
     if (--stream->references == 0)
         stream_free(stream);
+    else if (stream->references == 1)
+        note_wanted(stream, false);
     return NULL;
 }
 
@@ -93,7 +116,15 @@ struct stream *stream_unref(struct stream *stream)
 void stream_take_tail(struct stream *stream, struct tail *tail)
 {
     stream->tail = tail;
+    stream->is_appended = tail_row(tail)->is_appended;
+    stream->hub->appended_count += stream->is_appended;
     tail_set_owner(tail, stream_ref(stream));
+}
+
+void stream_leave_tail(struct stream *stream)
+{
+    stream->tail = NULL;
+    stream->hub->appended_count -= stream->is_appended;
 }
 
 enum err stream_from_row(struct hub *hub, struct project *project, uint32_t project_number,
@@ -111,6 +142,21 @@ enum err stream_from_row(struct hub *hub, struct project *project, uint32_t proj
     else
         *out = stream;
     return err;
+}
+
+enum err stream_reopen(struct stream *stream, const struct storage_query *query)
+{
+    struct tail *tail;
+    struct hub *hub = stream->hub;
+    if (hub->appended_count >= APPENDED_OPEN_MAX)
+        return ERR_LIMIT;
+    TRY(stream_index_key(stream, &stream->row));
+    TRY(storage_reopen(hub->storage, query, &stream->row, &tail));
+    stream->was_first_event_seen = true;
+    stream_take_tail(stream, tail);
+    buf_deinit(&stream->row_bytes); /* the tail has its own */
+    buf_init(&stream->row_bytes, ROW_BYTES_MAX);
+    return ERR_OK;
 }
 
 void stream_count_live(struct stream *stream, bool is_live)
@@ -275,11 +321,18 @@ static void stream_unwatched(struct stream *stream)
 {
     struct disconnect rule =
         stream->project ? stream->project->on_disconnect : (struct disconnect){0};
-    if (!stream->hub->storage || !stream->producer || rule.policy == DISCONNECT_CONTINUE)
+    if (!stream->hub->storage || !stream->producer || stream->outlives_callers ||
+        rule.policy == DISCONNECT_CONTINUE)
         return;
     int64_t after_ns = rule.policy == DISCONNECT_STOP ? 0 : rule.after_s * 1000000000;
     struct loop *loop = stream->hub->config.loop;
     timer_set(loop, &stream->unwatched, loop_now_ns(loop) + after_ns);
+}
+
+void stream_outlive_callers(struct stream *stream)
+{
+    stream->outlives_callers = true;
+    timer_cancel(stream->hub->config.loop, &stream->unwatched);
 }
 
 void stream_unwatch(struct stream *stream, struct stream_watcher *watcher)

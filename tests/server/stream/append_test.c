@@ -201,6 +201,74 @@ static void test_deleted(void **context)
     rig_free(rig);
 }
 
+static uint64_t tails(const struct rig *rig)
+{
+    struct storage_status status;
+    storage_status(rig->storage, &status);
+    return status.tails;
+}
+
+/* Wholly archived and not referred to, an open one is not in memory; whoever finds it goes on. */
+static void test_leaves_memory(void **context)
+{
+    (void)context;
+    struct rig *rig = rig_new();
+    struct stream *stream = create(rig, NAME, "s0");
+    struct id id = stream_row(stream)->id;
+    enum err err;
+    for (int round = 0; round < 4; round++) {
+        append(stream, "x", "s1");
+        append(stream, "y", NULL);
+        struct rig_reader reader; /* as long as it is read, it stays */
+        rig_reader_open(rig, stream, 0, true, &reader);
+        stream_unref(stream);
+        RIG_UNTIL(rig, reader.events == 2 * (uint64_t)round + 2);
+        rig_turns(rig, 20);
+        assert_int_equal(tails(rig), 1);
+        rig_reader_close(&reader);
+        RIG_UNTIL(rig, tails(rig) == 0);
+        stream = round % 2 ? find(rig, NAME, ERR_OK) : rig_find(rig, &id, &err);
+        assert_true(append_is_open(stream));
+        assert_state(stream, "s1");
+        assert_int_equal(tails(rig), 1);
+        assert_int_equal(stream_watermark(stream), 2 * round + 2);
+    }
+    assert_int_equal(append_close(stream, SLICE("z"), SLICE("s2")), ERR_OK);
+    stream_unref(stream);
+    RIG_UNTIL(rig, tails(rig) == 0);
+    stream = find(rig, NAME, ERR_OK);
+    assert_false(append_is_open(stream));
+    assert_state(stream, "s2");
+    assert_bytes(rig, stream, "xyxyxyxyz", ERR_CLOSED);
+    stream_unref(stream);
+    rig_free(rig);
+}
+
+/* A crash when all of it was archived, and one when it had just been written to again. */
+static void test_archived_at_the_crash(void **context)
+{
+    (void)context;
+    struct rig *rig = rig_new();
+    struct stream *stream = create(rig, NAME, "s0");
+    append(stream, "x", "s1");
+    stream_unref(stream);
+    RIG_UNTIL(rig, tails(rig) == 0);
+    rig_reopen(rig, true);
+    stream = find(rig, NAME, ERR_OK);
+    append(stream, "y", NULL);
+    wait_durable(rig);
+    stream_unref(stream);
+    rig_reopen(rig, true);
+    stream = find(rig, NAME, ERR_OK);
+    assert_true(append_is_open(stream));
+    assert_state(stream, "s1");
+    assert_bytes(rig, stream, "xy", ERR_AGAIN);
+    assert_int_equal(append_delete(stream, "deleted"), ERR_OK);
+    wait_durable(rig);
+    stream_unref(stream);
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +277,8 @@ int main(void)
         cmocka_unit_test(test_survives_a_crash),
         cmocka_unit_test(test_survives_a_stop),
         cmocka_unit_test(test_deleted),
+        cmocka_unit_test(test_leaves_memory),
+        cmocka_unit_test(test_archived_at_the_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
