@@ -407,9 +407,9 @@ static enum err write_part(const struct part *part, struct buf *out)
 {
     CLEANUP(buf_deinit) struct buf text;
     struct changes changes = {.count = 0};
+    buf_init(&text, out->size_max);
     if (part->is_done || !part->member)
         return buf_append(out, buf_slice(&part->raw));
-    buf_init(&text, out->size_max);
     TRY(write_quoted(buf_slice(&part->text), &text));
     change(&changes, part->member, buf_slice(&text));
     return write_changed(buf_slice(&part->raw), &changes, out);

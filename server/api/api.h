@@ -45,6 +45,7 @@ api_handler streams_list;                                        /* listing.c */
 api_handler audit_head_get, audit_consistency_get, stream_proof; /* audit.c */
 api_handler health_get, ready_get, metrics_get;                  /* operator.c */
 
+api_handler response_show, response_cancel, response_remove; /* responses.c */
 api_handler hold_put, hold_delete;   /* hold.c */
 api_handler models_list, model_show; /* models.c */
 

@@ -1,18 +1,19 @@
 /* ending — a generation stopped, a recording deleted: each is answered once it is durable. */
-#include <stdlib.h>
+#include "server/api/ending.h"
 
-#include "server/api/visit.h"
+#include <stdlib.h>
 
 /* ── stop: answered once the end is visible ──────────────────────────────────────────────────── */
 
 static void stop_answer(struct visit *visit)
 {
     stream_unwatch(visit->stream, &visit->watcher);
-    if (stream_has_ended(visit->stream))
-        api_answer_stream(visit->exchange, visit->stream);
-    else
-        exchange_error(visit->exchange, 503, "storage_full", NULL,
-            "the stop could not be made durable: see the server's log");
+    if (stream_has_ended(visit->stream)) {
+        visit->settled(visit);
+        return;
+    }
+    exchange_error(visit->exchange, 503, "storage_full", NULL,
+        "the stop could not be made durable: see the server's log");
     visit_free(visit);
 }
 
@@ -38,7 +39,7 @@ static void stop_closed(void *context)
 
 static const struct responder stop_responder = {NULL, stop_closed};
 
-static void stop_found(struct visit *visit, struct stream *stream)
+void ending_stop(struct visit *visit, struct stream *stream)
 {
     visit->stream = stream;
     visit->watcher.wake = stop_woken;
@@ -46,6 +47,18 @@ static void stop_found(struct visit *visit, struct stream *stream)
     stream_watch(stream, &visit->watcher);
     exchange_hold(visit->exchange, &stop_responder, visit);
     stop_woken(&visit->watcher);
+}
+
+static void stop_settled(struct visit *visit)
+{
+    api_answer_stream(visit->exchange, visit->stream);
+    visit_free(visit);
+}
+
+static void stop_found(struct visit *visit, struct stream *stream)
+{
+    visit->settled = stop_settled;
+    ending_stop(visit, stream);
 }
 
 void stream_stop_post(struct api *api, struct exchange *exchange, struct slice id)
@@ -60,11 +73,13 @@ enum {
     REMOVED_CHECKS_MAX = 1000, /* then the disk is full, or the like: it is as good as deleted */
 };
 
-static void removed_answer(struct visit *visit, int status)
+static void removed_answer(struct visit *visit, bool is_late)
 {
+    visit->is_late = is_late;
     if (visit->exchange)
-        exchange_reply(visit->exchange, status, NULL, SLICE_NONE);
-    visit_free(visit);
+        visit->settled(visit);
+    else
+        visit_free(visit);
 }
 
 static bool is_tombstone(struct storage_query *query)
@@ -83,9 +98,9 @@ static void removed_checked(struct storage_query *query, enum err err)
     (void)err; /* not found: it is not archived yet */
     bool is_removed = is_tombstone(query);
     if (!visit->exchange || is_removed)
-        removed_answer(visit, 204);
+        removed_answer(visit, false);
     else if (++visit->checks == REMOVED_CHECKS_MAX)
-        removed_answer(visit, 202);
+        removed_answer(visit, true);
     else
         timer_set(loop, &visit->timer, loop_now_ns(loop) + REMOVED_CHECK_MS * 1000000ll);
 }
@@ -100,7 +115,7 @@ static void check_removed(struct timer *timer)
         .done = removed_checked,
         .owner = visit};
     if (!visit->exchange || storage_query(hub_storage(visit->api->hub), &visit->query))
-        removed_answer(visit, 202);
+        removed_answer(visit, true);
 }
 
 static void barrier_done(struct hub_barrier *barrier, enum err err)
@@ -116,7 +131,7 @@ static void barrier_done(struct hub_barrier *barrier, enum err err)
     visit_free(visit);
 }
 
-static void remove_found(struct visit *visit, struct stream *stream)
+void ending_remove(struct visit *visit, struct stream *stream)
 {
     enum err err = stream_is_held(stream) ? ERR_DENIED : stream_delete(stream, "deleted");
     if (!err) {
@@ -138,6 +153,18 @@ static void remove_found(struct visit *visit, struct stream *stream)
             "the delete could not be recorded: %s", err_text(err));
     stream_unref(stream);
     free(visit);
+}
+
+static void remove_settled(struct visit *visit)
+{
+    exchange_reply(visit->exchange, visit->is_late ? 202 : 204, NULL, SLICE_NONE);
+    visit_free(visit);
+}
+
+static void remove_found(struct visit *visit, struct stream *stream)
+{
+    visit->settled = remove_settled;
+    ending_remove(visit, stream);
 }
 
 void stream_remove(struct api *api, struct exchange *exchange, struct slice id)

@@ -20,6 +20,7 @@
 #include "server/api/inference.h"
 #include "server/api/refusal.h"
 #include "server/api/replay.h"
+#include "server/api/responses.h"
 
 enum { WHY_BYTES_MAX = 4096 /* why a model is not to be had */ };
 
@@ -116,6 +117,19 @@ static bool may_start(struct call *call)
     return !err;
 }
 
+/* From the recording. Who asked in the background does not wait for the end, and takes nothing with him. */
+static void answer(struct call *call, struct stream *stream, const char *attached)
+{
+    const struct replay_request replay = {
+        .format = REPLAY_PROVIDER, .follow = true, .attached = attached};
+    if (call->request.is_background)
+        stream_outlive_callers(stream);
+    if (call->request.is_background && !call->request.is_streamed)
+        responses_begin(call->exchange, stream, attached);
+    else
+        replay_start(call->exchange, stream, &replay);
+}
+
 static void start(struct call *call, const struct attempt *attempt)
 {
     struct api *api = call->api;
@@ -141,8 +155,7 @@ static void start(struct call *call, const struct attempt *attempt)
     if (dispatch(call, stream, &sending, &asked))
         LOG(api->log, LOG_ERROR, "dispatch", LOG_ID("stream", &row.id),
             LOG_TEXT("origin", fault_origin()));
-    replay_start(
-        exchange, stream, &(struct replay_request){.format = REPLAY_PROVIDER, .follow = true});
+    answer(call, stream, NULL);
 }
 
 /* ── a key that is known ─────────────────────────────────────────────────────────────────────── */
@@ -197,10 +210,7 @@ static void answer_known(struct call *call, struct stream *stream)
         metrics_add_label(call->api->metrics, METRIC_streams_attached_total,
             has_ended ? "key_finished" : "key_live", 1);
         stream_touch(stream);
-        replay_start(call->exchange, stream,
-            &(struct replay_request){.format = REPLAY_PROVIDER,
-                .follow = true,
-                .attached = has_ended ? "finished" : "live"});
+        answer(call, stream, has_ended ? "finished" : "live");
     }
 }
 

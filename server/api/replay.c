@@ -16,7 +16,8 @@
 
 enum {
     SEND_ROOM_MIN = FRAME_BYTES_MAX + RENDER_FRAME_BYTES_MAX, /* an event's part always fits it */
-    LINES_BYTES = 16 * 1024,    /* of one send, about; a line more may follow */
+    LINES_BYTES = 16 * 1024,          /* of one send, about; a line more may follow */
+    SKIP_BYTES_MAX = 4 * 1024 * 1024, /* in one turn of the loop: some milliseconds */
     END_EVENT_BYTES_MAX = 1024, /* of the closing event: two names, a number, a reason of ours */
 };
 
@@ -27,9 +28,10 @@ struct replay {
     enum replay_format format;
     const char *attached;
     bool has_begun;
-    bool is_ending;   /* the closing event was pushed */
-    bool has_row;     /* the row's line was pushed */
-    uint32_t sent;    /* bytes of the frame at the reader's place that were pushed */
+    bool is_ending; /* the closing event was pushed */
+    bool has_row;   /* the row's line was pushed */
+    uint32_t sent;  /* bytes of the frame at the reader's place that were pushed, or skipped */
+    struct blank_lines seen;
     struct buf parts; /* of an opaque event whose rest is in the next block */
     struct buf text;  /* of the send under way: base64, the closing event */
 };
@@ -76,24 +78,30 @@ static enum err add_target(struct exchange *exchange, const struct row *row)
     return ERR_OK;
 }
 
-static enum err add_stream_headers(struct replay *replay)
+enum err replay_add_headers(
+    struct exchange *exchange, const struct stream *stream, const char *attached)
 {
-    const struct row *row = stream_row(replay->stream);
+    const struct row *row = stream_row(stream);
     char id[ID_TEXT_BYTES], url[STREAM_URL_BYTES];
     id_format(&row->id, id);
     stream_url(&row->id, url);
-    TRY(exchange_add_header(replay->exchange, SLICE("Tokenlog-Stream-Id"), slice_text(id)));
-    TRY(exchange_add_header(replay->exchange, SLICE("Tokenlog-Stream-Url"), slice_text(url)));
-    TRY(add_target(replay->exchange, stream_row(replay->stream)));
-    TRY(exchange_add_header(replay->exchange, SLICE("Tokenlog-Stream-State"),
-        slice_text(stream_state_name(stream_visible_row(replay->stream)->state))));
-    if (!replay->attached)
+    TRY(exchange_add_header(exchange, SLICE("Tokenlog-Stream-Id"), slice_text(id)));
+    TRY(exchange_add_header(exchange, SLICE("Tokenlog-Stream-Url"), slice_text(url)));
+    TRY(add_target(exchange, row));
+    TRY(exchange_add_header(exchange, SLICE("Tokenlog-Stream-State"),
+        slice_text(stream_state_name(stream_visible_row(stream)->state))));
+    TRY(exchange_announce(exchange, row));
+    if (!attached)
         return ERR_OK;
-    TRY(exchange_add_header(
-        replay->exchange, SLICE("Tokenlog-Attached"), slice_text(replay->attached)));
-    if (!stream_has_ended(replay->stream))
+    TRY(exchange_add_header(exchange, SLICE("Tokenlog-Attached"), slice_text(attached)));
+    if (!stream_has_ended(stream))
         return ERR_OK;
-    return exchange_add_header(replay->exchange, SLICE("Idempotent-Replayed"), SLICE("true"));
+    return exchange_add_header(exchange, SLICE("Idempotent-Replayed"), SLICE("true"));
+}
+
+static enum err add_stream_headers(struct replay *replay)
+{
+    return replay_add_headers(replay->exchange, replay->stream, replay->attached);
 }
 
 /* An error that stands for a stream names it, as every answer does: where it does not fit, it goes
@@ -312,6 +320,25 @@ static enum err push(struct replay *replay, const struct reader_view *view, size
                                               : push_opaque(replay, view);
 }
 
+/* What the caller counted by blank lines is looked for in the bytes.  answers how many were skipped */
+static size_t skip_seen(struct replay *replay, const struct reader_view *view)
+{
+    size_t skipped = 0;
+    for (uint32_t index = view->index; index < view->end; index++) {
+        struct slice frame = block_frame(view->block, index);
+        size_t size = blank_lines_skip(&replay->seen, frame);
+        skipped += size;
+        if (size < frame.size) {
+            replay->sent = (uint32_t)size;
+            if (index > view->index)
+                reader_take(replay->reader, index);
+            return skipped;
+        }
+    }
+    reader_take(replay->reader, view->end);
+    return skipped;
+}
+
 /* `text` carries one opaque event a send: the connection borrows it until it is sent. */
 static bool is_one_a_send(const struct replay *replay)
 {
@@ -389,7 +416,7 @@ static void replay_fill(void *context, struct exchange *exchange)
             fill_lines(replay);
         return;
     }
-    size_t room;
+    size_t room, skipped = 0;
     while ((room = exchange_room(exchange)) > 0 && !is_one_a_send(replay)) {
         struct reader_view view;
         enum err err = reader_peek(replay->reader, &view);
@@ -399,6 +426,13 @@ static void replay_fill(void *context, struct exchange *exchange)
         }
         if (err == ERR_CLOSED) {
             finish(replay);
+            return;
+        }
+        if (!err && replay->seen.left) {
+            skipped += skip_seen(replay, &view);
+            if (skipped < SKIP_BYTES_MAX)
+                continue;
+            exchange_wake(exchange);
             return;
         }
         if (!err) {
@@ -440,6 +474,10 @@ static void try_begin(struct replay *replay)
                 answer_never(replay);
                 return;
             }
+        }
+        if ((row->status == 0 || row->status >= 400) && exchange_falls_back(replay->exchange)) {
+            replay_free(replay);
+            return;
         }
         if (row->status == 0) {
             answer_headless(replay);
@@ -500,6 +538,7 @@ void replay_start(
     replay->stream = stream;
     replay->format = request->format;
     replay->attached = request->attached;
+    replay->seen.left = request->seen;
     buf_init(&replay->parts, FRAGMENT_BYTES_MAX);
     buf_init(&replay->text, (size_t)FRAGMENT_BYTES_MAX * 2);
     exchange_hold(exchange, &responder, replay);

@@ -19,6 +19,7 @@
 #ifndef TOKENLOG_SERVER_API_REPLAY_H
 #define TOKENLOG_SERVER_API_REPLAY_H
 
+#include "protocol/http/blank_lines.h"
 #include "server/http/exchange.h"
 #include "server/stream/reader.h"
 
@@ -27,6 +28,8 @@ enum replay_format { REPLAY_PROVIDER, REPLAY_RAW, REPLAY_SSE, REPLAY_LINES };
 struct replay_request {
     enum replay_format format;
     uint64_t from;
+    uint64_t
+        seen; /* of REPLAY_RAW, with `from` 0: skip as many blank lines (blank_lines.h); any number */
     bool follow;
     const char *attached; /* "live" or "finished": by key; NULL: the first caller, or by ID */
 };
@@ -38,6 +41,10 @@ void replay_start(
 /* replay_is_whole — whether a recording may end cleanly: completed, or a provider's error response
  * that arrived whole. */
 bool replay_is_whole(const struct row *row);
+/* replay_add_headers — which stream it is and how it stands, as every answer that shows one says;
+ * `attached` as replay_request's. */
+enum err replay_add_headers(
+    struct exchange *exchange, const struct stream *stream, const char *attached) NODISCARD;
 /* stream_url — "/v1/streams/<id>". */
 enum { STREAM_URL_BYTES = 12 + ID_TEXT_BYTES };
 void stream_url(const struct id *id, char out[STREAM_URL_BYTES]);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/durable/durable.h"
+
 static const struct route {
     const char *method;
     const char *pattern;
@@ -22,6 +24,13 @@ static const struct route {
     {"GET", "/v1/streams/*/proof", stream_proof},
     {"GET", "/v1/audit/head", audit_head_get},
     {"GET", "/v1/audit/consistency", audit_consistency_get},
+    {"GET", "/v1/responses/*", response_show},
+    {"DELETE", "/v1/responses/*", response_remove},
+    {"POST", "/v1/responses/*/cancel", response_cancel},
+    {"GET", "/v1/stream/**", durable_get},
+    {"PUT", "/v1/stream/**", durable_put},
+    {"POST", "/v1/stream/**", durable_post},
+    {"DELETE", "/v1/stream/**", durable_delete},
     {"GET", "/v1/models", models_list},
     {"GET", "/v1/models/**", model_show},
     {"GET", "/healthz", health_get},

@@ -48,12 +48,21 @@ static enum err write_native(
         headers_get(asked->headers, "Content-Type"), out->content_type, sizeof out->content_type);
 }
 
+/* OpenAI goes on without us if we die, and gives the response out again: so it is asked as the caller
+ * asks, but where it is to keep nothing. Of others we are what goes on. */
+static bool keeps_background(const struct provider *provider, const struct dialect_request *request)
+{
+    return provider->spec && strcmp(provider->spec->name, "openai") == 0 && !request->refuses_store;
+}
+
 static enum err write_inference(struct sending *out, const struct api *api,
     const struct asked *asked, const struct route_choice *choice)
 {
+    struct dialect_request request = *asked->request;
+    request.keeps_background = keeps_background(choice->provider, &request);
     TRY(copy_text(SLICE("application/json"), out->content_type, sizeof out->content_type));
     TRY(outbound_api_target(choice->provider, buf_slice(&out->path), &out->target));
-    return dialect_write_request(asked->dialect, asked->body, asked->request, choice->model,
+    return dialect_write_request(asked->dialect, asked->body, &request, choice->model,
         api->config->ask_usage, &out->body, &out->hides_usage);
 }
 
@@ -80,8 +89,15 @@ static enum err translate(
 {
     if (is_native(asked) || !translated_find(&out->translated, asked->path, choice->provider))
         return ERR_OK;
+    struct slice body = asked->body;
+    if (asked->request->is_background) {
+        bool hides_usage;
+        TRY(dialect_write_request(
+            asked->dialect, body, asked->request, SLICE_NONE, false, &out->body, &hides_usage));
+        body = buf_slice(&out->body);
+    }
     return translated_make(
-        &out->translated, asked->body, asked->headers, choice, slice_text(asked->request->model));
+        &out->translated, body, asked->headers, choice, slice_text(asked->request->model));
 }
 
 static enum err prepare(struct sending *out, struct api *api, const struct asked *asked,

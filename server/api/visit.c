@@ -46,7 +46,7 @@ void api_answer_lookup_error(struct exchange *exchange, enum err err)
             "the recording could not be read: %s; see `tokenlog verify`", err_text(err));
 }
 
-static void visit_found(struct hub_lookup *lookup, enum err err, struct stream *stream)
+void visit_found(struct hub_lookup *lookup, enum err err, struct stream *stream)
 {
     struct visit *visit = CONTAINER_OF(lookup, struct visit, lookup);
     if (!visit->exchange) {
@@ -66,6 +66,24 @@ static void visit_found(struct hub_lookup *lookup, enum err err, struct stream *
     }
 }
 
+struct visit *visit_new(struct api *api, struct exchange *exchange,
+    void (*found)(struct visit *visit, struct stream *stream), const struct replay_request *replay)
+{
+    struct visit *visit = calloc(1, sizeof *visit);
+    if (!visit) {
+        api_answer_lookup_error(exchange, ERR_LIMIT);
+        return NULL;
+    }
+    visit->api = api;
+    visit->exchange = exchange;
+    visit->found = found;
+    visit->lookup.done = visit_found;
+    if (replay)
+        visit->replay = *replay;
+    exchange_hold(exchange, &visit_responder, visit);
+    return visit;
+}
+
 void visit_start(struct api *api, struct exchange *exchange, struct slice text,
     void (*found)(struct visit *visit, struct stream *stream), const struct replay_request *replay)
 {
@@ -76,19 +94,9 @@ void visit_start(struct api *api, struct exchange *exchange, struct slice text,
             "Tokenlog-Stream-Id");
         return;
     }
-    struct visit *visit = calloc(1, sizeof *visit);
-    if (!visit) {
-        api_answer_lookup_error(exchange, ERR_LIMIT);
-        return;
-    }
-    visit->api = api;
-    visit->exchange = exchange;
-    visit->found = found;
-    visit->lookup.done = visit_found;
-    if (replay)
-        visit->replay = *replay;
-    exchange_hold(exchange, &visit_responder, visit);
-    hub_open(api->hub, exchange_project(exchange), &id, &visit->lookup);
+    struct visit *visit = visit_new(api, exchange, found, replay);
+    if (visit)
+        hub_open(api->hub, exchange_project(exchange), &id, &visit->lookup);
 }
 
 void visit_free(struct visit *visit)

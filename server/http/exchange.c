@@ -24,7 +24,14 @@ enum state {
     STATE_CLOSING,
 };
 
-enum framing { FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE };
+/* What was inside the request, if it was a wrapping. */
+struct inner {
+    struct http1_request request;
+    struct slice body;
+    struct buf text;
+};
+
+enum reply_framing { FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE };
 
 struct exchanges {
     struct exchange_config config;
@@ -42,11 +49,12 @@ struct exchange {
     struct conn *conn;
     struct http1 *parser;
     enum state state;
-    enum framing framing;
+    enum reply_framing framing;
     struct target target;
     struct buf body;
-    uint64_t body_held; /* counted in bodies_bytes */
-    struct buf fields;  /* of the response to come */
+    struct inner *inner; /* NULL: it is no wrapping */
+    uint64_t body_held;  /* counted in bodies_bytes */
+    struct buf fields;   /* of the response to come */
     struct buf out;
     size_t out_pushed;     /* bytes of `out` */
     bool is_continue_owed; /* 100 Continue is to be sent */
@@ -60,6 +68,10 @@ struct exchange {
     struct timer timer;
     struct project *project;
     const struct dialect *dialect;
+    exchange_announcer *announcer;
+    exchange_fallback *fallback; /* NULL: none */
+    void *fallback_context;
+    size_t fallback_fields; /* bytes of `fields` when it was set */
     const struct responder *responder;
     void *context;
 };
@@ -156,7 +168,7 @@ static const char *date_now(struct exchanges *exchanges)
 
 const struct http1_request *exchange_request(const struct exchange *exchange)
 {
-    return http1_request(exchange->parser);
+    return exchange->inner ? &exchange->inner->request : http1_request(exchange->parser);
 }
 
 struct target exchange_target(const struct exchange *exchange)
@@ -166,12 +178,22 @@ struct target exchange_target(const struct exchange *exchange)
 
 struct slice exchange_body(const struct exchange *exchange)
 {
+    return exchange->inner ? exchange->inner->body : buf_slice(&exchange->body);
+}
+
+const struct http1_request *exchange_outer_request(const struct exchange *exchange)
+{
+    return http1_request(exchange->parser);
+}
+
+struct slice exchange_outer_body(const struct exchange *exchange)
+{
     return buf_slice(&exchange->body);
 }
 
 struct slice exchange_header(const struct exchange *exchange, const char *name)
 {
-    return headers_get(&http1_request(exchange->parser)->headers, name);
+    return headers_get(&exchange_request(exchange)->headers, name);
 }
 
 int64_t exchange_accepted_ns(const struct exchange *exchange)
@@ -194,8 +216,41 @@ void exchange_set_dialect(struct exchange *exchange, const struct dialect *diale
     exchange->dialect = dialect;
 }
 
+static struct inner *inner_free(struct inner *inner)
+{
+    if (inner)
+        buf_deinit(&inner->text);
+    free(inner);
+    return NULL;
+}
+
+enum err exchange_unwrap(
+    struct exchange *exchange, const struct exchange_inner *inner, struct buf *text)
+{
+    struct target target;
+    struct inner *made = calloc(1, sizeof *made);
+    enum err err = made ? target_parse(inner->target, &target) : fault(ERR_NOMEM, "inner request");
+    if (err) {
+        buf_deinit(text);
+        free(made);
+        return err;
+    }
+    made->request = *http1_request(exchange->parser);
+    made->request.method = inner->method;
+    made->request.target = inner->target;
+    made->request.headers = *inner->headers;
+    made->body = inner->body;
+    made->text = *text;
+    *text = (struct buf){0};
+    exchange->target = target;
+    inner_free(exchange->inner);
+    exchange->inner = made;
+    return ERR_OK;
+}
+
 static void drop_body(struct exchange *exchange)
 {
+    exchange->inner = inner_free(exchange->inner);
     exchange->owner->bodies_bytes -= exchange->body_held;
     exchange->body_held = 0;
     buf_deinit(&exchange->body);
@@ -290,6 +345,43 @@ static void conn_received(void *context, struct slice bytes, size_t *consumed)
 
 /* ── the response ───────────────────────────────────────────────────────────────────────────── */
 
+/* What a response under way no longer needs, so that a reader that waits holds no buffer. */
+static void drop_fields(struct exchange *exchange)
+{
+    buf_deinit(&exchange->fields);
+    buf_init(&exchange->fields, REPLY_HEAD_BYTES_MAX);
+}
+
+void exchange_set_announcer(struct exchange *exchange, exchange_announcer *announcer)
+{
+    exchange->announcer = announcer;
+}
+
+enum err exchange_announce(struct exchange *exchange, const struct row *row)
+{
+    return exchange->announcer ? exchange->announcer(exchange, row) : ERR_OK;
+}
+
+void exchange_set_fallback(struct exchange *exchange, exchange_fallback *next, void *context)
+{
+    exchange->fallback = next;
+    exchange->fallback_context = context;
+    exchange->fallback_fields = exchange->fields.size;
+}
+
+bool exchange_falls_back(struct exchange *exchange)
+{
+    exchange_fallback *next = exchange->fallback;
+    if (!next || exchange->state != STATE_HANDLING)
+        return false;
+    exchange->fallback = NULL;
+    exchange->responder = NULL; /* as after an error: its holder is the one who called */
+    exchange->fields.size =
+        exchange->fallback_fields; /* what the failure added is not its answer's */
+    next(exchange->fallback_context, exchange);
+    return true;
+}
+
 enum err exchange_add_header(struct exchange *exchange, struct slice name, struct slice value)
 {
     return http1_write_header(&exchange->fields, name, value);
@@ -299,13 +391,6 @@ void exchange_retry_after(struct exchange *exchange, int seconds)
 {
     if (buf_printf(&exchange->fields, "Retry-After: %d\r\n", seconds))
         LOG(exchange->owner->config.log, LOG_WARNING, "retry_after_dropped");
-}
-
-/* What a response under way no longer needs, so that a reader that waits holds no buffer. */
-static void drop_fields(struct exchange *exchange)
-{
-    buf_deinit(&exchange->fields);
-    buf_init(&exchange->fields, REPLY_HEAD_BYTES_MAX);
 }
 
 static void drop_out(struct exchange *exchange)
@@ -409,6 +494,8 @@ void exchange_error(struct exchange *exchange, int status, const char *code, con
 {
     char message[512];
     va_list args;
+    if (exchange_falls_back(exchange))
+        return;
     va_start(args, format);
     (void)vsnprintf(message, sizeof message, format, args);
     va_end(args);
@@ -522,6 +609,8 @@ static void exchange_next(struct exchange *exchange)
     drop_fields(exchange);
     exchange->project = NULL;
     exchange->dialect = NULL;
+    exchange->announcer = NULL;
+    exchange->fallback = NULL;
     exchange->is_head_method = false; /* what is malformed is answered before its method is known */
     if (!exchange->is_clean) {
         exchange->state = STATE_CLOSING;

@@ -59,11 +59,39 @@ struct slice exchange_header(const struct exchange *exchange, const char *name);
 int64_t exchange_accepted_ns(
     const struct exchange *exchange); /* wall clock, at the end of the head */
 
+/* exchange_unwrap — the call came wrapped in another: from here on what is said above of the request is
+ * said of `inner`; how the connection goes on is still the outer one's. Again: another one inside.
+ *   inner    its target is checked, nothing else; the headers are copied, what they and the rest
+ *            point to is the outer request's, or in `text`
+ *   owns     `text`, also after a failure
+ *   answers  ERR_INVALID target_parse's   faults  ERR_NOMEM */
+struct exchange_inner {
+    struct slice method, target, body;
+    const struct headers *headers;
+};
+enum err exchange_unwrap(
+    struct exchange *exchange, const struct exchange_inner *inner, struct buf *text) NODISCARD;
+/* The request as it came. */
+const struct http1_request *exchange_outer_request(const struct exchange *exchange);
+struct slice exchange_outer_body(const struct exchange *exchange);
+
 /* Set by the gate, read by handlers. */
 void exchange_set_project(struct exchange *exchange, struct project *project);
 struct project *exchange_project(const struct exchange *exchange);
 void exchange_set_dialect(
     struct exchange *exchange, const struct dialect *dialect); /* how errors look; NULL: OpenAI's */
+/* exchange_set_announcer — who adds the fields by which a contract other than ours names a stream, to
+ * the answers that stand for one. exchange_announce — has them added; nothing where nobody is set. */
+typedef enum err exchange_announcer(struct exchange *exchange, const struct row *row);
+void exchange_set_announcer(struct exchange *exchange, exchange_announcer *announcer);
+enum err exchange_announce(struct exchange *exchange, const struct row *row) NODISCARD;
+/* exchange_set_fallback — once, in the place of an error of ours or of one that a provider gave
+ * (exchange_falls_back): `next` goes on with the call in another way. It is called with nobody holding
+ * the exchange, holds it before it returns, and does nothing more with it in that turn of the loop.
+ * exchange_falls_back — true: it does, so no more is to be answered here. */
+typedef void exchange_fallback(void *context, struct exchange *exchange);
+void exchange_set_fallback(struct exchange *exchange, exchange_fallback *next, void *context);
+bool exchange_falls_back(struct exchange *exchange);
 /* exchange_add_header — a field of the response to come, before reply or begin (CORS, say). */
 enum err exchange_add_header(
     struct exchange *exchange, struct slice name, struct slice value) NODISCARD;

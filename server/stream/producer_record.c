@@ -49,6 +49,8 @@ static void fill_row(const struct producer *producer, struct row *row)
     row->finish_reason = slice_text(producer->reading.finish_reason);
     row->dispatched_ns = producer->dispatched_ns;
     row->first_event_ns = producer->first_event_ns;
+    if (!producer->translation) /* else it is made of the stream's own */
+        row->upstream_id = slice_text(producer->reading.id);
     if (producer->status == 0)
         return;
     row->status = (uint32_t)producer->status;
@@ -71,6 +73,8 @@ static enum err producer_end(struct producer *producer, struct slice last_event,
     if (last_event.size && row.first_event_ns == 0)
         row.first_event_ns = row.ended_ns;
     TRY(tail_end(stream_tail(producer->stream), last_event, row.ended_ns, &row));
+    if (stream_index_upstream(producer->stream)) /* a body's, which is read at its end */
+        LOG(producer->config.log, LOG_WARNING, "response_unnamed", LOG_ID("stream", &row.id));
     producer_detach(producer);
     return ERR_OK;
 }
@@ -162,6 +166,24 @@ enum err producer_handle_event(struct producer *producer, struct slice event)
                                  : producer_take_event(producer, event);
 }
 
+/* By which the response is asked for again: durable before the event that tells it is seen. */
+static enum err record_id(struct producer *producer)
+{
+    TRY(producer_record_head(producer));
+    return stream_index_upstream(producer->stream);
+}
+
+static enum err record_event(
+    struct producer *producer, struct slice event, enum dialect_verdict verdict)
+{
+    if (producer->reading.is_terminated)
+        return producer_end(producer, event, STREAM_COMPLETED, NULL, NULL);
+    if (verdict == DIALECT_EVENT)
+        return producer_append(producer, event);
+    return producer->translation ? ERR_OK /* the provider's own frames are kept already */
+                                 : producer_append_aside(producer, event);
+}
+
 enum err producer_take_event(struct producer *producer, struct slice event)
 {
     const struct dialect *dialect = producer->dialect;
@@ -169,14 +191,10 @@ enum err producer_take_event(struct producer *producer, struct slice event)
         return producer_append(producer, event);
     struct dialect_reading before = producer->reading;
     enum dialect_verdict verdict = dialect->read_event(&producer->reading, event);
-    enum err err;
-    if (producer->reading.is_terminated)
-        err = producer_end(producer, event, STREAM_COMPLETED, NULL, NULL);
-    else if (verdict == DIALECT_ASIDE)
-        err = producer->translation ? ERR_OK /* the provider's own frames are kept already */
-                                    : producer_append_aside(producer, event);
-    else
-        err = producer_append(producer, event);
+    bool has_new_id = producer->reading.id[0] && !before.id[0] && !producer->translation;
+    enum err err = has_new_id ? record_id(producer) : ERR_OK;
+    if (!err)
+        err = record_event(producer, event, verdict);
     if (err)
         producer->reading = before; /* it will be read again */
     return err;

@@ -55,6 +55,10 @@ static void test_text_grows(void **unused)
     take(&object, "response.content_part.added",
         "{\"output_index\":0,\"content_index\":0,\"part\":{\"type\":\"output_text\",\"text\":\"\"}"
         "}");
+    assert_shows(&object, &live,
+        "{\"id\":\"resp_1\",\"status\":\"in_progress\",\"output\":[{\"type\":\"message\","
+        "\"status\":\"in_progress\",\"content\":[{\"type\":\"output_text\",\"text\":\"\"}]}],"
+        "\"x\":1e2}");
     take(&object, "response.output_text.delta",
         "{\"output_index\":0,\"content_index\":0,\"delta\":\"a\\\"\"}");
     take(&object, "response.output_text.delta",
