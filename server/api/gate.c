@@ -10,7 +10,10 @@
 #define EXPOSED_HEADERS                                                                            \
     "Tokenlog-Stream-Id, Tokenlog-Stream-Url, Tokenlog-Stream-State, Tokenlog-Provider, "          \
     "Tokenlog-Model, Tokenlog-Attached, "                                                          \
-    "Tokenlog-Durability, Tokenlog-Left-Out, Idempotent-Replayed, Retry-After"
+    "Tokenlog-Durability, Tokenlog-Left-Out, Idempotent-Replayed, Retry-After, "                   \
+    "Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Stream-TTL, "            \
+    "Stream-Expires-At, Stream-SSE-Data-Encoding, Producer-Epoch, Producer-Seq, "                  \
+    "Producer-Expected-Seq, Producer-Received-Seq, ETag, Location"
 
 static bool is_listed(const char *list, struct slice origin)
 {
