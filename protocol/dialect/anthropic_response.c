@@ -196,8 +196,7 @@ static void anthropic_read_body(struct slice body, struct sequence *out)
 
 struct anthropic_writer {
     int64_t blocks; /* begun so far; the open one has the index blocks - 1 */
-    bool is_finished;
-    enum neutral_finish finish;
+    bool has_told_finish;
 };
 
 static const char *stop_reason(enum neutral_finish finish)
@@ -352,7 +351,7 @@ static enum err write_block_event(
     return writer.err;
 }
 
-static enum err write_done(const struct fold *fold, struct buf *out)
+static enum err write_finish(const struct fold *fold, struct buf *out)
 {
     struct json_writer writer;
     codec_open_typed_event(&writer, out, "message_delta");
@@ -362,7 +361,15 @@ static enum err write_done(const struct fold *fold, struct buf *out)
     json_close(&writer, '}');
     write_usage(&writer, &fold->usage);
     codec_close_event(&writer);
-    TRY(writer.err);
+    return writer.err;
+}
+
+static enum err write_done(
+    const struct anthropic_writer *state, const struct fold *fold, struct buf *out)
+{
+    struct json_writer writer;
+    if (!state->has_told_finish)
+        TRY(write_finish(fold, out));
     codec_open_typed_event(&writer, out, "message_stop");
     codec_close_event(&writer);
     return writer.err;
@@ -387,8 +394,20 @@ static enum err anthropic_write_event(void *opaque, const struct neutral_event *
     case NEUTRAL_END: return write_block_event(state, event, out);
     case NEUTRAL_USAGE:
     case NEUTRAL_FINISH: return ERR_OK; /* the fold has them for the end */
-    case NEUTRAL_DONE: return write_done(fold, out);
+    case NEUTRAL_DONE: return write_done(state, fold, out);
     case NEUTRAL_ERROR: return write_failure(&event->error, out);
+    }
+    return ERR_OK;
+}
+
+static enum err anthropic_told(
+    void *opaque, const void *reader, struct slice frame, struct sequence *seen, struct fold *fold)
+{
+    struct anthropic_writer *state = opaque;
+    (void)reader, (void)frame, (void)fold;
+    for (size_t i = 0; i < seen->count; i++) {
+        state->blocks += seen->events[i].kind == NEUTRAL_BEGIN;
+        state->has_told_finish |= seen->events[i].kind == NEUTRAL_FINISH;
     }
     return ERR_OK;
 }
@@ -459,4 +478,5 @@ const struct codec_response anthropic_response = {
     .fold = FOLD_NOTHING,
     .write_event = anthropic_write_event,
     .write_body = anthropic_write_body,
+    .told = anthropic_told,
 };

@@ -39,6 +39,23 @@ typedef enum err codec_write_body(
 
 enum { CODEC_WRITER_BYTES = 64 /* a writer's state, where it is not known by its type */ };
 
+/* For a response that goes on (continuation.h), after frames that write_event may not have written: the
+ * caller's provider may have spoken its dialect.
+ * codec_told — a frame that the caller was told: `state` becomes that of a writer that wrote it. `reader`
+ * is the state of the dialect's own reader, which has read it; *seen holds what it said, and the fold
+ * has taken that.
+ * codec_cannot — why write_event could not go on from there, besides what the neutral events show: a
+ * static sentence; NULL: it can.
+ * codec_go_on — after the last frame: brings what the caller was told to where write_event can go on, a
+ * TEXT that is open or nothing; what must be written for that is appended. Only if codec_cannot is
+ * silent, no REASONING or REFUSAL is open in *seen, and a TOOL_CALL only if it is whole.
+ *   answers  buf_append's, and fold_event's */
+typedef enum err codec_told(
+    void *state, const void *reader, struct slice frame, struct sequence *seen, struct fold *fold);
+typedef const char *codec_cannot(const void *state);
+typedef enum err codec_go_on(void *state, const struct sequence_context *context,
+    struct sequence *seen, struct fold *fold, struct buf *out);
+
 /* A reader is told frames and says what it saw to the sequence; it never fails: what is malformed
  * teaches it nothing, what cannot be translated is sequence_cannot. `state` is the codec's own,
  * `reader_bytes` of it, zeroed at the start of a response. */
@@ -58,7 +75,30 @@ struct codec_response {
     enum fold_depth fold;
     codec_write_event *write_event;
     codec_write_body *write_body;
+    /* Of dialects that callers speak. The last two may be NULL: write_event can go on anywhere. */
+    codec_told *told;
+    codec_cannot *cannot;
+    codec_go_on *go_on;
 };
+
+/* codec_copy_context — its texts to *names, which it inits; the stream's ID without its dashes.
+ *   faults ERR_NOMEM */
+enum err codec_copy_context(const struct sequence_context *context, struct buf *names,
+    struct sequence_context *out) NODISCARD;
+
+/* What a response that goes on begins with. */
+struct codec_resumption {
+    const struct codec *caller;
+    const struct sequence_context *context; /* copied */
+    const struct sequence *seen;            /* as sequence_resume takes it */
+    struct slice repeated;                  /* likewise; copied */
+    struct slice first;                     /* to be written before what is written next; copied */
+    struct fold *fold;                      /* of everything so far; what it holds is taken */
+    void **writer;                          /* the state of the caller's writer; taken */
+};
+/* translation_resume — as translation_new. Nothing is taken unless it succeeds. */
+enum err translation_resume(const struct codec *provider, const struct codec_resumption *resumption,
+    struct translation **out) NODISCARD;
 
 struct codec {
     const char *name; /* the dialect's, as in dialect_by_name */
@@ -79,7 +119,8 @@ void codec_member(struct json_writer *writer, const char *name, struct slice tex
 void codec_raw_member(struct json_writer *writer, const char *name, struct slice raw); /* if any */
 void codec_count_member(struct json_writer *writer, const char *name, int64_t count);  /* -1: 0 */
 void codec_true_member(struct json_writer *writer, const char *name);
-/* codec_id — `prefix` and the stream's ID; with n >= 0, "_" and n. As a value. */
+/* codec_id — `prefix` and the stream's ID; with n >= 0, "_" and n, else it is the response's: of one
+ * that goes on the ID that it has. As a value. */
 void codec_id(struct json_writer *writer, const char *prefix,
     const struct sequence_context *context, int64_t n);
 /* codec_image_address — an image's URL, or one of its data: as a value. */

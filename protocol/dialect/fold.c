@@ -14,6 +14,8 @@ void fold_init(struct fold *fold, enum fold_depth depth)
     buf_init(&fold->stop, WORD_BYTES_MAX);
     buf_init(&fold->error_code, WORD_BYTES_MAX);
     buf_init(&fold->error_message, NEUTRAL_FRAME_BYTES_MAX);
+    buf_init(&fold->told.items, FOLD_BYTES_MAX);
+    buf_init(&fold->told.open_id, WORD_BYTES_MAX);
 }
 
 static void part_deinit(struct fold_part *part)
@@ -35,6 +37,8 @@ void fold_deinit(struct fold *fold)
     buf_deinit(&fold->stop);
     buf_deinit(&fold->error_code);
     buf_deinit(&fold->error_message);
+    buf_deinit(&fold->told.items);
+    buf_deinit(&fold->told.open_id);
 }
 
 static enum err set(struct buf *out, struct slice text)

@@ -37,6 +37,14 @@ struct fold {
     enum neutral_finish finish;
     bool is_started, is_finished, is_done, is_failed;
     int status; /* of the error, if is_failed */
+    /* Of a response that goes on (continuation.h), where its dialect repeats itself: the items that the
+     * caller was told whole, as they were told. */
+    struct {
+        struct buf items;   /* raw JSON, "," between them */
+        int64_t count;      /* of them */
+        size_t parts;       /* the first of `parts` are in them */
+        struct buf open_id; /* of the item that was open then; empty: none was */
+    } told;
 };
 
 void fold_init(struct fold *fold, enum fold_depth depth);

@@ -372,6 +372,19 @@ static enum err write_done(const struct chat_writer *state, const struct sequenc
     return buf_append(out, SLICE("data: [DONE]\n\n"));
 }
 
+/* Usage that was told is not told again. Indices of calls are the provider's, which need not begin at
+ * 0. */
+static enum err chat_told(
+    void *opaque, const void *read, struct slice frame, struct sequence *seen, struct fold *fold)
+{
+    struct chat_writer *state = opaque;
+    const struct chat_reader *reader = read;
+    (void)frame, (void)seen, (void)fold;
+    if (reader->calls > 0)
+        state->calls = (reader->index < 0 ? 0 : reader->index) + 1;
+    return ERR_OK;
+}
+
 static enum err write_failure(const struct neutral_error *error, struct buf *out)
 {
     TRY(buf_append(out, SLICE("data: ")));
@@ -521,4 +534,5 @@ const struct codec_response openai_chat_response = {
     .fold = FOLD_REASONING,
     .write_event = chat_write_event,
     .write_body = chat_write_body,
+    .told = chat_told,
 };

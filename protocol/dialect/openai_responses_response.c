@@ -24,6 +24,9 @@
 extern const struct codec_response openai_responses_response;
 extern codec_write_event openai_responses_write_event;
 extern codec_write_body openai_responses_write_body;
+extern codec_told openai_responses_told;
+extern codec_cannot openai_responses_cannot;
+extern codec_go_on openai_responses_go_on;
 
 /* ---- reading ---- */
 
@@ -274,4 +277,7 @@ const struct codec_response openai_responses_response = {
     .fold = FOLD_EVERYTHING,
     .write_event = openai_responses_write_event,
     .write_body = openai_responses_write_body,
+    .told = openai_responses_told,
+    .cannot = openai_responses_cannot,
+    .go_on = openai_responses_go_on,
 };

@@ -3,13 +3,23 @@
  *
  * Each text or refusal is a message item of one part, each reasoning an item with one summary. What a
  * response repeats of its request (tools, instructions, …) is not repeated: those members are there,
- * and empty. */
+ * and empty.
+ *
+ * Of a response that goes on, the items that the caller was told whole are repeated as they were told
+ * (fold->told); the open one keeps its ID, and is ended by what is still missing of its events:
+ *
+ *     NO_ITEM ─item.added▶ ITEM ─part.added▶ PART ─text.done▶ TEXT_DONE ─part.done▶ PART_DONE ─item.done▶ NO_ITEM */
 #include "protocol/dialect/codec.h"
 
 #include <assert.h>
 
+#include "protocol/dialect/walk.h"
+
 codec_write_event openai_responses_write_event;
 codec_write_body openai_responses_write_body;
+codec_told openai_responses_told;
+codec_cannot openai_responses_cannot;
+codec_go_on openai_responses_go_on;
 
 /* ---- items ---- */
 
@@ -17,6 +27,11 @@ struct responses_writer {
     int64_t number; /* of the next event */
     int64_t items;  /* begun so far; the open one has the index items - 1 */
     bool has_summary;
+    /* Of what was told before, the item that is open: how far it was told, of what type it is, and its
+     * parts so far. */
+    enum { NO_ITEM, ITEM, PART, TEXT_DONE, PART_DONE } stage;
+    enum { MESSAGE, CALL, OTHER } type;
+    unsigned parts;
 };
 
 static_assert(sizeof(struct responses_writer) <= CODEC_WRITER_BYTES, "the codec's state holds it");
@@ -38,8 +53,12 @@ static void open_event(struct telling *telling, const char *name)
 }
 
 static void write_item_id(struct json_writer *writer, enum neutral_part_kind kind,
-    const struct sequence_context *context, int64_t index)
+    const struct sequence_context *context, const struct fold *fold, int64_t index)
 {
+    if (fold->told.open_id.size && index == fold->told.count) {
+        json_string(writer, buf_slice(&fold->told.open_id));
+        return;
+    }
     const char *prefix = kind == NEUTRAL_TOOL_CALL   ? "fc_"
                          : kind == NEUTRAL_REASONING ? "rs_"
                                                      : "msg_";
@@ -86,13 +105,13 @@ static void write_reasoning_members(struct json_writer *writer, const struct fol
 
 /* The item of a part; with `is_done` in full, else as it begins. */
 static void write_item(struct json_writer *writer, const struct fold_part *part,
-    const struct sequence_context *context, int64_t index, bool is_done)
+    const struct sequence_context *context, const struct fold *fold, int64_t index, bool is_done)
 {
     static const struct fold_part empty;
     const struct fold_part *content = is_done ? part : &empty;
     json_open(writer, '{');
     json_key(writer, "id");
-    write_item_id(writer, part->kind, context, index);
+    write_item_id(writer, part->kind, context, fold, index);
     if (part->kind == NEUTRAL_REASONING) {
         codec_member(writer, "type", SLICE("reasoning"));
         write_reasoning_members(writer, content);
@@ -154,6 +173,20 @@ static const char *incomplete_reason(const struct fold *fold)
     return NULL;
 }
 
+/* Each item has its index, those that were told before first. */
+static void write_output(
+    struct json_writer *writer, const struct sequence_context *context, const struct fold *fold)
+{
+    json_key(writer, "output");
+    json_open(writer, '[');
+    if (fold->told.count > 0)
+        json_raw(writer, buf_slice(&fold->told.items));
+    for (size_t i = fold->told.parts; i < fold->count; i++)
+        write_item(writer, &fold->parts[i], context, fold,
+            fold->told.count + (int64_t)(i - fold->told.parts), true);
+    json_close(writer, ']');
+}
+
 static void write_response(struct json_writer *writer, const struct sequence_context *context,
     const struct fold *fold, bool is_done)
 {
@@ -178,11 +211,10 @@ static void write_response(struct json_writer *writer, const struct sequence_con
     }
     codec_raw_member(writer, "instructions", SLICE("null"));
     codec_member(writer, "model", buf_slice(&fold->model));
-    json_key(writer, "output");
-    json_open(writer, '[');
-    for (size_t i = 0; is_done && i < fold->count; i++)
-        write_item(writer, &fold->parts[i], context, (int64_t)i, true);
-    json_close(writer, ']');
+    if (is_done)
+        write_output(writer, context, fold);
+    else
+        codec_raw_member(writer, "output", SLICE("[]"));
     codec_raw_member(writer, "parallel_tool_calls", SLICE("true"));
     codec_raw_member(writer, "temperature", SLICE("null"));
     codec_member(writer, "tool_choice", SLICE("auto"));
@@ -216,7 +248,7 @@ static void write_place(struct telling *telling, const struct fold_part *part)
     struct json_writer *writer = &telling->writer;
     int64_t index = telling->state->items - 1;
     json_key(writer, "item_id");
-    write_item_id(writer, part->kind, telling->context, index);
+    write_item_id(writer, part->kind, telling->context, telling->fold, index);
     json_key(writer, "output_index");
     json_integer(writer, index);
     if (part->kind == NEUTRAL_TOOL_CALL)
@@ -231,7 +263,8 @@ static enum err tell_item(struct telling *telling, const struct fold_part *part,
     json_key(&telling->writer, "output_index");
     json_integer(&telling->writer, telling->state->items - 1);
     json_key(&telling->writer, "item");
-    write_item(&telling->writer, part, telling->context, telling->state->items - 1, is_done);
+    write_item(&telling->writer, part, telling->context, telling->fold, telling->state->items - 1,
+        is_done);
     return close_event(telling);
 }
 
@@ -331,6 +364,119 @@ enum err openai_responses_write_event(void *state, const struct neutral_event *e
     case NEUTRAL_ERROR: return tell_error(&telling, &event->error);
     }
     return ERR_OK;
+}
+
+/* ---- going on ---- */
+
+static enum err told_item_added(struct responses_writer *state, struct json_span item,
+    struct json_span index, struct sequence *seen, struct fold *fold)
+{
+    static const char *const names[] = {"type", "id"};
+    struct json_span spans[COUNT_OF(names)];
+    codec_scan(item, names, COUNT_OF(names), spans);
+    struct slice type = codec_text(spans[0], seen);
+    state->items = codec_count(index) >= 0 ? codec_count(index) + 1 : state->items + 1;
+    state->stage = ITEM;
+    state->parts = 0;
+    state->type = slice_equal(type, SLICE("message"))         ? MESSAGE
+                  : slice_equal(type, SLICE("function_call")) ? CALL
+                                                              : OTHER;
+    buf_clear(&fold->told.open_id);
+    return buf_append(&fold->told.open_id, codec_text(spans[1], seen));
+}
+
+static enum err told_item_done(
+    struct responses_writer *state, struct json_span item, struct fold *fold)
+{
+    struct buf *items = &fold->told.items;
+    state->stage = NO_ITEM;
+    buf_clear(&fold->told.open_id);
+    if (items->size)
+        TRY(buf_append_byte(items, ','));
+    TRY(buf_append(items, item.raw));
+    fold->told.count = state->items;
+    fold->told.parts = fold->count;
+    return ERR_OK;
+}
+
+/* Of content: how far its item is told. A call's text is not in a part. */
+static const struct {
+    const char *name;
+    int stage;
+} stages[] = {
+    {"response.content_part.added", PART},
+    {"response.output_text.done", TEXT_DONE},
+    {"response.refusal.done", TEXT_DONE},
+    {"response.function_call_arguments.done", TEXT_DONE},
+    {"response.content_part.done", PART_DONE},
+};
+
+enum err openai_responses_told(
+    void *opaque, const void *reader, struct slice frame, struct sequence *seen, struct fold *fold)
+{
+    static const char *const names[] = {"type", "sequence_number", "output_index", "item"};
+    struct responses_writer *state = opaque;
+    struct json_span spans[COUNT_OF(names)];
+    struct slice event, data;
+    (void)reader;
+    if (!codec_frame(frame, &event, &data, seen))
+        return ERR_OK;
+    codec_scan((struct json_span){JSON_OBJECT, data}, names, COUNT_OF(names), spans);
+    struct slice type = codec_text(spans[0], seen);
+    if (type.size == 0)
+        type = event;
+    state->number = codec_count(spans[1]) >= 0 ? codec_count(spans[1]) + 1 : state->number + 1;
+    if (slice_equal(type, SLICE("response.output_item.added")))
+        return told_item_added(state, spans[3], spans[2], seen, fold);
+    if (slice_equal(type, SLICE("response.output_item.done")) && spans[3].type == JSON_OBJECT)
+        return told_item_done(state, spans[3], fold);
+    for (size_t i = 0; i < COUNT_OF(stages); i++)
+        if (slice_equal(type, slice_text(stages[i].name))) {
+            state->stage = stages[i].stage;
+            state->parts += state->stage == PART;
+        }
+    return ERR_OK;
+}
+
+/* An item without a part gets one: what follows is most likely text. */
+static enum err open_text(struct telling *telling, struct sequence *seen, struct fold *fold)
+{
+    sequence_clear(seen);
+    sequence_open(seen, NEUTRAL_TEXT);
+    TRY(seen->err);
+    TRY(fold_event(fold, &seen->events[0]));
+    return tell_part(telling, fold_last(fold), false);
+}
+
+const char *openai_responses_cannot(const void *opaque)
+{
+    const struct responses_writer *state = opaque;
+    if (state->stage == NO_ITEM)
+        return NULL;
+    return state->type == OTHER ? "reasoning was under way, which another model cannot go on with"
+           : state->parts > 1   ? "an item of several parts was under way"
+                                : NULL;
+}
+
+enum err openai_responses_go_on(void *opaque, const struct sequence_context *context,
+    struct sequence *seen, struct fold *fold, struct buf *out)
+{
+    struct responses_writer *state = opaque;
+    struct telling telling = {.state = state, .context = context, .fold = fold, .out = out};
+    const struct fold_part *part = fold_last(fold);
+    ASSERT(!openai_responses_cannot(state));
+    if (state->stage == NO_ITEM)
+        return ERR_OK;
+    if (state->type == MESSAGE && state->stage == ITEM)
+        return open_text(&telling, seen, fold);
+    if (state->type == MESSAGE && state->stage == PART)
+        return ERR_OK;
+    if (state->type == CALL && state->stage == ITEM)
+        TRY(tell_text(&telling, part, true, buf_slice(&part->text)));
+    if (state->type == MESSAGE && state->stage == TEXT_DONE)
+        TRY(tell_part(&telling, part, true));
+    sequence_close(seen);
+    return tell_item(&telling, part, true);
 }
 
 enum err openai_responses_write_body(

@@ -12,7 +12,8 @@ enum {
 
 void sequence_init(struct sequence *sequence, const struct sequence_context *context)
 {
-    *sequence = (struct sequence){.context = context, .usage = NEUTRAL_USAGE_UNKNOWN};
+    *sequence = (struct sequence){
+        .context = context, .usage = NEUTRAL_USAGE_UNKNOWN, .before = NEUTRAL_USAGE_UNKNOWN};
     arena_init(&sequence->arena, NEUTRAL_FRAME_BYTES_MAX);
 }
 
@@ -26,6 +27,21 @@ void sequence_clear(struct sequence *sequence)
 {
     sequence->count = 0;
     arena_reset(&sequence->arena);
+}
+
+void sequence_resume(
+    struct sequence *sequence, const struct sequence *before, struct slice repeated)
+{
+    ASSERT(!sequence->is_started && !before->is_over);
+    ASSERT(!before->is_open || before->open == NEUTRAL_TEXT);
+    sequence->is_started = before->is_started;
+    sequence->is_open = sequence->goes_on = before->is_open;
+    sequence->open = before->open;
+    sequence->is_finished = before->is_finished;
+    sequence->has_content = before->has_content;
+    sequence->tool_calls = before->tool_calls;
+    sequence->before = before->usage;
+    sequence->repeated = repeated;
 }
 
 static enum err grow(struct sequence *sequence)
@@ -72,7 +88,7 @@ static bool takes_content(struct sequence *sequence)
     return true;
 }
 
-void sequence_close(struct sequence *sequence)
+static void end_part(struct sequence *sequence)
 {
     if (!sequence->is_open || sequence->is_over)
         return;
@@ -82,9 +98,20 @@ void sequence_close(struct sequence *sequence)
     add(sequence, (struct neutral_event){.kind = NEUTRAL_END, .part = sequence->open});
 }
 
+/* What was open before goes on until something else begins: a provider that begins its answer with an
+ * item or a block ends nothing of it. */
+void sequence_close(struct sequence *sequence)
+{
+    if (!sequence->goes_on)
+        end_part(sequence);
+}
+
 static void begin(struct sequence *sequence, struct neutral_event event)
 {
-    sequence_close(sequence);
+    end_part(sequence);
+    sequence->goes_on = false;
+    if (event.part != NEUTRAL_TEXT)
+        sequence->repeated = SLICE_NONE;
     event.kind = NEUTRAL_BEGIN;
     sequence->is_open = true;
     sequence->has_content = false;
@@ -95,16 +122,34 @@ static void begin(struct sequence *sequence, struct neutral_event event)
 void sequence_open(struct sequence *sequence, enum neutral_part_kind kind)
 {
     ASSERT(kind == NEUTRAL_TEXT || kind == NEUTRAL_REFUSAL || kind == NEUTRAL_REASONING);
-    if (takes_content(sequence))
+    if (!takes_content(sequence))
+        return;
+    if (sequence->goes_on && sequence->open == kind)
+        sequence->goes_on = false;
+    else
         begin(sequence, (struct neutral_event){.part = kind});
+}
+
+/* What of `text` is not said again; it may come in pieces. */
+static struct slice drop_repeated(struct sequence *sequence, struct slice text)
+{
+    struct slice *repeated = &sequence->repeated;
+    size_t size = 0;
+    while (size < text.size && size < repeated->size && text.data[size] == repeated->data[size])
+        size++;
+    *repeated = size < text.size ? SLICE_NONE : slice_sub(*repeated, size, repeated->size - size);
+    return slice_sub(text, size, text.size - size);
 }
 
 void sequence_text(struct sequence *sequence, enum neutral_part_kind kind, struct slice text)
 {
+    if (kind == NEUTRAL_TEXT && sequence->repeated.size)
+        text = drop_repeated(sequence, text);
     if (text.size == 0 || !takes_content(sequence))
         return;
     if (!sequence->is_open || sequence->open != kind)
         sequence_open(sequence, kind);
+    sequence->goes_on = false;
     sequence->has_content = true;
     add(sequence, (struct neutral_event){.kind = NEUTRAL_DELTA, .part = kind, .text = text});
 }
@@ -172,7 +217,7 @@ void sequence_redacted(
                         .id = id,
                         .text = opaque,
                     });
-    sequence_close(sequence);
+    end_part(sequence);
 }
 
 static bool raise(int64_t *count, int64_t value)
@@ -181,6 +226,24 @@ static bool raise(int64_t *count, int64_t value)
         return false;
     *count = value;
     return true;
+}
+
+/* -1: not said, and nothing is added. */
+static int64_t plus(int64_t a, int64_t b)
+{
+    return a < 0 ? b : b < 0 ? a : a > INT64_MAX - b ? INT64_MAX : a + b;
+}
+
+static struct neutral_usage sum(const struct neutral_usage *a, const struct neutral_usage *b)
+{
+    return (struct neutral_usage){
+        .counts = {.input = plus(a->counts.input, b->counts.input),
+            .output = plus(a->counts.output, b->counts.output),
+            .cached = plus(a->counts.cached, b->counts.cached),
+            .reasoning = plus(a->counts.reasoning, b->counts.reasoning),
+            .total = plus(a->counts.total, b->counts.total)},
+        .cache_write = plus(a->cache_write, b->cache_write),
+    };
 }
 
 void sequence_usage(struct sequence *sequence, const struct neutral_usage *usage)
@@ -197,14 +260,15 @@ void sequence_usage(struct sequence *sequence, const struct neutral_usage *usage
     if (!is_news || sequence->is_over)
         return;
     sequence_start(sequence, SLICE_NONE, SLICE_NONE, 0);
-    add(sequence, (struct neutral_event){.kind = NEUTRAL_USAGE, .usage = *known});
+    add(sequence,
+        (struct neutral_event){.kind = NEUTRAL_USAGE, .usage = sum(&sequence->before, known)});
 }
 
 void sequence_finish(struct sequence *sequence, enum neutral_finish finish, struct slice stop)
 {
     if (!takes_content(sequence))
         return;
-    sequence_close(sequence);
+    end_part(sequence);
     sequence->is_finished = true;
     if (finish == NEUTRAL_STOP && sequence->tool_calls > 0)
         finish = NEUTRAL_TOOL_CALLS;

@@ -16,10 +16,12 @@
 
 /* What a response is translated with besides its own bytes: the same every time it is replayed. */
 struct sequence_context {
-    struct slice stream_id; /* text; the IDs we make are derived from it (without its dashes) */
-    int64_t created_s;      /* Unix time of the request, for providers that say none */
-    struct slice model;     /* as the caller named it, for providers that say none */
-    bool includes_usage;    /* neutral_request.includes_usage */
+    struct slice stream_id;   /* text; the IDs we make are derived from it (without its dashes) */
+    int64_t created_s;        /* Unix time of the request, for providers that say none */
+    struct slice model;       /* as the caller named it, for providers that say none */
+    bool includes_usage;      /* neutral_request.includes_usage */
+    struct slice response_id; /* as the caller was told it already: of a response that goes on
+                               * (continuation.h); empty: it is made of stream_id */
 };
 
 struct sequence {
@@ -33,11 +35,23 @@ struct sequence {
     enum neutral_part_kind open; /* while is_open */
     uint32_t tool_calls;         /* begun so far */
     bool has_content;            /* something of the part that is open, or was last, was said */
+    /* Of a response that goes on, by sequence_resume: */
+    bool goes_on; /* the open part was begun before, and nothing was added to it yet */
+    struct neutral_usage before; /* what was used until then: events say the sum */
+    struct slice repeated;       /* white space that the text ended in: not said a second time */
 };
 
 void sequence_init(struct sequence *sequence, const struct sequence_context *context);
 void sequence_deinit(struct sequence *sequence);
 void sequence_clear(struct sequence *sequence);
+
+/* sequence_resume — at the start: a response goes on that another reader's sequence `before` told
+ * of. There is no further START; a TEXT that was open stays open for the first words that follow;
+ * tool calls are counted on; usage is the sum. `repeated` is borrowed: what the text ended in; if the text
+ * that follows begins so, that much of it is dropped.
+ *     `before` is not over, and nothing but a TEXT is open in it */
+void sequence_resume(
+    struct sequence *sequence, const struct sequence *before, struct slice repeated);
 
 /* sequence_start — more than one changes nothing. Left out: ids and models stay empty. */
 void sequence_start(

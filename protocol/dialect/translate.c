@@ -69,24 +69,28 @@ struct translation {
     const struct codec *provider, *caller;
     struct sequence_context context; /* its slices are in `names` */
     struct buf names;
+    struct buf first;    /* written before what is written next: of a response that goes on */
+    struct buf repeated; /* sequence_resume's */
     struct sequence sequence;
     struct fold fold;
     void *reader, *writer;
 };
 
-static enum err copy_context(
-    struct translation *translation, const struct sequence_context *context)
+enum err codec_copy_context(
+    const struct sequence_context *context, struct buf *names, struct sequence_context *out)
 {
-    buf_init(&translation->names, context->stream_id.size + context->model.size);
+    buf_init(names, context->stream_id.size + context->model.size + context->response_id.size);
     for (size_t i = 0; i < context->stream_id.size; i++)
         if (context->stream_id.data[i] != '-')
-            TRY(buf_append_byte(&translation->names, context->stream_id.data[i]));
-    size_t id_size = translation->names.size;
-    TRY(buf_append(&translation->names, context->model));
-    struct slice names = buf_slice(&translation->names);
-    translation->context = *context;
-    translation->context.stream_id = slice_sub(names, 0, id_size);
-    translation->context.model = slice_sub(names, id_size, names.size - id_size);
+            TRY(buf_append_byte(names, context->stream_id.data[i]));
+    size_t id_size = names->size;
+    TRY(buf_append(names, context->model));
+    TRY(buf_append(names, context->response_id));
+    struct slice text = buf_slice(names);
+    *out = *context;
+    out->stream_id = slice_sub(text, 0, id_size);
+    out->model = slice_sub(text, id_size, context->model.size);
+    out->response_id = slice_sub(text, id_size + context->model.size, context->response_id.size);
     return ERR_OK;
 }
 
@@ -103,13 +107,42 @@ enum err translation_new(const struct codec *provider, const struct codec *calle
     fold_init(&translation->fold, caller->response->fold);
     translation->reader = calloc(1, provider->response->reader_bytes + 1);
     translation->writer = calloc(1, caller->response->writer_bytes + 1);
-    enum err err = copy_context(translation, context);
+    enum err err = codec_copy_context(context, &translation->names, &translation->context);
     if (err == ERR_OK && (!translation->reader || !translation->writer))
         err = fault(ERR_NOMEM, "the states of a translation");
     if (err != ERR_OK)
         translation = translation_free(translation);
     *out = translation;
     return err;
+}
+
+static enum err copy_resumption(
+    struct translation *translation, const struct codec_resumption *resumption)
+{
+    buf_init(&translation->first, resumption->first.size);
+    buf_init(&translation->repeated, resumption->repeated.size);
+    TRY(buf_append(&translation->first, resumption->first));
+    return buf_append(&translation->repeated, resumption->repeated);
+}
+
+enum err translation_resume(const struct codec *provider, const struct codec_resumption *resumption,
+    struct translation **out)
+{
+    struct translation *translation;
+    TRY(translation_new(provider, resumption->caller, resumption->context, &translation));
+    enum err err = copy_resumption(translation, resumption);
+    if (err != ERR_OK) {
+        *out = translation_free(translation);
+        return err;
+    }
+    sequence_resume(&translation->sequence, resumption->seen, buf_slice(&translation->repeated));
+    fold_deinit(&translation->fold);
+    translation->fold = *resumption->fold;
+    fold_init(resumption->fold, FOLD_EVERYTHING);
+    free(translation->writer);
+    translation->writer = MOVE(*resumption->writer);
+    *out = translation;
+    return ERR_OK;
 }
 
 struct translation *translation_free(struct translation *translation)
@@ -119,6 +152,8 @@ struct translation *translation_free(struct translation *translation)
     sequence_deinit(&translation->sequence);
     fold_deinit(&translation->fold);
     buf_deinit(&translation->names);
+    buf_deinit(&translation->first);
+    buf_deinit(&translation->repeated);
     free(translation->reader);
     free(translation->writer);
     free(translation);
@@ -131,6 +166,10 @@ static enum err write_events(struct translation *translation, struct buf *out)
     struct sequence *sequence = &translation->sequence;
     for (size_t i = 0; i < sequence->count; i++) {
         const struct neutral_event *event = &sequence->events[i];
+        if (translation->first.size > 0 && event->kind != NEUTRAL_USAGE) {
+            TRY(buf_append(out, buf_slice(&translation->first)));
+            buf_clear(&translation->first);
+        }
         TRY(fold_event(&translation->fold, event));
         TRY(translation->caller->response->write_event(
             translation->writer, event, &translation->context, &translation->fold, out));
