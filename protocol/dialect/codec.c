@@ -14,9 +14,10 @@
 extern codec_read_request openai_chat_read_request, openai_responses_read_request,
     anthropic_read_request;
 extern codec_write_request openai_chat_write_request, openai_responses_write_request,
-    anthropic_write_request, gemini_write_request, cohere_write_request, ollama_write_request;
+    anthropic_write_request, gemini_write_request, cohere_write_request, ollama_write_request,
+    bedrock_write_request;
 extern const struct codec_response openai_chat_response, openai_responses_response,
-    anthropic_response, gemini_response, cohere_response, ollama_response;
+    anthropic_response, gemini_response, cohere_response, ollama_response, bedrock_response;
 
 static const struct codec codecs[] = {
     {"openai_chat", openai_chat_read_request, openai_chat_write_request, &openai_chat_response},
@@ -26,6 +27,7 @@ static const struct codec codecs[] = {
     {"gemini", NULL, gemini_write_request, &gemini_response},
     {"cohere", NULL, cohere_write_request, &cohere_response},
     {"ollama", NULL, ollama_write_request, &ollama_response},
+    {"bedrock", NULL, bedrock_write_request, &bedrock_response},
 };
 
 enum err translate_codec(struct slice dialect, const struct codec **out)
@@ -120,6 +122,10 @@ void codec_id(struct json_writer *writer, const char *prefix,
     const struct sequence_context *context, int64_t n)
 {
     char text[128];
+    if (n < 0 && context->response_id.size) {
+        json_string(writer, context->response_id);
+        return;
+    }
     int size = snprintf(text, sizeof text, "%s%.*s", prefix, SLICE_PRINT(context->stream_id));
     if (n >= 0 && size > 0 && (size_t)size < sizeof text)
         size += snprintf(text + size, sizeof text - (size_t)size, "_%lld", (long long)n);

@@ -22,6 +22,7 @@ static const struct dialect *const dialects[] = {
     &dialect_gemini,
     &dialect_cohere,
     &dialect_ollama,
+    &dialect_bedrock,
     &dialect_opaque,
 };
 

@@ -98,13 +98,6 @@ static void read_usage(struct dialect_reading *reading, struct json_span span)
     reading_total(known);
 }
 
-static void read_error(struct dialect_reading *reading, struct json_span span)
-{
-    CLEANUP(json_cleanup) struct json *error = NULL;
-    if (span.raw.size && json_parse(span.raw, &error) == ERR_OK)
-        reading_fail(reading, error);
-}
-
 static void read_chunk(struct dialect_reading *reading, struct slice text)
 {
     struct gemini_chunk chunk;
@@ -116,7 +109,7 @@ static void read_chunk(struct dialect_reading *reading, struct slice text)
         reading->owes_finish = false;
     else if (chunk.content.type == JSON_OBJECT && chunk.content.raw.size)
         reading->owes_finish = true;
-    read_error(reading, chunk.error);
+    reading_fail_span(reading, chunk.error);
 }
 
 static enum dialect_verdict gemini_read_event(struct dialect_reading *reading, struct slice block)

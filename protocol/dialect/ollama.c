@@ -12,7 +12,6 @@
  *   source  as ollama.h; server/routes.go, streamResponse */
 #include "protocol/dialect/ollama.h"
 
-#include "protocol/base/own.h"
 #include "protocol/dialect/reading.h"
 #include "protocol/dialect/walk.h"
 
@@ -45,29 +44,15 @@ static bool ollama_speaks(struct slice path)
     return false;
 }
 
-static void read_error(struct dialect_reading *reading, struct json_span span)
-{
-    CLEANUP(json_cleanup) struct json *error = NULL;
-    if (span.raw.size && json_parse(span.raw, &error) == ERR_OK)
-        reading_fail(reading, error);
-}
-
-static void read_reason(struct dialect_reading *reading, struct json_span span)
-{
-    CLEANUP(json_cleanup) struct json *reason = NULL;
-    if (span.raw.size && json_parse(span.raw, &reason) == ERR_OK)
-        reading_finish_reason(reading, json_text(reason));
-}
-
 static enum dialect_verdict ollama_read_event(struct dialect_reading *reading, struct slice text)
 {
     struct ollama_line line;
     if (!ollama_read_line(text, &line))
         return DIALECT_EVENT;
-    read_error(reading, line.error);
+    reading_fail_span(reading, line.error);
     if (!json_span_is_true(line.done))
         return DIALECT_EVENT;
-    read_reason(reading, line.done_reason);
+    reading_finish_span(reading, line.done_reason);
     reading->usage.input = codec_count(line.input);
     reading->usage.output = codec_count(line.output);
     reading_total(&reading->usage);

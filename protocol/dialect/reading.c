@@ -46,10 +46,29 @@ void reading_fail(struct dialect_reading *reading, const struct json *error)
     struct slice text = json_text(error);
     if (text.size == 0)
         text = first_text(error, names, sizeof names / sizeof names[0]);
+    reading_fail_text(reading, text);
+}
+
+void reading_fail_text(struct dialect_reading *reading, struct slice text)
+{
     if (text.size == 0)
         text = SLICE("the provider reported an error without a message");
     copy_text(reading->error, sizeof reading->error, text);
     reading->is_failed = true;
+}
+
+void reading_finish_span(struct dialect_reading *reading, struct json_span reason)
+{
+    CLEANUP(json_cleanup) struct json *tree = NULL;
+    if (reason.raw.size && json_parse(reason.raw, &tree) == ERR_OK)
+        reading_finish_reason(reading, json_text(tree));
+}
+
+void reading_fail_span(struct dialect_reading *reading, struct json_span error)
+{
+    CLEANUP(json_cleanup) struct json *tree = NULL;
+    if (error.raw.size && json_parse(error.raw, &tree) == ERR_OK)
+        reading_fail(reading, tree);
 }
 
 void reading_error_event(struct dialect_reading *reading, const struct json *event)

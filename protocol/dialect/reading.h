@@ -12,6 +12,7 @@ extern const struct dialect dialect_anthropic;
 extern const struct dialect dialect_gemini;
 extern const struct dialect dialect_cohere;
 extern const struct dialect dialect_ollama;
+extern const struct dialect dialect_bedrock;
 extern const struct dialect dialect_opaque;
 
 /* reading_finish_reason — copies what fits, cut between characters; empty: nothing changes. */
@@ -19,6 +20,11 @@ void reading_finish_reason(struct dialect_reading *reading, struct slice text);
 /* reading_fail — notes a provider's error: an object with a message, or a string. NULL and null are
  * none: then nothing changes. */
 void reading_fail(struct dialect_reading *reading, const struct json *error);
+/* reading_fail_text — the same, of a text.
+ * reading_finish_span, reading_fail_span — of a value found by its span; absent ones change nothing. */
+void reading_fail_text(struct dialect_reading *reading, struct slice text);
+void reading_finish_span(struct dialect_reading *reading, struct json_span reason);
+void reading_fail_span(struct dialect_reading *reading, struct json_span error);
 /* reading_error_event — of an event that tells of nothing else: data.error, or the data themselves. */
 void reading_error_event(struct dialect_reading *reading, const struct json *event);
 /* reading_raise — of a cumulative count that is said more than once: the larger is the later. */

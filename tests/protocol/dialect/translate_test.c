@@ -9,11 +9,14 @@
  *     status: 529                 of a failure, or what a body gives
  *     left_out: tools[0].cache_control
  *     refused: messages[0].name   a request: no second part then
- *     target: effort, reasoning, max_tokens
+ *     target: effort, reasoning, max_tokens, model=NAME
+ *     ends: framing               a cut may be an end: HTTP's is one
  *     == from
  *     … the caller's request, or the provider's response
  *     == to
  *     … the provider's request, or the caller's response
+ *
+ * A stream of binary messages is written as lines: messages.h.
  *
  * A blank line before `==`, and the end of the file, belong to the part before. To write the second
  * parts anew, for reading: TOKENLOG_GOLDEN_WRITE=1. */
@@ -30,6 +33,7 @@
 
 #include "protocol/base/own.h"
 #include "protocol/http/frames.h"
+#include "tests/protocol/dialect/messages.h"
 
 enum { CASE_BYTES_MAX = 1 << 20, OUT_BYTES_MAX = 1 << 22 };
 
@@ -118,8 +122,11 @@ static void assert_text(const struct golden *golden, struct slice got)
 static struct translate_target target_of(const struct golden *golden)
 {
     struct slice words = said(golden, "target");
+    ptrdiff_t model = slice_find(words, SLICE("model="));
     return (struct translate_target){
-        .model = SLICE("their-model"),
+        .model = model < 0 || words.size == 0
+                     ? SLICE("their-model")
+                     : slice_sub(words, (size_t)model + strlen("model="), words.size),
         .takes_effort = slice_find(words, SLICE("effort")) >= 0 && words.size,
         .takes_reasoning = slice_find(words, SLICE("reasoning")) >= 0 && words.size,
         .takes_max_tokens = slice_find(words, SLICE("max_tokens")) >= 0 && words.size,
@@ -211,21 +218,28 @@ static void feed(const struct golden *golden, struct slice text, size_t step, st
  * stream that is cut off, what is written is the beginning of the whole. */
 static void check_stream(const struct golden *golden)
 {
-    CLEANUP(buf_deinit) struct buf whole, got;
-    size_t size = golden->from.size;
+    CLEANUP(buf_deinit) struct buf whole, got, messages;
+    enum framing framing = translate_framing_of(codec(said(golden, "provider")));
+    struct slice from = golden->from;
     buf_init(&whole, OUT_BYTES_MAX);
     buf_init(&got, OUT_BYTES_MAX);
-    feed(golden, golden->from, size, &whole);
+    buf_init(&messages, OUT_BYTES_MAX);
+    if (framing == FRAMING_EVENT_STREAM) {
+        messages_of_lines(from, &messages);
+        from = buf_slice(&messages);
+    }
+    size_t size = from.size;
+    feed(golden, from, size, &whole);
     assert_text(golden, buf_slice(&whole));
     for (size_t step = 1; step < 4; step++) {
         buf_clear(&got);
-        feed(golden, golden->from, step, &got);
+        feed(golden, from, step, &got);
         assert_true(slice_equal(buf_slice(&got), buf_slice(&whole)));
     }
     bool has_terminator = !slice_equal(said(golden, "ends"), SLICE("framing"));
     for (size_t cut = 0; has_terminator && cut < size; cut += 1 + size / 200) {
         buf_clear(&got);
-        feed(golden, slice_sub(golden->from, 0, cut), size, &got);
+        feed(golden, slice_sub(from, 0, cut), size, &got);
         assert_true(slice_has_prefix(buf_slice(&whole), buf_slice(&got)));
     }
 }
