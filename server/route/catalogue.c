@@ -409,11 +409,11 @@ static enum err explain_provider(const struct provider_spec *spec, struct buf *w
     return buf_append_text(why, "list it under providers, with its base_url");
 }
 
-static enum err explain(const struct catalogue *catalogue, struct slice name,
-    const struct model *known, struct buf *why)
+enum err catalogue_explain(const struct catalogue *catalogue, struct slice name, struct buf *why)
 {
+    const struct model *known;
     const struct provider_spec *spec = find_spec(catalogue, before_slash(name));
-    if (known)
+    if (catalogue_model(catalogue, name, &known) == ERR_OK)
         spec = known->provider;
     if (!spec || find_provider(catalogue, slice_text(spec->name)))
         return catalogue_why_not(catalogue, name, why);
@@ -441,7 +441,7 @@ enum err catalogue_pick(
         return ERR_CLOSED;
     bool is_found = choose(catalogue, name, &choice);
     if (!is_found || is_refused(catalogue, &choice)) {
-        TRY(explain(catalogue, name, choice.known, why));
+        TRY(catalogue_explain(catalogue, name, why));
         return ERR_NOTFOUND;
     }
     if (slice_equal(choice.model, name))

@@ -68,6 +68,9 @@ enum err catalogue_pick(const struct catalogue *catalogue, struct slice name,
 /* catalogue_why_not — the sentence for a name that catalogue_model does not know. */
 enum err catalogue_why_not(
     const struct catalogue *catalogue, struct slice name, struct buf *why) NODISCARD;
+/* catalogue_explain — the sentence for a name that leads nowhere: what its provider wants, or that. */
+enum err catalogue_explain(
+    const struct catalogue *catalogue, struct slice name, struct buf *why) NODISCARD;
 
 /* The configuration's routes (routes.h). catalogue_route — by the name that callers ask for.
  *   answers  ERR_NOTFOUND */

@@ -29,7 +29,7 @@ static enum err find_capabilities(
     return ERR_OK;
 }
 
-/* Where a name leads that no model has, a route would lead by accident. */
+/* Names that say nothing lead to the first provider; of a target nobody can mean that. */
 static enum err find_choice(const struct catalogue *catalogue,
     const struct route_target_config *config, struct route_choice *out, struct buf *why)
 {
@@ -39,16 +39,16 @@ static enum err find_choice(const struct catalogue *catalogue,
     enum err err = catalogue_pick(catalogue, name, out, &sentence);
     if (err == ERR_CLOSED)
         return note(config, why, "no provider is configured; list one under providers");
-    if (err == ERR_NOTFOUND) {
+    bool is_anything = err == ERR_OK && !out->known && out->model.size == 0;
+    if (is_anything)
+        TRY(catalogue_explain(catalogue, name, &sentence));
+    if (is_anything || err == ERR_NOTFOUND) {
         TRY(buf_append_byte(&sentence, 0));
         return note(config, why, (const char *)sentence.data);
     }
-    TRY(err);
-    if (!out->known && out->model.size == 0)
-        return note(config, why, "no model is known by that name; write it as PROVIDER/MODEL");
-    if (out->model.size == 0)
+    if (err == ERR_OK && out->model.size == 0)
         out->model = name;
-    return ERR_OK;
+    return err;
 }
 
 static enum err build_target(const struct catalogue *catalogue,
