@@ -51,6 +51,9 @@ static enum err read_store(struct reader *reader, struct storage_query *query)
     case STORAGE_BODY:
         return store_get_body(
             store, codec, query->project, query->number, query->seq, &query->bytes);
+    case STORAGE_OVER:
+        return store_over(
+            store, (int64_t)query->seq, query->rows_max, query->visit, query->context);
     case STORAGE_AUDIT: return audit_answer(store, codec, query->audit, &query->bytes);
     case STORAGE_LIST:
         return store_list(store, query->project, query->has_before ? &query->id : NULL,

@@ -418,24 +418,58 @@ enum err roll_drop_row(const struct roll *roll, uint32_t project, const struct i
     return view_remove(roll->view, TABLE_ROWS, schema_row(project, id));
 }
 
+/* The next row whose time is over, from where `walk` is. ERR_NOTFOUND: there is none. */
+static enum err next_expired(
+    struct walk *walk, bool is_first, int64_t now_ns, struct row *row, int64_t *expires_ns)
+{
+    enum err err = is_first ? walk_first(walk) : walk_next(walk);
+    for (; err == ERR_OK; err = walk_next(walk)) {
+        uint32_t project;
+        struct id id;
+        if (!schema_expiry_read(walk->key, expires_ns, &project, &id))
+            return fault(ERR_CORRUPT, "an expiry key of %zu bytes", walk->key.size);
+        if (*expires_ns > now_ns)
+            return ERR_NOTFOUND;
+        if (get_row(walk->view, project, &id, row) == ERR_OK)
+            return ERR_OK; /* unreadable: store_verify's to report, not ours to remove */
+    }
+    return err;
+}
+
 enum err roll_expired(
     struct view *view, int64_t now_ns, struct store_expired *out, size_t count, size_t *found)
 {
     CLEANUP(walk_end) struct walk walk = {0};
     TRY(walk_begin(view, TABLE_EXPIRY, (struct schema_key){.size = 0}, &walk));
-    enum err err = walk_first(&walk);
-    for (size_t n = 0; err == ERR_OK && n < count; err = walk_next(&walk)) {
-        struct store_expired *expired = &out[n];
-        struct row row;
-        int64_t expires_ns;
-        if (!schema_expiry_read(walk.key, &expires_ns, &expired->project, &expired->id))
-            return fault(ERR_CORRUPT, "an expiry key of %zu bytes", walk.key.size);
-        if (expires_ns > now_ns)
+    enum err err = ERR_OK;
+    struct row row;
+    int64_t expires_ns;
+    for (bool is_first = true; *found < count; is_first = false) {
+        err = next_expired(&walk, is_first, now_ns, &row, &expires_ns);
+        if (err != ERR_OK)
             break;
-        if (get_row(view, expired->project, &expired->id, &row) != ERR_OK)
-            continue; /* unreadable: store_verify's to report, not ours to remove */
-        expired->is_tombstone = row.state == STREAM_DELETED && expires_ns != EXPIRY_UNFINISHED;
-        *found = ++n;
+        if (stream_state_is_live(row.state))
+            continue;
+        out[(*found)++] = (struct store_expired){
+            row.project, row.id, row.state == STREAM_DELETED && expires_ns != EXPIRY_UNFINISHED};
+    }
+    return err == ERR_NOTFOUND ? ERR_OK : err;
+}
+
+enum err roll_over(struct view *view, int64_t now_ns, size_t rows_max,
+    enum err (*visit)(void *context, const struct row *row), void *context)
+{
+    CLEANUP(walk_end) struct walk walk = {0};
+    TRY(walk_begin(view, TABLE_EXPIRY, (struct schema_key){.size = 0}, &walk));
+    enum err err = ERR_OK;
+    struct row row;
+    int64_t expires_ns;
+    for (bool is_first = true; err == ERR_OK && rows_max > 0; is_first = false) {
+        err = next_expired(&walk, is_first, now_ns, &row, &expires_ns);
+        if (err != ERR_OK || !stream_state_is_live(row.state))
+            continue;
+        err = visit(context, &row);
+        rows_max--;
     }
     return err == ERR_NOTFOUND ? ERR_OK : err;
 }

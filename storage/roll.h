@@ -26,12 +26,14 @@ enum err content_put_small(const struct roll *roll, enum table table, struct sch
     struct slice content) NODISCARD;
 
 /* roll_put_row, roll_amend, roll_drop_row, roll_expired — see store_put_row, store_amend,
- * store_mark_damage, store_drop_row, store_expired. */
+ * store_mark_damage, store_drop_row, store_expired; roll_over — see store_over. */
 enum err roll_put_row(const struct roll *roll, struct slice encoded_row) NODISCARD;
 enum err roll_amend(const struct roll *roll, const struct store_amendment *amendment) NODISCARD;
 enum err roll_mark_damage(const struct roll *roll, uint32_t project, uint64_t number,
     struct slice damage, struct id *id, bool *is_news) NODISCARD;
 enum err roll_drop_row(const struct roll *roll, uint32_t project, const struct id *id) NODISCARD;
+enum err roll_over(struct view *view, int64_t now_ns, size_t rows_max,
+    enum err (*visit)(void *context, const struct row *row), void *context) NODISCARD;
 enum err roll_expired(struct view *view, int64_t now_ns, struct store_expired *out, size_t count,
     size_t *found) NODISCARD;
 

@@ -141,6 +141,7 @@ enum err tail_end(
  *   tail_is_row_durable   the newest version is
  *   tail_durable_row      newest durable version, NULL before the first; until the next tick
  *   tail_events           appended                tail_watermark   visible
+ *   tail_last_event_ns    of the last event appended
  *   tail_has_ended        the final row is durable
  *   tail_is_outdone       recovered, and the store has a newer attempt of its key: the key is not its
  *   tail_owner            the hub's, set by tail_set_owner; NULL at first                     */
@@ -149,6 +150,7 @@ bool tail_is_row_durable(const struct tail *tail);
 const struct row *tail_durable_row(const struct tail *tail);
 uint64_t tail_events(const struct tail *tail);
 uint64_t tail_watermark(const struct tail *tail);
+int64_t tail_last_event_ns(const struct tail *tail);
 bool tail_has_ended(const struct tail *tail);
 bool tail_is_outdone(const struct tail *tail);
 void tail_set_owner(struct tail *tail, void *owner);
@@ -175,6 +177,7 @@ enum storage_query_kind {
     STORAGE_KEY,   /* project, key → id, and bytes, the encoded row, of the newest attempt */
     STORAGE_BODY,  /* project, number, seq (a byte offset) → bytes, one piece from there */
     STORAGE_LIST,  /* project, id (before, if has_before), rows_max → visit, newest first */
+    STORAGE_OVER,  /* seq (Unix ns), rows_max → visit: open rows that have expired by then */
     STORAGE_AUDIT, /* audit → bytes, JSON */
 };
 struct storage_query {
@@ -187,8 +190,8 @@ struct storage_query {
     struct id id;     /* ROW in; KEY out; LIST: before */
     bool has_before;  /* LIST */
     struct slice key; /* KEY, borrowed until done */
-    size_t rows_max;  /* LIST: how many rows may be looked at */
-    /* LIST: runs on the reader thread and touches only its context; the row is borrowed. */
+    size_t rows_max;  /* LIST: how many rows may be looked at; OVER: visited */
+    /* LIST, OVER: runs on the reader thread and touches only its context; the row is borrowed. */
     enum err (*visit)(void *context, const struct row *row);
     void *context;
     const struct audit_request *audit; /* AUDIT (audit.h), borrowed until done */

@@ -463,6 +463,16 @@ enum err store_expired(
     return err;
 }
 
+enum err store_over(struct store *store, int64_t now_ns, size_t rows_max,
+    enum err (*visit)(void *context, const struct row *row), void *context)
+{
+    struct view *view;
+    TRY(view_begin(store->tables, false, &view));
+    enum err err = roll_over(view, now_ns, rows_max, visit, context);
+    view_abort(view);
+    return err;
+}
+
 enum err store_amend(struct store_txn *txn, const struct store_amendment *amendment)
 {
     struct roll roll = roll_of(txn);

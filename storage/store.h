@@ -142,7 +142,7 @@ enum err store_mark_damage(struct store_txn *txn, uint32_t project, uint64_t num
 enum err store_damage_of(struct store_txn *txn, uint32_t project, uint64_t number,
     char what[DAMAGE_TEXT_BYTES]) NODISCARD;
 
-/* store_expired — up to `count` streams whose expiry has passed, oldest first: tombstones that are
+/* store_expired — up to `count` ended streams whose expiry has passed, oldest first: tombstones that are
  * to be dropped, streams that are to be deleted, and those whose deletion a crash has cut short. */
 struct store_expired {
     uint32_t project;
@@ -151,6 +151,11 @@ struct store_expired {
 };
 enum err store_expired(struct store *store, int64_t now_ns, struct store_expired *out, size_t count,
     size_t *found) NODISCARD;
+
+/* store_over — up to `rows_max` open rows that clients write, of all projects, whose expiry has passed,
+ * oldest first, each to `visit` (borrowed). They are the server's to end: not among store_expired's. */
+enum err store_over(struct store *store, int64_t now_ns, size_t rows_max,
+    enum err (*visit)(void *context, const struct row *row), void *context) NODISCARD;
 
 /* store_oldest — up to `count` ended streams that are not held, of all projects, oldest first, whose
  * IDs are above `after`: what goes when the store is too large. *is_end: the last of them were

@@ -341,6 +341,11 @@ uint64_t tail_events(const struct tail *tail)
     return tail->events;
 }
 
+int64_t tail_last_event_ns(const struct tail *tail)
+{
+    return tail->last_event_ns;
+}
+
 uint64_t tail_watermark(const struct tail *tail)
 {
     return visible_events(tail);

@@ -84,6 +84,16 @@ enum err append_close(struct stream *stream, struct slice event, struct slice st
     return tail_end(stream->tail, event, row.ended_ns, &row);
 }
 
+int64_t append_expires_ns(const struct stream *stream)
+{
+    struct row row = *stream_row(stream);
+    if (stream->tail) /* its newest event may have come without a row */
+        row.last_event_ns = tail_last_event_ns(stream->tail);
+    if (stream->touched_ns > row.touched_ns)
+        row.touched_ns = stream->touched_ns;
+    return row_expires_ns(&row);
+}
+
 enum err append_delete(struct stream *stream, const char *reason)
 {
     ASSERT(append_is_appended(stream));

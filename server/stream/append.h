@@ -53,6 +53,10 @@ bool append_is_appended(const struct stream *stream); /* it is such a stream, op
  *   faults   ERR_NOMEM; nothing was appended */
 enum err append_event(struct stream *stream, struct slice event, struct slice state) NODISCARD;
 enum err append_close(struct stream *stream, struct slice event, struct slice state) NODISCARD;
+/* append_expires_ns — when it is to go (row_expires_ns), with all that is known here: events that are
+ *   not durable yet, and readings (stream_touch) that were not worth noting. 0: never. From then on it is
+ *   to be treated as one that is not there; it is deleted soon after, open or closed. */
+int64_t append_expires_ns(const struct stream *stream);
 /* append_delete — open or closed; as stream_delete. ERR_FULL also while a large event of it waits. */
 enum err append_delete(struct stream *stream, const char *reason) NODISCARD;
 

@@ -95,6 +95,11 @@ enum err hub_new(const struct hub_config *config, struct hub **out)
     map_init(&hub->by_upstream);
     map_init(&hub->claims);
     list_init(&hub->barriers);
+    enum err err = sweep_new(hub, &hub->sweep);
+    if (err) {
+        free(hub);
+        return err;
+    }
     *out = hub;
     return ERR_OK;
 }
@@ -115,6 +120,7 @@ struct hub *hub_free(struct hub *hub)
     map_deinit(&hub->by_key);
     map_deinit(&hub->by_upstream);
     map_deinit(&hub->claims);
+    sweep_free(hub->sweep);
     free(hub);
     return NULL;
 }
@@ -122,8 +128,11 @@ struct hub *hub_free(struct hub *hub)
 void hub_set_storage(struct hub *hub, struct storage *storage)
 {
     hub->storage = storage;
-    if (storage)
+    if (storage) {
+        sweep_start(hub->sweep);
         return;
+    }
+    sweep_stop(hub->sweep);
     timer_cancel(hub->config.loop, &hub->probe);
     for (struct map_node *node = map_walk(&hub->by_id, NULL); node;
          node = map_walk(&hub->by_id, node)) {

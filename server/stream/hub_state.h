@@ -3,6 +3,7 @@
  *
  *   hub.c     the maps, what storage says, what is durable
  *   stream.c  one stream: its references, its row, its writer, its watchers
+ *   sweep.c   open ones whose time is over
  *   lookup.c  streams by ID and by key: the store asked, the one producer elected
  *
  * A stream is in memory while it has a tail or a reference. `tail` is NULL once storage has said
@@ -12,6 +13,7 @@
 #define TOKENLOG_SERVER_STREAM_HUB_STATE_H
 
 #include "server/stream/hub.h"
+#include "server/stream/sweep.h"
 
 struct hub {
     struct hub_config config;
@@ -21,6 +23,7 @@ struct hub {
     uint64_t appended_count; /* streams that clients write, with a tail */
     bool is_paused, is_stuck;
     struct list barriers; /* by LSN */
+    struct sweep *sweep;
     struct overload overload;
     struct timer probe; /* set while generations are under way, if there is a bound */
     int64_t probe_due_ns;
@@ -40,7 +43,8 @@ struct stream {
     bool is_appended; /* a client writes it: its tail leaves with the last reference (append.h) */
     bool is_deleted;
     unsigned holds_pending;
-    int64_t touched_ns; /* asked to be noted */
+    int64_t touched_ns; /* read last, as far as is known here… */
+    int64_t noted_ns;   /* …and asked to be noted */
     bool was_first_event_seen;
     size_t references;
     struct list watchers;
@@ -79,5 +83,10 @@ enum err stream_from_row(struct hub *hub, struct project *project, uint32_t proj
  *   answers  ERR_AGAIN query again · ERR_LIMIT APPENDED_OPEN_MAX are in memory */
 enum err stream_reopen(struct stream *stream, const struct storage_query *query) NODISCARD;
 void stream_count_live(struct stream *stream, bool is_live);
+/* stream_adopt — what the store said of a stream becomes a stream in memory, unless one came up
+ *   meanwhile; a reference. `project` may be NULL: it is not known yet.
+ *   answers  ERR_AGAIN what the store said is out of date: query again · ERR_LIMIT */
+enum err stream_adopt(struct hub *hub, struct project *project, uint32_t project_number,
+    const struct storage_query *query, struct slice encoded, struct stream **out) NODISCARD;
 
 #endif

@@ -20,19 +20,17 @@ struct claim {
     struct buf row_bytes; /* what the store knew */
 };
 
-/* What the store said of a stream becomes a stream in memory, unless one came up meanwhile. ERR_AGAIN:
- * what the store said is out of date. */
-static enum err adopt(const struct storage_query *query, struct hub *hub, struct project *project,
-    struct slice encoded, struct stream **out)
+enum err stream_adopt(struct hub *hub, struct project *project, uint32_t project_number,
+    const struct storage_query *query, struct slice encoded, struct stream **out)
 {
     struct row row;
     TRY(row_decode(encoded, &row));
-    struct stream *stream = hub_find(hub, project->number, &row.id);
+    struct stream *stream = hub_find(hub, project_number, &row.id);
     if (stream) {
         *out = stream_ref(stream);
         return ERR_OK;
     }
-    TRY(stream_from_row(hub, project, project->number, encoded, &stream));
+    TRY(stream_from_row(hub, project, project_number, encoded, &stream));
     bool is_open = row.is_appended && stream_state_is_live(row.state);
     enum err err = is_open ? stream_reopen(stream, query) : ERR_OK;
     if (err)
@@ -42,6 +40,12 @@ static enum err adopt(const struct storage_query *query, struct hub *hub, struct
     return err;
 }
 
+static enum err adopt(struct hub *hub, struct project *project, const struct storage_query *query,
+    struct slice encoded, struct stream **out)
+{
+    return stream_adopt(hub, project, project->number, query, encoded, out);
+}
+
 static void open_done(struct storage_query *query, enum err err)
 {
     struct hub_lookup *lookup = query->owner;
@@ -49,7 +53,7 @@ static void open_done(struct storage_query *query, enum err err)
     struct buf bytes = query->bytes;
     query->bytes = (struct buf){0};
     if (!err)
-        err = adopt(query, lookup->hub, lookup->project, buf_slice(&bytes), &stream);
+        err = adopt(lookup->hub, lookup->project, query, buf_slice(&bytes), &stream);
     buf_deinit(&bytes);
     if (err == ERR_AGAIN) {
         err = storage_query(lookup->hub->storage, query);
@@ -137,7 +141,7 @@ static enum err claim_answer(struct claim *claim, struct hub_lookup *lookup, enu
     }
     if (!err)
         err =
-            adopt(&claim->query, claim->hub, claim->project, buf_slice(&claim->row_bytes), &stream);
+            adopt(claim->hub, claim->project, &claim->query, buf_slice(&claim->row_bytes), &stream);
     if (err == ERR_AGAIN)
         return ERR_AGAIN;
     list_unlink(&lookup->node);

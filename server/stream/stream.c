@@ -284,9 +284,11 @@ void stream_touch(struct stream *stream)
 {
     const struct row *row = stream_row(stream);
     int64_t now_ns = loop_wall_ns(stream->hub->config.loop);
-    int64_t last_ns = latest(latest(row->ended_ns, row->touched_ns), stream->touched_ns);
-    if (!row->is_sliding || row->ttl_s <= 0 || !stream_has_ended(stream) ||
-        (now_ns - last_ns) / 1000000 < row->ttl_s * (1000 / TOUCH_DIVISOR))
+    int64_t last_ns = latest(latest(row->ended_ns, row->touched_ns), stream->noted_ns);
+    if (!row->is_sliding || row->ttl_s <= 0 || (!stream_has_ended(stream) && !row->is_appended))
+        return;
+    stream->touched_ns = now_ns;
+    if ((now_ns - last_ns) / 1000000 < row->ttl_s * (1000 / TOUCH_DIVISOR))
         return;
     struct storage_amendment amendment = {.project = stream->project_number,
         .id = stream->id,
@@ -294,7 +296,7 @@ void stream_touch(struct stream *stream)
         .kind = AMEND_TOUCH,
         .time_ns = now_ns};
     if (storage_amend(stream->hub->storage, &amendment) == ERR_OK)
-        stream->touched_ns = now_ns;
+        stream->noted_ns = now_ns;
 }
 
 /* ── who writes, who watches ─────────────────────────────────────────────────────────────────── */

@@ -269,6 +269,52 @@ static void test_archived_at_the_crash(void **context)
     rig_free(rig);
 }
 
+static struct stream *create_for(struct rig *rig, const char *key, int64_t ttl_s, bool is_sliding)
+{
+    struct row row = {.key = slice_text(key), .ttl_s = ttl_s, .is_sliding = is_sliding};
+    struct stream *stream;
+    assert_int_equal(append_create(rig->hub, &rig->project, &row, &stream), ERR_OK);
+    append(stream, "x", "s");
+    return stream;
+}
+
+/* Whether in memory or not, an open one goes when its time is over, and no other. */
+static void test_expires(void **context)
+{
+    (void)context;
+    struct rig *rig = rig_new();
+    struct stream *here = create_for(rig, "\1here", 1, false);
+    struct stream *kept = create_for(rig, "\1kept", 0, false);
+    struct stream *later = create_for(rig, "\1later", 3600, true);
+    stream_unref(create_for(rig, "\1there", 1, true));
+    stream_unref(kept);
+    assert_int_equal(append_expires_ns(here), stream_row(here)->accepted_ns + 1000000000);
+    int64_t before_ns = append_expires_ns(later);
+    assert_true(before_ns >= stream_row(later)->accepted_ns + 3600 * INT64_C(1000000000));
+    rig_turns(rig, 3);
+    stream_touch(later);
+    assert_true(append_expires_ns(later) > before_ns);
+    stream_unref(later);
+    RIG_UNTIL(rig, stream_is_deleted(here));
+    assert_false(append_is_open(here));
+    stream_unref(here);
+    bool is_gone = false;
+    while (!is_gone) {
+        struct stream *there = find(rig, "\1there", ERR_OK);
+        is_gone = stream_is_deleted(there);
+        stream_unref(there);
+        rig_turns(rig, 20);
+    }
+    RIG_UNTIL(rig, tails(rig) == 0);
+    const char *open[] = {"\1kept", "\1later"};
+    for (size_t i = 0; i < 2; i++) {
+        struct stream *stream = find(rig, open[i], ERR_OK);
+        assert_true(append_is_open(stream));
+        stream_unref(stream);
+    }
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_deleted),
         cmocka_unit_test(test_leaves_memory),
         cmocka_unit_test(test_archived_at_the_crash),
+        cmocka_unit_test(test_expires),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
