@@ -45,6 +45,9 @@ static const struct stopped {
     {SLICE("Idempotency-Key"), TO_PROVIDER},
     {SLICE("Last-Event-ID"), TO_PROVIDER},
     {SLICE("Tokenlog-*"), BOTH},
+    /* Likewise, in Cloudflare's words; a gateway of theirs that we ask is asked in ours. */
+    {SLICE("Cf-Aig-*"), BOTH},
+    {SLICE("Cf-Consn-*"), TO_PROVIDER},
     /* Spoken by the provider's site to its own clients; ours is another site. */
     {SLICE("Set-Cookie"), TO_CALLER},
     {SLICE("Alt-Svc"), TO_CALLER},

@@ -4,7 +4,7 @@
  * cross-origin POST or by DNS rebinding: so in open mode a foreign Origin and a Host that is not
  * this machine are refused, and so is a provider's call by a foreign page that has no Origin, as an
  * image's GET. With keys the key decides. CORS is off unless configured. */
-#include "server/api/api.h"
+#include "server/api/cloudflare.h"
 #include "server/api/native.h"
 
 #define EXPOSED_HEADERS                                                                            \
@@ -39,7 +39,8 @@ static bool is_same_machine(struct slice origin)
 static bool is_of_foreign_page(struct api *api, struct exchange *exchange)
 {
     return slice_equal(exchange_header(exchange, "Sec-Fetch-Site"), SLICE("cross-site")) &&
-           native_serves(api, exchange_target(exchange).path);
+           (native_serves(api, exchange_target(exchange).path) ||
+               cloudflare_serves(api, exchange_target(exchange).path));
 }
 
 /* True: answered, it goes no further. */
@@ -90,7 +91,10 @@ static struct slice presented_key(const struct exchange *exchange)
 {
     static const struct slice schemes[] = {SLICE("Bearer "), SLICE("Token "), SLICE("Key ")};
     static const char *const names[] = {"x-api-key", "api-key", "x-goog-api-key", "xi-api-key"};
-    struct slice value = exchange_header(exchange, "Authorization");
+    struct slice value = exchange_header(exchange, "cf-aig-authorization");
+    if (value.size ==
+        0) /* beside it, Authorization is the provider's, which gets its own from us */
+        value = exchange_header(exchange, "Authorization");
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
         if (slice_equal_nocase(slice_sub(value, 0, schemes[i].size), schemes[i]))
             return slice_trim(slice_sub(value, schemes[i].size, value.size));
@@ -140,6 +144,7 @@ void api_admit(void *context, struct exchange *exchange)
     const struct http1_request *request = exchange_request(exchange);
     struct slice path = exchange_target(exchange).path;
     set_dialect(exchange, path);
+    cloudflare_admit(api, exchange);
     struct slice origin = headers_get(&request->headers, "Origin");
     bool is_allowed = origin.size && is_listed(api->config->cors_origins, origin);
     if (check_origin(api, exchange, origin, is_allowed))

@@ -1,6 +1,7 @@
 /* routes — the table of what is served. A pattern's segments match literally; `*` is a stream's
  * ID, `**` what is left of the path. Inference calls come from the dialects'
  * allow-list (dialect_for_path), so that each path is written once. */
+#include "server/api/cloudflare.h"
 #include "server/api/native.h"
 
 #include <stdio.h>
@@ -24,6 +25,8 @@ static const struct route {
     {"GET", "/v1/streams/*/proof", stream_proof},
     {"GET", "/v1/audit/head", audit_head_get},
     {"GET", "/v1/audit/consistency", audit_consistency_get},
+    {"GET", "/threads/*/runs/*/stream", stream_join},
+    {"GET", "/runs/*/stream", stream_join},
     {"GET", "/v1/responses/*", response_show},
     {"DELETE", "/v1/responses/*", response_remove},
     {"POST", "/v1/responses/*/cancel", response_cancel},
@@ -96,6 +99,19 @@ static void list_methods(struct slice path, char out[ALLOWED_BYTES])
     }
 }
 
+/* What begins as a path of ours is none of Cloudflare's /v1/{account}/…. */
+static bool is_ours(struct slice path)
+{
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        struct slice pattern = slice_text(routes[i].pattern);
+        if (path_segment_count(pattern) > 1 &&
+            slice_equal(path_segment(pattern, 0), path_segment(path, 0)) &&
+            slice_equal(path_segment(pattern, 1), path_segment(path, 1)))
+            return true;
+    }
+    return false;
+}
+
 static void refuse_path(struct exchange *exchange)
 {
     exchange_error(exchange, 404, "not_found", NULL,
@@ -107,7 +123,8 @@ static void answer_options(struct api *api, struct exchange *exchange, struct sl
 {
     char methods[ALLOWED_BYTES], allowed[ALLOWED_BYTES + sizeof ", OPTIONS"];
     list_methods(path, methods);
-    if (!methods[0] && native_serves(api, path))
+    if (!methods[0] &&
+        (native_serves(api, path) || (!is_ours(path) && cloudflare_serves(api, path))))
         list_methods(SLICE("*"), methods);
     (void)snprintf(allowed, sizeof allowed, "%s, OPTIONS", methods);
     if (!methods[0])
@@ -154,6 +171,6 @@ void api_handle(void *context, struct exchange *exchange)
         list_methods(SLICE("*"), allowed);
     if (allowed[0])
         refuse_method(exchange, allowed);
-    else if (!native_handle(api, exchange))
+    else if (!native_handle(api, exchange) && (is_ours(path) || !cloudflare_handle(api, exchange)))
         refuse_path(exchange);
 }

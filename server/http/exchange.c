@@ -71,6 +71,7 @@ struct exchange {
     exchange_announcer *announcer;
     exchange_fallback *fallback; /* NULL: none */
     void *fallback_context;
+    size_t fallback_index;
     size_t fallback_fields; /* bytes of `fields` when it was set */
     const struct responder *responder;
     void *context;
@@ -362,10 +363,12 @@ enum err exchange_announce(struct exchange *exchange, const struct row *row)
     return exchange->announcer ? exchange->announcer(exchange, row) : ERR_OK;
 }
 
-void exchange_set_fallback(struct exchange *exchange, exchange_fallback *next, void *context)
+void exchange_set_fallback(
+    struct exchange *exchange, exchange_fallback *next, void *context, size_t index)
 {
     exchange->fallback = next;
     exchange->fallback_context = context;
+    exchange->fallback_index = index;
     exchange->fallback_fields = exchange->fields.size;
 }
 
@@ -378,7 +381,7 @@ bool exchange_falls_back(struct exchange *exchange)
     exchange->responder = NULL; /* as after an error: its holder is the one who called */
     exchange->fields.size =
         exchange->fallback_fields; /* what the failure added is not its answer's */
-    next(exchange->fallback_context, exchange);
+    next(exchange->fallback_context, exchange, exchange->fallback_index);
     return true;
 }
 

@@ -87,10 +87,11 @@ void exchange_set_announcer(struct exchange *exchange, exchange_announcer *annou
 enum err exchange_announce(struct exchange *exchange, const struct row *row) NODISCARD;
 /* exchange_set_fallback — once, in the place of an error of ours or of one that a provider gave
  * (exchange_falls_back): `next` goes on with the call in another way. It is called with nobody holding
- * the exchange, holds it before it returns, and does nothing more with it in that turn of the loop.
+ * the exchange and the index that it was set with, holds it before it returns, and does nothing more with it in that turn of the loop.
  * exchange_falls_back — true: it does, so no more is to be answered here. */
-typedef void exchange_fallback(void *context, struct exchange *exchange);
-void exchange_set_fallback(struct exchange *exchange, exchange_fallback *next, void *context);
+typedef void exchange_fallback(void *context, struct exchange *exchange, size_t index);
+void exchange_set_fallback(
+    struct exchange *exchange, exchange_fallback *next, void *context, size_t index);
 bool exchange_falls_back(struct exchange *exchange);
 /* exchange_add_header — a field of the response to come, before reply or begin (CORS, say). */
 enum err exchange_add_header(
