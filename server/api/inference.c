@@ -25,7 +25,7 @@
 enum { WHY_BYTES_MAX = 4096 /* why a model is not to be had */ };
 
 /* Of the attempt that comes before, if there is one. */
-struct attempt {
+struct key_attempt {
     uint32_t number;
     struct id previous;
 };
@@ -41,7 +41,7 @@ static struct call *call_free(struct call *call)
 
 /* ── a new generation ───────────────────────────────────────────────────────────────────────── */
 
-static void make_row(struct call *call, const struct attempt *attempt,
+static void make_row(struct call *call, const struct key_attempt *attempt,
     const struct translated *translated, struct slice path, struct row *row)
 {
     struct api *api = call->api;
@@ -130,7 +130,7 @@ static void answer(struct call *call, struct stream *stream, const char *attache
         replay_start(call->exchange, stream, &replay);
 }
 
-static void start(struct call *call, const struct attempt *attempt)
+static void start(struct call *call, const struct key_attempt *attempt)
 {
     struct api *api = call->api;
     struct exchange *exchange = call->exchange;
@@ -203,7 +203,7 @@ static void answer_known(struct call *call, struct stream *stream)
     if (refuse_attach(call, stream)) {
         stream_unref(stream);
     } else if (has_ended && (was_nothing_delivered(row) || wants_restart(call, row))) {
-        struct attempt next = {row->attempt + 1, row->id};
+        struct key_attempt next = {row->attempt + 1, row->id};
         stream_unref(stream);
         start(call, &next);
     } else {
@@ -234,7 +234,7 @@ static void claimed(struct hub_lookup *lookup, enum err err, struct stream *stre
     if (!err)
         answer_known(call, stream);
     else if (err == ERR_NOTFOUND)
-        start(call, &(struct attempt){.number = 1});
+        start(call, &(struct key_attempt){.number = 1});
     else if (err == ERR_LIMIT)
         refuse_stream(call->exchange, ERR_LIMIT);
     else
@@ -249,7 +249,7 @@ static void claimed(struct hub_lookup *lookup, enum err err, struct stream *stre
 static void go_on(struct call *call)
 {
     if (call->key.size == 0) {
-        start(call, &(struct attempt){.number = 1});
+        start(call, &(struct key_attempt){.number = 1});
         call_free(call);
         return;
     }

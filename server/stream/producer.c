@@ -1,6 +1,6 @@
-/* producer — see producer.h. Its life, and the transfer.
+/* producer — see producer.h. Its life, and the response that the stream has.
  *
- *   start ─▶ waiting for the request's record (keyed) ─▶ dispatched ─▶ head, data…, ended ─▶
+ *   start ─▶ attempts (producer_attempts.c) ─▶ one is adopted: head, data…, ended ─▶
  *   detached from its stream once the final row is given ─▶ freed when the transfer is over too */
 #include "server/stream/producer_state.h"
 
@@ -15,21 +15,27 @@ int64_t producer_wall_ns(const struct producer *producer)
 
 void producer_free(struct producer *producer)
 {
-    timer_cancel(hub_loop(stream_hub(producer->stream)), &producer->linger);
-    timer_cancel(hub_loop(stream_hub(producer->stream)), &producer->retry);
+    struct loop *loop = hub_loop(stream_hub(producer->stream));
+    timer_cancel(loop, &producer->linger);
+    timer_cancel(loop, &producer->retry);
+    timer_cancel(loop, &producer->pause);
+    timer_cancel(loop, &producer->hedge);
+    producer_leave_source(producer);
+    for (size_t i = 0; i < PRODUCER_HELD_MAX; i++)
+        run_free(producer->held[i]);
+    run_free(producer->run);
     producer_translate_free(producer->translation);
     stream_unref(producer->stream);
     buf_deinit(&producer->pending);
     buf_deinit(&producer->body);
     buf_deinit(&producer->head);
     buf_deinit(&producer->content_type);
-    buf_deinit(&producer->url);
-    buf_deinit(&producer->request_body);
-    buf_deinit(&producer->header_text);
+    buf_deinit(&producer->past);
+    buf_deinit(&producer->attempts);
     free(producer);
 }
 
-/* ── the transfer ───────────────────────────────────────────────────────────────────────────── */
+/* ── the response ───────────────────────────────────────────────────────────────────────────── */
 
 /* What it says of the body is no longer true of a translated one. */
 static bool is_of_body(struct slice name)
@@ -38,8 +44,7 @@ static bool is_of_body(struct slice name)
            slice_equal_nocase(name, SLICE("etag")) || slice_equal_nocase(name, SLICE("digest"));
 }
 
-/* Header fields to replay: those that may cross, in the provider's order. */
-static void keep_head(struct slice head, bool is_translated, struct headers *all, struct buf *kept)
+void producer_read_head(struct slice head, struct headers *all)
 {
     while (head.size && all->count < HTTP_HEADER_COUNT_MAX) {
         ptrdiff_t end = slice_find(head, SLICE("\r\n"));
@@ -51,6 +56,11 @@ static void keep_head(struct slice head, bool is_translated, struct headers *all
         all->items[all->count++] = (struct header){slice_sub(line, 0, (size_t)colon),
             slice_trim(slice_sub(line, (size_t)colon + 1, line.size))};
     }
+}
+
+/* Header fields to replay: those that may cross, in the provider's order. */
+static void keep_head(const struct headers *all, bool is_translated, struct buf *kept)
+{
     for (size_t i = 0; i < all->count; i++) {
         struct header field = all->items[i];
         if (slice_equal_nocase(field.name, SLICE("content-type")) ||
@@ -66,10 +76,10 @@ static void keep_head(struct slice head, bool is_translated, struct headers *all
 }
 
 /* So much of a head may be kept that the row has room for all that its end will say. */
-static size_t head_bytes_max(const struct row *row)
+static size_t head_bytes_max(const struct row *row, size_t attempts_bytes)
 {
-    size_t used =
-        ROW_END_BYTES_MAX + row->path.size + row->metadata.size + row->key.size + row->model.size;
+    size_t used = ROW_END_BYTES_MAX + attempts_bytes + row->path.size + row->metadata.size +
+                  row->key.size + row->model.size;
     size_t room = used < ROW_BYTES_MAX ? ROW_BYTES_MAX - used : 0;
     return room < HEAD_KEPT_BYTES_MAX ? room : HEAD_KEPT_BYTES_MAX;
 }
@@ -82,9 +92,33 @@ static enum err keep_content_type(struct producer *producer, struct slice type)
                : ERR_OK;
 }
 
-static void upstream_head(void *context, int status, struct slice head)
+enum err producer_adopt(struct producer *producer, struct run *run)
 {
-    struct producer *producer = context;
+    ASSERT(!producer->run);
+    producer->run = run;
+    run->record.is_shown = true;
+    producer->reading.hides_usage = run->hides_usage;
+    return run->translate.provider ? producer_translate_new(producer, &run->translate) : ERR_OK;
+}
+
+/* Whether what comes is cut into frames: of those that the provider's dialect has, or SSE. */
+static bool find_framing(struct producer *producer, struct slice type)
+{
+    const struct dialect *provider = producer->translation
+                                         ? producer_translate_provider(producer->translation)
+                                         : producer->dialect;
+    enum framing framing;
+    if (framing_of_type(type, &framing))
+        return false;
+    bool is_usual = framing == FRAMING_SSE && !producer->translation;
+    if (!is_usual && framing != provider->framing)
+        return false;
+    producer->splitter = producer->event_start = (struct frame_splitter){.framing = framing};
+    return true;
+}
+
+void producer_head(struct producer *producer, int status, struct slice head)
+{
     if (producer->has_ended || producer->end.is_owed)
         return;
     if (status < 200 || status > 599) {
@@ -93,14 +127,16 @@ static void upstream_head(void *context, int status, struct slice head)
         return;
     }
     struct headers all = {.count = 0};
-    keep_head(head, producer->translation, &all, &producer->head);
+    producer_read_head(head, &all);
+    keep_head(&all, producer->translation, &producer->head);
     struct slice type = headers_get(&all, "content-type");
     uint64_t length;
     bool has_length = slice_u64(headers_get(&all, "content-length"), &length) == ERR_OK;
-    producer->is_sse =
-        status < 400 && slice_equal_nocase(slice_sub(type, 0, 17), SLICE("text/event-stream"));
+    producer->is_framed = status < 400 && find_framing(producer, type);
+    producer->is_sse = producer->is_framed &&
+                       (producer->translation || producer->splitter.framing == FRAMING_SSE);
     producer->content_length =
-        has_length && !producer->is_sse && length <= INT64_MAX ? (int64_t)length : -1;
+        has_length && !producer->is_framed && length <= INT64_MAX ? (int64_t)length : -1;
     if (producer->translation && !producer_translate_head(producer, status, &type))
         return;
     producer->status = status;
@@ -110,9 +146,8 @@ static void upstream_head(void *context, int status, struct slice head)
     }
 }
 
-static enum err upstream_data(void *context, struct slice bytes)
+enum err producer_data(struct producer *producer, struct slice bytes)
 {
-    struct producer *producer = context;
     if (producer->has_ended || producer->end.is_owed)
         return ERR_OK; /* after the terminator, or a stop: nothing that anybody waits for */
     if (producer->is_blocked || hub_is_paused(stream_hub(producer->stream))) {
@@ -128,10 +163,16 @@ void producer_count_error(const struct producer *producer, const char *kind)
     metrics_add_label(producer->config.metrics, METRIC_upstream_errors_total, kind, 1);
 }
 
+/* What is shown stays, and the caller sees that it is not whole (invariant 5). */
+void producer_died(struct producer *producer, const char *reason, const char *detail)
+{
+    producer_fail(producer, reason, detail);
+}
+
 void producer_fail_by_event(struct producer *producer)
 {
     producer_count_error(producer, "upstream_error_event");
-    producer_fail(producer, "provider_error", producer->reading.error);
+    producer_died(producer, "provider_error", producer->reading.error);
 }
 
 /* What is left over, if it is an event all the same. */
@@ -143,7 +184,7 @@ static enum err finish_events(struct producer *producer)
     struct slice residue = buf_slice(&producer->pending);
     /* Where HTTP's framing is the end, all that came before it is the response. */
     bool is_event =
-        residue.size && (sse_split_end(&producer->splitter) || !dialect->has_terminator ||
+        residue.size && (frame_split_end(&producer->splitter) || !dialect->has_terminator ||
                             dialect->is_terminator_residue(residue));
     if (is_event) {
         TRY(producer_handle_event(producer, residue));
@@ -153,7 +194,7 @@ static enum err finish_events(struct producer *producer)
                                                          : ERR_OK;
 }
 
-static void finish_sse(struct producer *producer)
+static void finish_frames(struct producer *producer)
 {
     enum err err = finish_events(producer);
     if (producer->has_ended || producer->end.is_owed)
@@ -165,7 +206,7 @@ static void finish_sse(struct producer *producer)
     else if (producer->reading.is_failed)
         producer_fail_by_event(producer);
     else if (producer->dialect->has_terminator || producer->reading.owes_finish)
-        producer_fail(producer, "upstream_truncated",
+        producer_died(producer, "upstream_truncated",
             "the provider ended the response without the terminator of its format");
     else
         producer_end_or_owe(producer, STREAM_COMPLETED, NULL, NULL);
@@ -174,8 +215,8 @@ static void finish_sse(struct producer *producer)
 /* The response ended as HTTP's framing says: what does that mean? */
 void producer_finish_transfer(struct producer *producer)
 {
-    if (producer->is_sse) {
-        finish_sse(producer);
+    if (producer->is_framed) {
+        finish_frames(producer);
         return;
     }
     if (producer->translation) {
@@ -191,14 +232,10 @@ void producer_finish_transfer(struct producer *producer)
     producer_end_or_owe(producer, STREAM_FAILED, "upstream_status", producer->reading.error);
 }
 
-static void upstream_ended(void *context, enum upstream_end how, const char *message)
+void producer_transfer_ended(struct producer *producer, enum upstream_end how, const char *message)
 {
-    struct producer *producer = context;
-    producer->upstream = NULL;
     producer->is_throttled = false;
     producer->is_complete = how == UPSTREAM_COMPLETE;
-    if (how != UPSTREAM_COMPLETE && how != UPSTREAM_CANCELED)
-        producer_count_error(producer, upstream_end_name(how));
     if (producer->has_ended)
         producer_free(producer);
     else if (producer->end.is_owed || (producer->is_blocked && producer->is_complete))
@@ -211,34 +248,13 @@ static void upstream_ended(void *context, enum upstream_end how, const char *mes
     else if (producer->reading.is_failed)
         producer_fail_by_event(producer);
     else
-        producer_fail(producer, upstream_end_name(how), message);
-}
-
-static const struct upstream_owner upstream_owner = {upstream_head, upstream_data, upstream_ended};
-
-static void producer_dispatch(struct producer *producer)
-{
-    producer->is_waiting = false;
-    producer->dispatched_ns = producer_wall_ns(producer);
-    struct upstream_request request = {.url = (const char *)producer->url.data,
-        .method = producer->method,
-        .headers = producer->headers,
-        .body = buf_slice(&producer->request_body),
-        .connect_timeout_ms = producer->config.connect_timeout_ms,
-        .first_byte_timeout_ms = producer->config.first_byte_timeout_ms,
-        .idle_timeout_ms = producer->config.stall_timeout_ms,
-        .ca_file = producer->ca_file[0] ? producer->ca_file : NULL};
-    metrics_add(producer->config.metrics, METRIC_upstream_requests_total, 1);
-    enum err err = upstream_start(
-        producer->config.upstreams, &request, &upstream_owner, producer, &producer->upstream);
-    if (err)
-        producer_fail(producer, "internal", "the request could not be sent: out of memory");
+        producer_died(producer, upstream_end_name(how), message);
 }
 
 static void writer_changed(struct producer *producer)
 {
     if (producer->is_waiting && !producer->end.is_owed && stream_row_is_durable(producer->stream))
-        producer_dispatch(producer);
+        producer_send(producer);
     else
         producer_resume(producer);
 }
@@ -251,26 +267,33 @@ static enum err producer_new(const struct producer_config *config, struct stream
     const struct producer_request *request, struct producer **out)
 {
     struct producer *producer = calloc(1, sizeof *producer);
-    if (!producer)
+    if (!producer) {
+        if (request->source)
+            request->source->calls->close(request->source);
         return fault(ERR_NOMEM, "producer");
+    }
     producer->config = *config;
     producer->stream = stream_ref(stream);
     producer->dialect = request->dialect;
     producer->linger.fire = producer_linger_fired;
     producer->retry.fire = producer_retry_fired;
-    producer->is_waiting = true;
+    producer->pause.fire = producer_pause_fired;
+    producer->hedge.fire = producer_hedge_fired;
+    producer->is_keyed = request->is_keyed;
+    producer->source = request->source;
+    if (producer->source)
+        producer->source->producer = producer;
+    producer->attempts_bytes = producer->source  ? ATTEMPTS_BYTES_MAX
+                               : request->target ? ATTEMPT_BYTES_MAX
+                                                 : 0;
     dialect_reading_init(&producer->reading);
-    producer->reading.hides_usage = request->hides_usage;
     buf_init(&producer->pending, EVENT_BYTES_MAX);
     buf_init(&producer->body, BODY_KEPT_BYTES_MAX);
-    buf_init(&producer->head, head_bytes_max(stream_row(stream)));
+    buf_init(&producer->head, head_bytes_max(stream_row(stream), producer->attempts_bytes));
     buf_init(&producer->content_type, CONTENT_TYPE_BYTES_MAX);
-    buf_init(&producer->url, HTTP_TARGET_BYTES_MAX * 2);
-    buf_init(&producer->header_text, HTTP_HEAD_BYTES_MAX * 2);
-    buf_init(&producer->request_body, request->body.size);
-    enum err err = producer_build_request(producer, request);
-    if (!err && request->translate)
-        err = producer_translate_new(producer, request->translate);
+    buf_init(&producer->past, producer->attempts_bytes);
+    buf_init(&producer->attempts, producer->attempts_bytes);
+    enum err err = producer_first(producer, request);
     if (err)
         producer_free(producer);
     else
@@ -293,7 +316,6 @@ enum err producer_start(const struct producer_config *config, struct stream *str
         return end ? end : err;
     }
     stream_set_producer(stream, producer, &writer);
-    if (!request->is_keyed || stream_row_is_durable(stream))
-        producer_dispatch(producer);
+    producer_send(producer);
     return ERR_OK;
 }

@@ -1,22 +1,26 @@
 /* producer — upstream → journal, one per live generation. Owned by nobody's connection: the caller
  * may go, the generation lives on.
  *
- *   WAITING ──(request record durable; unkeyed: at once)──▶ DISPATCHED ──head──▶ STREAMING
- *   ──terminator, end, stop──▶ ENDED
- *      └──────────────────────────── stop ──────────────────────┴────────────────────┘     │ lets
- *      the transfer finish (connection reuse)
- *                                                                                          ▼ freed
+ *   WAITING ──(request record durable; unkeyed: at once)──▶ DISPATCHED ──▶ (held) ──▶ STREAMING ──▶ ENDED
+ *      ▲                                                       │ failed, and another attempt is allowed
+ *      └──(its start is in the record)◀──(backoff)◀────────────┘                  stop: ENDED, from any
  *
- * Bytes from the provider are split into events (SSE blocks, or fragments of an opaque body), each
- * is read by the dialect and
- * appended to the stream's tail; the terminator goes in one batch with the final row. When storage
- * has no room the transfer is paused.
+ * Bytes from the provider are split into events (SSE blocks, or fragments of an opaque body), each is
+ * read by the dialect and appended to the stream's tail; the terminator goes in one batch with the final
+ * row. When storage has no room the transfer is paused.
+ *
+ * Whom to ask next is its *source*'s to say (struct producer_source); without one a single attempt is
+ * made. An attempt that may be followed by another is held until it has proved good (producer_run.h);
+ * what is not held passes with no delay. One that failed is not seen by readers: its bytes are asides,
+ * and it is in the row's list of attempts. If none is left the last one stands, and is passed on.
+ * Each attempt of a keyed request is in the durable record before it is dispatched.
  *
  *   thread
  *   loop */
 #ifndef TOKENLOG_SERVER_STREAM_PRODUCER_H
 #define TOKENLOG_SERVER_STREAM_PRODUCER_H
 
+#include "protocol/data/attempt.h"
 #include "protocol/dialect/translate.h"
 #include "protocol/http/header.h"
 #include "server/io/upstream.h"
@@ -37,6 +41,56 @@ struct producer_translate {
     struct slice left_out; /* of the request: Tokenlog-Left-Out of the response; may be empty */
 };
 
+/* How an attempt ended, and what it showed. */
+struct producer_outcome {
+    enum producer_end {
+        PRODUCER_SERVED,      /* a whole response */
+        PRODUCER_NOT_SENT,    /* no connection: nothing was dispatched */
+        PRODUCER_TIMED_OUT,   /* no head, or no first event, in time */
+        PRODUCER_STATUS,      /* a response of 400 or more */
+        PRODUCER_ERROR_EVENT, /* an error inside a 200, before anything was shown */
+        PRODUCER_BROKEN,      /* it died before anything was shown */
+        PRODUCER_DIED,        /* in mid-stream */
+        PRODUCER_STOPPED,     /* we gave it up: says nothing of the target */
+    } end;
+    int status;             /* 0: no head came */
+    int64_t retry_after_ms; /* -1: it does not say */
+    int64_t first_event_ms; /* from dispatch; -1: none came */
+};
+
+struct producer_request;
+struct producer_source;
+
+/* Who says what is asked next. `attempt` is what producer_request had; all but `close` may be called as
+ * long as the source is not closed, never from inside a call of its own.
+ *
+ *   next     the next attempt's request.  answers  ERR_AGAIN not before *at_ns, of loop_now_ns: it is asked
+ *            again then, or at producer_source_ready, or sooner · ERR_CLOSED there is none, or no further
+ *            one is allowed · faults: likewise
+ *   hedge    another one to be made beside the one that `next` gave last: the same, once that is sent
+ *   is_more  whether another attempt might follow, now or later
+ *   shows    its first good event has come, and nothing is asked any more unless the stream dies
+ *   ended    once for each request that next and hedge gave, and for the first
+ *   cost     in nano-dollars; -1: not known
+ *   close    the producer is done with it */
+struct producer_source_calls {
+    enum err (*next)(struct producer_source *source, struct producer_request *out, int64_t *at_ns);
+    enum err (*hedge)(struct producer_source *source, struct producer_request *out, int64_t *at_ns);
+    bool (*is_more)(struct producer_source *source);
+    void (*shows)(struct producer_source *source, uint32_t attempt, int64_t first_event_ms);
+    void (*ended)(
+        struct producer_source *source, uint32_t attempt, const struct producer_outcome *outcome);
+    int64_t (*cost)(struct producer_source *source, uint32_t attempt, const struct usage *usage);
+    void (*close)(struct producer_source *source);
+};
+/* Embedded in its owner. */
+struct producer_source {
+    const struct producer_source_calls *calls;
+    struct producer *producer; /* set by it */
+};
+/* producer_source_ready — what `next` waited for has come. */
+void producer_source_ready(struct producer_source *source);
+
 /* What to ask of whom. Everything is copied. */
 struct producer_request {
     const struct dialect *dialect;              /* the caller's */
@@ -50,7 +104,14 @@ struct producer_request {
     const struct headers *headers; /* the caller's; those that may cross do */
     struct slice body;
     bool hides_usage;
-    bool is_keyed; /* dispatch only once the request record is durable */
+    bool is_keyed; /* dispatch only once the request record is durable; as the first says */
+    int64_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms; /* 0: the config's */
+    /* Which attempt it is: for the source, and for the record. NULL: the row's, or none. */
+    uint32_t attempt;
+    enum attempt_kind kind;
+    const char *target, *key_name;
+    struct slice provider, model, provider_dialect;
+    struct producer_source *source; /* of the first: it passes to the producer. NULL: none */
 };
 
 /* producer_start — takes a reference of the stream. From here the stream always comes to an end,

@@ -18,33 +18,60 @@
 
 /* ── the end ────────────────────────────────────────────────────────────────────────────────── */
 
+static bool has_transfer(const struct producer *producer)
+{
+    return producer->run && producer->run->upstream;
+}
+
+static void cancel_transfer(struct producer *producer)
+{
+    if (producer->run)
+        run_cancel(producer->run);
+}
+
 /* The stream is through with us; the transfer may still be there, and then frees us when it
  * ends. */
 static void producer_detach(struct producer *producer)
 {
     producer->has_ended = true;
+    producer_leave_source(producer);
     stream_set_producer(producer->stream, NULL, NULL);
     struct loop *loop = hub_loop(stream_hub(producer->stream));
     timer_set(loop, &producer->linger,
-        loop_now_ns(loop) + (producer->upstream ? PRODUCER_LINGER_MS * 1000000ll : 0));
+        loop_now_ns(loop) + (has_transfer(producer) ? PRODUCER_LINGER_MS * 1000000ll : 0));
     if (producer->is_throttled) {
         producer->is_throttled = false;
-        upstream_resume(producer->upstream);
+        run_resume(producer->run);
     }
 }
 
 void producer_linger_fired(struct timer *timer)
 {
     struct producer *producer = CONTAINER_OF(timer, struct producer, linger);
-    if (producer->upstream)
-        upstream_cancel(producer->upstream); /* `ended` frees us */
+    if (has_transfer(producer))
+        cancel_transfer(producer); /* its end frees us */
     else
         producer_free(producer);
 }
 
-static void fill_row(const struct producer *producer, struct row *row)
+/* Who was asked last, where the attempts say it. */
+static void fill_target(const struct producer *producer, struct row *row)
+{
+    const struct run *run = producer->run;
+    for (size_t i = 0; !run && i < PRODUCER_HELD_MAX; i++)
+        run = producer->held[i];
+    if (!run || run->provider.size == 0)
+        return;
+    row->provider = run->provider;
+    row->model = run->model;
+    row->provider_dialect = run->provider_dialect;
+}
+
+static void fill_row(struct producer *producer, struct row *row)
 {
     *row = *stream_row(producer->stream);
+    fill_target(producer, row);
+    row->attempts = producer_write_attempts(producer);
     row->usage = producer->reading.usage;
     row->finish_reason = slice_text(producer->reading.finish_reason);
     row->dispatched_ns = producer->dispatched_ns;
@@ -65,6 +92,7 @@ static enum err producer_end(struct producer *producer, struct slice last_event,
     enum stream_state state, const char *reason, const char *detail)
 {
     struct row row;
+    producer_end_attempts(producer, state, reason);
     fill_row(producer, &row);
     row.state = state;
     row.reason = slice_text(reason);
@@ -134,8 +162,7 @@ void producer_stop(
         producer_detach(producer);
     else
         producer_end_or_owe(producer, state, reason, detail);
-    if (producer->upstream)
-        upstream_cancel(producer->upstream);
+    cancel_transfer(producer);
 }
 
 /* ── events ─────────────────────────────────────────────────────────────────────────────────── */
@@ -144,8 +171,10 @@ enum err producer_append(struct producer *producer, struct slice event)
 {
     int64_t time_ns = producer_wall_ns(producer);
     TRY(tail_append(stream_tail(producer->stream), event, time_ns));
-    if (producer->first_event_ns == 0)
+    if (producer->first_event_ns == 0) {
         producer->first_event_ns = time_ns;
+        producer_showed(producer);
+    }
     return ERR_OK;
 }
 
@@ -203,8 +232,7 @@ enum err producer_take_event(struct producer *producer, struct slice event)
 void producer_fail(struct producer *producer, const char *reason, const char *detail)
 {
     producer_end_or_owe(producer, STREAM_FAILED, reason, detail);
-    if (producer->upstream)
-        upstream_cancel(producer->upstream);
+    cancel_transfer(producer);
 }
 
 void producer_fail_too_large(struct producer *producer)
@@ -226,7 +254,12 @@ void producer_block(struct producer *producer, struct slice rest)
 static enum err split_event(struct producer *producer, struct slice *bytes)
 {
     size_t end;
-    enum err err = sse_split(&producer->splitter, *bytes, &end);
+    enum err err = frame_split(&producer->splitter, *bytes, &end);
+    if (err == ERR_INVALID) {
+        producer_died(producer, upstream_end_name(UPSTREAM_MALFORMED),
+            "what the provider sent is not framed as its Content-Type says");
+        return err;
+    }
     if (err) {
         if (buf_append(&producer->pending, *bytes))
             producer_fail_too_large(producer);
@@ -254,7 +287,7 @@ static enum err split_event(struct producer *producer, struct slice *bytes)
     return ERR_OK;
 }
 
-static void process_sse(struct producer *producer, struct slice bytes)
+static void process_frames(struct producer *producer, struct slice bytes)
 {
     while (bytes.size && !producer->has_ended)
         if (split_event(producer, &bytes))
@@ -279,8 +312,8 @@ static void process_opaque(struct producer *producer, struct slice bytes)
 
 void producer_process(struct producer *producer, struct slice bytes)
 {
-    if (producer->is_sse)
-        process_sse(producer, bytes);
+    if (producer->is_framed)
+        process_frames(producer, bytes);
     else if (producer->translation)
         producer_translate_body(producer, bytes);
     else
@@ -291,7 +324,7 @@ enum err producer_record_head(struct producer *producer)
 {
     struct row row;
     fill_row(producer, &row);
-    row.state = STREAM_STREAMING;
+    row.state = producer->status ? STREAM_STREAMING : STREAM_ACCEPTED;
     return tail_update(stream_tail(producer->stream), &row);
 }
 
@@ -314,7 +347,7 @@ static void producer_unthrottle(struct producer *producer)
         hub_is_paused(stream_hub(producer->stream)))
         return;
     producer->is_throttled = false;
-    upstream_resume(producer->upstream);
+    run_resume(producer->run);
 }
 
 /* What is owed, in order: the head, the events, the end. */

@@ -1,14 +1,16 @@
 /* producer_state — what the parts of the producer share, and nobody else includes.
  *
- *   producer.c           its life: made, dispatched, freed; the transfer, as libcurl tells of it
- *   producer_record.c    what is given to storage, and what is owed to it
+ *   producer.c           its life: made, ended, freed; the response that the stream has
+ *   producer_attempts.c  which attempt is made when, and what the row says of them
+ *   producer_run.c       one attempt: its transfer, and its response while that is held
  *   producer_request.c   what is sent to the provider
+ *   producer_record.c    what is given to storage, and what is owed to it
  *   producer_translate.c a response in another dialect than the caller's */
 #ifndef TOKENLOG_SERVER_STREAM_PRODUCER_STATE_H
 #define TOKENLOG_SERVER_STREAM_PRODUCER_STATE_H
 
-#include "protocol/http/sse.h"
-#include "server/stream/producer.h"
+#include "protocol/http/frames.h"
+#include "server/stream/producer_run.h"
 
 struct producer_translation;
 
@@ -17,11 +19,12 @@ struct producer {
     struct stream *stream;
     const struct dialect *dialect;            /* the caller's */
     struct producer_translation *translation; /* NULL: the provider speaks it too */
-    struct upstream *upstream;
+    struct run *run;                          /* whose response the stream has; NULL: none yet */
     int64_t first_event_ns;
-    struct sse_splitter splitter, event_start; /* now, and at the start of the pending event */
-    bool is_waiting;                           /* for the request record */
-    bool is_sse;
+    struct frame_splitter splitter, event_start; /* now, and at the start of the pending event */
+    bool is_waiting;                             /* an attempt, for its start to be durable */
+    bool is_framed; /* the response comes in frames, as the splitter cuts it */
+    bool is_sse;    /* what is recorded is */
     bool is_blocked;
     bool is_head_owed;
     bool is_throttled; /* the transfer is paused: resume it */
@@ -39,18 +42,34 @@ struct producer {
     struct buf body;               /* of an opaque response: the first BODY_KEPT_BYTES_MAX */
     struct buf head, content_type; /* of the response, as its row keeps them */
     int64_t content_length;
-    struct buf url, request_body;
-    struct buf header_text;
-    const char *headers[PRODUCER_HEADERS_MAX + 1];
-    char ca_file[1024], method[PRODUCER_METHOD_BYTES];
     struct timer linger, retry;
     int status; /* 0: no head yet */
     int64_t dispatched_ns;
+    bool is_keyed;
+    /* What comes before a response is the stream's. */
+    struct producer_source *source; /* NULL: there is one attempt */
+    struct run *held[PRODUCER_HELD_MAX];
+    struct timer pause, hedge; /* until the next attempt; until one beside the one under way */
+    bool is_unjournalled;      /* pause: until storage takes the start of the newest */
+    uint32_t attempt_count;
+    struct buf past;       /* attempts that were given up, as the row has them */
+    struct buf attempts;   /* all */
+    size_t attempts_bytes; /* so many of a row are for them */
 };
 
-/* producer.c. producer_finish_transfer — the response ended as HTTP's framing says.
+/* producer.c. producer_adopt — from here on the stream's response is this attempt's.
+ * producer_read_head — its fields, borrowed. producer_head, producer_data, producer_transfer_ended — of
+ * that response, as struct upstream_owner has them.
+ * producer_finish_transfer — it ended as HTTP's framing says.
+ * producer_died — it can not be gone on with: the one place that decides what comes of that.
  * producer_fail_by_event — the provider has sent an error in its stream.
  * producer_count_error — of a kind, in the metrics. */
+enum err producer_adopt(struct producer *producer, struct run *run) NODISCARD;
+void producer_read_head(struct slice head, struct headers *all);
+void producer_head(struct producer *producer, int status, struct slice head);
+enum err producer_data(struct producer *producer, struct slice bytes) NODISCARD;
+void producer_transfer_ended(struct producer *producer, enum upstream_end how, const char *message);
+void producer_died(struct producer *producer, const char *reason, const char *detail);
 int64_t producer_wall_ns(const struct producer *producer);
 void producer_count_error(const struct producer *producer, const char *kind);
 void producer_free(struct producer *producer);
@@ -102,8 +121,28 @@ enum err producer_translate_end(struct producer *producer) NODISCARD;
 void producer_translate_body(struct producer *producer, struct slice bytes);
 void producer_finish_body(struct producer *producer);
 
-/* producer_request.c. Copies what of the request is sent; a failure leaves parts of it. */
-enum err producer_build_request(
+/* producer_attempts.c. producer_first — the first attempt: made, not sent. producer_send — sent, once its
+ * start is in the record.
+ * producer_may_go_on — a held attempt failed: noted, and the source told; whether another is under way, or
+ * may follow. producer_go_on — the next one, if any; else this one stands. producer_stand — it does.
+ * producer_prove — it proved good: the others are given up.
+ * producer_showed — the first event of the response is recorded.
+ * producer_write_attempts — for the row; borrowed until the next call.
+ * producer_end_attempts — the stream ends so: none is made any more, and what is known of them is noted.
+ * producer_leave_source — the source is told of the last one's end, and closed. */
+enum err producer_first(
     struct producer *producer, const struct producer_request *request) NODISCARD;
+void producer_send(struct producer *producer);
+bool producer_may_go_on(
+    struct producer *producer, struct run *run, enum producer_end end, const char *why);
+void producer_go_on(struct producer *producer, struct run *run);
+void producer_stand(struct producer *producer, struct run *run);
+void producer_prove(struct producer *producer, struct run *run);
+void producer_showed(struct producer *producer);
+struct slice producer_write_attempts(struct producer *producer);
+void producer_end_attempts(struct producer *producer, enum stream_state state, const char *reason);
+void producer_leave_source(struct producer *producer);
+void producer_pause_fired(struct timer *timer);
+void producer_hedge_fired(struct timer *timer);
 
 #endif

@@ -1,0 +1,85 @@
+/* producer_run — one attempt at one target: its request, its transfer, and its response for as long as
+ * that is held; a part of the producer, which alone includes this.
+ *
+ *   WAITING ─(its start is in the record)─▶ HELD ──(it proved good)──▶ LIVE ──▶ its transfer ends
+ *      └──(no other would follow)────────────│────────────────────────▶ ▲
+ *                                            └─(it failed)─▶ FAILED ────┘ if no other follows: it stands
+ *                                                              └─▶ given up
+ *
+ * HELD: head and bytes are kept, and read by the provider's dialect, until an event comes that is neither
+ * an error nor a mere preamble (preamble.h), but for a short time and few bytes only: HOLD_MS after the
+ * first event, HOLD_BYTES_MAX. A JSON body is held until it is whole: nobody can use a part of one. LIVE:
+ * what is kept, and then what comes, goes to the producer as it is.
+ *
+ *   owns    its transfer: one that is given up frees itself once that has ended
+ *   thread  loop */
+#ifndef TOKENLOG_SERVER_STREAM_PRODUCER_RUN_H
+#define TOKENLOG_SERVER_STREAM_PRODUCER_RUN_H
+
+#include "protocol/http/frames.h"
+#include "server/stream/producer.h"
+
+enum run_state { RUN_WAITING, RUN_HELD, RUN_FAILED, RUN_LIVE };
+
+/* What is kept of a response that is held. */
+struct run_hold {
+    struct timer timer; /* for its first bytes; then, for it to prove good */
+    struct buf head, bytes;
+    struct frame_splitter splitter;
+    size_t frame; /* where the frame that is not whole begins, in `bytes` */
+    struct dialect_reading reading;
+    bool is_stream, is_json, has_frame;
+};
+
+struct run {
+    struct loop *loop;
+    struct producer *producer; /* NULL: given up */
+    struct upstream *upstream; /* NULL: not dispatched, or over */
+    enum run_state state;
+    bool is_held;   /* from its start; else it is live from its start */
+    bool is_paused; /* the transfer: data() answered ERR_AGAIN */
+    bool is_late;   /* it was cancelled since nothing came behind its head */
+    bool is_over;   /* the transfer ended: */
+    enum upstream_end how;
+    char message[DIALECT_ERROR_BYTES];
+    int status; /* 0: no head yet */
+    int64_t retry_after_ms;
+    int64_t dispatched_ns; /* wall */
+    struct run_hold hold;
+    const struct dialect *dialect; /* that the provider speaks */
+    /* What is asked. */
+    const struct dialect *caller_dialect;
+    struct producer_translate translate; /* provider NULL: none */
+    struct buf url, request_body, header_text;
+    const char *headers[PRODUCER_HEADERS_MAX + 1];
+    char ca_file[1024], method[PRODUCER_METHOD_BYTES];
+    int64_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms;
+    bool hides_usage;
+    /* Who it is. */
+    uint32_t attempt; /* the source's */
+    bool is_told;     /* the source was told of its end */
+    struct attempt record;
+    struct slice provider, model, provider_dialect; /* in `text`, as the record's */
+    struct buf text;
+};
+
+/* run_new — WAITING.   answers ERR_LIMIT · faults ERR_NOMEM
+ * run_dispatch — sent: LIVE, or HELD if is_held.   faults ERR_NOMEM
+ * run_release — LIVE: what is kept is told the producer now, and then what comes.
+ * run_resume — the producer may take more.
+ * run_cancel — its transfer, if there is one; its end is told.
+ * run_drop — the producer has nothing to do with it any more. It goes later: not within the call.
+ * run_free — there is no transfer. NULL is taken. */
+enum err run_new(
+    struct producer *producer, const struct producer_request *request, struct run **out) NODISCARD;
+enum err run_dispatch(struct run *run) NODISCARD;
+void run_release(struct run *run);
+void run_resume(struct run *run);
+void run_cancel(struct run *run);
+void run_drop(struct run *run);
+void run_free(struct run *run);
+
+/* producer_request.c. Copies what of the request is sent; a failure leaves parts of it. */
+enum err run_build_request(struct run *run, const struct producer_request *request) NODISCARD;
+
+#endif
