@@ -38,16 +38,16 @@ void api_handle(void *api, struct exchange *exchange); /* routes.c */
 /* Handlers: each answers the exchange, now or later. `id` is the path's stream ID, raw; empty
  * where the route has none. */
 typedef void api_handler(struct api *api, struct exchange *exchange, struct slice id);
-api_handler inference_post;                                      /* inference.c */
-api_handler stream_show, stream_events, stream_request;          /* streams.c */
-api_handler stream_stop_post, stream_remove;                     /* ending.c */
-api_handler streams_list;                                        /* listing.c */
-api_handler audit_head_get, audit_consistency_get, stream_proof; /* audit.c */
-api_handler health_get, ready_get, metrics_get;                  /* operator.c */
+api_handler inference_post;                                          /* inference.c */
+api_handler stream_show, stream_events, stream_join, stream_request; /* streams.c */
+api_handler stream_stop_post, stream_remove;                         /* ending.c */
+api_handler streams_list;                                            /* listing.c */
+api_handler audit_head_get, audit_consistency_get, stream_proof;     /* audit.c */
+api_handler health_get, ready_get, metrics_get;                      /* operator.c */
 
 api_handler response_show, response_cancel, response_remove; /* responses.c */
-api_handler hold_put, hold_delete;   /* hold.c */
-api_handler models_list, model_show; /* models.c */
+api_handler hold_put, hold_delete;                           /* hold.c */
+api_handler models_list, model_show;                         /* models.c */
 
 /* api_answer_stream — 200 and what may be shown of it. api_answer_lookup_error — why it was not
  * found,

@@ -27,6 +27,7 @@ struct replay {
     struct reader *reader;
     enum replay_format format;
     const char *attached;
+    uint32_t retry_ms; /* to be said first; 0: it was, or is not */
     bool has_begun;
     bool is_ending; /* the closing event was pushed */
     bool has_row;   /* the row's line was pushed */
@@ -275,7 +276,10 @@ static enum err push_end_event(struct replay *replay)
     const struct row *row = stream_visible_row(replay->stream);
     bool has_ended = stream_has_ended(replay->stream);
     buf_clear(&replay->text);
-    TRY(buf_append_text(&replay->text, "event: tokenlog.end\ndata: "));
+    TRY(buf_append_text(&replay->text, "event: tokenlog.end\n"));
+    if (has_ended) /* who has received it need not come again: 204 */
+        TRY(buf_printf(&replay->text, "id: %llu\n", (unsigned long long)row->events + 1));
+    TRY(buf_append_text(&replay->text, "data: "));
     struct json_writer json;
     json_writer_init(&json, &replay->text);
     json_open(&json, '{');
@@ -405,6 +409,14 @@ static void fill_lines(struct replay *replay)
         exchange_finish(replay->exchange, !err);
 }
 
+/* How long a browser's EventSource waits before it comes again. */
+static enum err push_retry(struct replay *replay)
+{
+    TRY(buf_printf(&replay->text, "retry: %u\n\n", replay->retry_ms));
+    replay->retry_ms = 0;
+    return exchange_push(replay->exchange, SLICE_NONE, buf_slice(&replay->text), NULL, NULL);
+}
+
 /* ── one send ───────────────────────────────────────────────────────────────────────────────── */
 
 static void replay_fill(void *context, struct exchange *exchange)
@@ -415,6 +427,11 @@ static void replay_fill(void *context, struct exchange *exchange)
         if (exchange_room(exchange) > 0)
             fill_lines(replay);
         return;
+    }
+    if (replay->retry_ms && exchange_room(exchange) > 0) {
+        if (push_retry(replay))
+            exchange_finish(exchange, false);
+        return; /* `text` is being sent */
     }
     size_t room, skipped = 0;
     while ((room = exchange_room(exchange)) > 0 && !is_one_a_send(replay)) {
@@ -538,6 +555,7 @@ void replay_start(
     replay->stream = stream;
     replay->format = request->format;
     replay->attached = request->attached;
+    replay->retry_ms = request->format == REPLAY_SSE ? request->retry_ms : 0;
     replay->seen.left = request->seen;
     buf_init(&replay->parts, FRAGMENT_BYTES_MAX);
     buf_init(&replay->text, (size_t)FRAGMENT_BYTES_MAX * 2);

@@ -4,6 +4,8 @@
 #include "server/api/request.h"
 #include "server/api/visit.h"
 
+enum { RETRY_MS_MAX = 3600000 /* an hour: whoever waits longer asks anew */ };
+
 /* ── show ───────────────────────────────────────────────────────────────────────────────────── */
 
 static void show_found(struct visit *visit, struct stream *stream)
@@ -20,8 +22,23 @@ void stream_show(struct api *api, struct exchange *exchange, struct slice id)
 
 /* ── events ─────────────────────────────────────────────────────────────────────────────────── */
 
+/* Whoever received the closing event, whose id is beyond the last, is through: an EventSource, which
+ * always comes again, stops at 204 (HTML §9.2.3). */
+static bool is_through(const struct visit *visit, const struct stream *stream)
+{
+    return visit->replay.format == REPLAY_SSE && stream_has_ended(stream) &&
+           headers_count(&exchange_request(visit->exchange)->headers, "Last-Event-ID") == 1 &&
+           visit->replay.from == stream_row(stream)->events + 1;
+}
+
 static void events_found(struct visit *visit, struct stream *stream)
 {
+    if (is_through(visit, stream)) {
+        exchange_reply(visit->exchange, 204, NULL, SLICE_NONE);
+        stream_unref(stream);
+        free(visit);
+        return;
+    }
     metrics_add_label(visit->api->metrics, METRIC_streams_attached_total,
         stream_has_ended(stream) ? "id_finished" : "id_live", 1);
     stream_touch(stream);
@@ -45,6 +62,22 @@ static enum err read_offset(struct exchange *exchange, uint64_t *from)
         return ERR_OK;
     TRY(err);
     return slice_u64(text, from);
+}
+
+/* ?retry: what an EventSource is to wait between two connections. */
+static enum err read_retry(struct exchange *exchange, uint32_t *retry_ms)
+{
+    struct slice text;
+    uint64_t value;
+    enum err err = query_get(exchange_target(exchange).query, "retry", &text);
+    if (err == ERR_NOTFOUND)
+        return ERR_OK;
+    TRY(err);
+    TRY(slice_u64(text, &value));
+    if (value == 0 || value > RETRY_MS_MAX)
+        return ERR_INVALID;
+    *retry_ms = (uint32_t)value;
+    return ERR_OK;
 }
 
 /* One of two words, or absent (the first). */
@@ -86,12 +119,25 @@ void stream_events(struct api *api, struct exchange *exchange, struct slice id)
             "number");
     else if (read_format(exchange, &replay.format))
         exchange_error(exchange, 400, "invalid_format", "format", "`format` is sse, raw or jsonl");
+    else if (read_retry(exchange, &replay.retry_ms))
+        exchange_error(exchange, 400, "invalid_retry", "retry",
+            "`retry` is a number of milliseconds up to %d", RETRY_MS_MAX);
     else if (read_choice(exchange, "live", "true", "false", &is_snapshot))
         exchange_error(exchange, 400, "invalid_live", "live", "`live` is true or false");
     else {
         replay.follow = !is_snapshot;
         visit_start(api, exchange, id, events_found, &replay);
     }
+}
+
+/* LangGraph's SDK joins a run at its own path, and comes back to where `Location` says. */
+void stream_join(struct api *api, struct exchange *exchange, struct slice id)
+{
+    struct slice path = exchange_target(exchange).path;
+    if (exchange_add_header(exchange, SLICE("Location"), path))
+        exchange_error(exchange, 503, "overloaded", NULL, "out of memory; try again");
+    else
+        stream_events(api, exchange, id);
 }
 
 /* ── the request ────────────────────────────────────────────────────────────────────────────── */

@@ -194,3 +194,47 @@ def test_the_row_tells_what_happened(server, model):
     assert all(times) and times == sorted(times)
     assert row["bytes"] == len(reply.body)
     json.dumps(row)
+
+
+# ---- browsers ----
+
+
+def test_who_has_received_the_end_is_sent_away(server, finished):
+    stream, events = finished
+    body = server.events(stream).body
+    closing = wire.split_events(body)[0][-1]
+    assert closing.startswith(b"event: tokenlog.end\nid: %d\n" % (len(events) + 1))
+    reply = server.events(stream, headers={"Last-Event-ID": len(events) + 1})
+    assert (reply.status, reply.body, reply.end) == (204, b"", "clean")
+    reply = server.events(stream, headers={"Last-Event-ID": len(events)})
+    assert bytes(reply.body) == closing
+    for query in (f"?from={len(events) + 1}", f"?format=raw&from={len(events) + 1}"):
+        wire.assert_error(server.events(stream, query), 416)
+
+
+def test_a_snapshot_of_a_live_stream_has_no_last_id(server, model):
+    with server.open(model("events=30", "fault=stall@10")) as one:
+        stream = one.reader.header("tokenlog-stream-id")
+        one.read_events(10)
+        closing = wire.split_events(server.events(stream, "?live=false").body)[0][-1]
+        assert closing.startswith(b"event: tokenlog.end\ndata: ")
+    server.call("POST", f"/v1/streams/{stream}/stop")
+
+
+def test_how_long_a_browser_waits(server, finished):
+    stream, events = finished
+    plain = server.events(stream, "?from=3").body
+    assert bytes(server.events(stream, "?from=3&retry=250").body) == b"retry: 250\n\n" + plain
+    raw = server.events(stream, "?format=raw&retry=250").body
+    assert bytes(raw) == b"".join(events)
+    for value in ("0", "x", "", "-1", "3600001", "1&retry=2"):
+        wire.assert_error(server.events(stream, f"?retry={value}"), 400, "invalid_retry")
+
+
+@pytest.mark.parametrize("path", ["/threads/any/runs/{}/stream", "/runs/{}/stream"])
+def test_a_join_is_the_same_events(server, finished, path):
+    stream, events = finished
+    path = path.format(stream)
+    reply = server.call("GET", path, headers={"Last-Event-ID": 2})
+    assert bytes(reply.body) == bytes(server.events(stream, "?from=2").body)
+    assert reply.header("location") == path

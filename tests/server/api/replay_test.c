@@ -128,7 +128,8 @@ static void test_offsets(void **state)
             (void)strncat(raw, events[i], sizeof raw - strlen(raw) - 1);
         }
         (void)strncat(sse,
-            "event: tokenlog.end\ndata: {\"state\":\"completed\",\"events\":3,\"reason\":null}\n\n",
+            "event: tokenlog.end\nid: 4\ndata: "
+            "{\"state\":\"completed\",\"events\":3,\"reason\":null}\n\n",
             sizeof sse - strlen(sse) - 1);
         get(gateway, &wire, "GET /v1/streams/%s/events?from=%zu", id, from);
         RIG_UNTIL(gateway->rig, has_last_chunk(&wire));
@@ -194,7 +195,7 @@ static void test_follow_and_snapshot(void **state)
     fake_end(provider(gateway), UPSTREAM_COMPLETE);
     RIG_UNTIL(gateway->rig, has_last_chunk(&follower));
     assert_string_equal(body_of(&follower),
-        "id: 2\n" CHUNK("b") "id: 3\ndata: [DONE]\n\nevent: tokenlog.end\n"
+        "id: 2\n" CHUNK("b") "id: 3\ndata: [DONE]\n\nevent: tokenlog.end\nid: 4\n"
                              "data: {\"state\":\"completed\",\"events\":3,\"reason\":null}\n\n");
     wire_close(&follower);
     wire_close(&snapshot);
@@ -251,7 +252,7 @@ static void test_large(void **state)
         assert_memory_equal(body, "id: 1\n", 6);
         assert_memory_equal(body + 6, text, size);
         assert_string_equal(body + 6 + size,
-            "event: tokenlog.end\ndata: {\"state\":\"failed\",\"events\":1,"
+            "event: tokenlog.end\nid: 2\ndata: {\"state\":\"failed\",\"events\":1,"
             "\"reason\":\"upstream_truncated\"}\n\n");
         wire_close(&wire);
         free(text);
