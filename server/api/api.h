@@ -48,6 +48,7 @@ api_handler health_get, ready_get, metrics_get;                      /* operator
 api_handler response_show, response_cancel, response_remove; /* responses.c */
 api_handler hold_put, hold_delete;                           /* hold.c */
 api_handler models_list, model_show;                         /* models.c */
+api_handler routes_list;                                     /* routes_listing.c */
 
 /* api_answer_stream — 200 and what may be shown of it. api_answer_lookup_error — why it was not
  * found,

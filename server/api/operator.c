@@ -1,5 +1,5 @@
 /* operator — probes and metrics. */
-#include "server/api/api.h"
+#include "server/api/routes_listing.h"
 
 #include "protocol/base/own.h"
 
@@ -55,7 +55,8 @@ void metrics_get(struct api *api, struct exchange *exchange, struct slice id)
     take_gauges(api);
     CLEANUP(buf_deinit) struct buf text;
     buf_init(&text, REPLY_BYTES_MAX);
-    if (metrics_print(&api->metrics, 1, &text))
+    if (metrics_print(&api->metrics, 1, &text) ||
+        routes_measure(api->catalogues, api->health, loop_now_ns(api->loop), &text))
         exchange_error(exchange, 500, "internal", NULL, "the metrics do not fit");
     else
         exchange_reply(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", buf_slice(&text));

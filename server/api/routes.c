@@ -36,6 +36,7 @@ static const struct route {
     {"DELETE", "/v1/stream/**", durable_delete},
     {"GET", "/v1/models", models_list},
     {"GET", "/v1/models/**", model_show},
+    {"GET", "/v1/routes", routes_list},
     {"GET", "/healthz", health_get},
     {"GET", "/readyz", ready_get},
     {"GET", "/metrics", metrics_get},

@@ -26,7 +26,7 @@ struct health_target {
     uint64_t window; /* a bit each: the last attempts, 1 for a failure */
     uint32_t window_count;
     int64_t opened_ns, open_until_ns, pause_ms;
-    uint64_t requests, failures;
+    uint64_t requests, wells, failures;
     int64_t first_event_us, measured_ns; /* EWMA, and when it was last fed */
     int64_t times_ms[HEALTH_TIMES_MAX];  /* a ring */
     size_t time_count;                   /* ever */
@@ -282,6 +282,7 @@ void health_end(struct health_attempt *attempt, enum health_end end, int64_t now
     target->busy--;
     switch (end) {
     case HEALTH_WELL:
+        target->wells++;
         if (!attempt->has_shown)
             note_well(target, attempt);
         break;
@@ -343,12 +344,23 @@ struct health_view health_look(const struct health_target *target, int64_t now_n
         .breaker = target->breaker,
         .busy = target->busy,
         .requests = target->requests,
+        .wells = target->wells,
         .failures = target->failures,
         .first_event_us = health_first_event_us(target, now_ns),
         .p50_ms = health_quantile_ms(target, 500),
         .p95_ms = health_quantile_ms(target, 950),
         .open_for_ms = left_ns > 0 ? (left_ns + MS_NS - 1) / MS_NS : 0,
     };
+}
+
+struct health_view health_see(
+    const struct health *health, const char *provider, struct slice model, int64_t now_ns)
+{
+    const struct health_target *target = find(health, provider, model, hash_name(provider, model));
+    if (target)
+        return health_look(target, now_ns);
+    return (struct health_view){
+        .provider = provider, .model = model, .first_event_us = -1, .p50_ms = -1, .p95_ms = -1};
 }
 
 /* ── keys ───────────────────────────────────────────────────────────────────────────────────── */
@@ -405,7 +417,7 @@ static struct resting_key *find_resting(const struct health *health,
     return NULL;
 }
 
-static int64_t rests_until_ns(
+int64_t health_key_until_ns(
     const struct health *health, const struct provider *provider, size_t key)
 {
     struct key_ring *ring;
@@ -423,7 +435,7 @@ enum err health_key(struct health *health, const struct provider *provider, int6
     *out = ring->turn % count;
     for (size_t i = 0; i < count; i++) {
         size_t key = (ring->turn + i) % count;
-        int64_t until_ns = rests_until_ns(health, provider, key);
+        int64_t until_ns = health_key_until_ns(health, provider, key);
         if (until_ns < *again_ns) {
             *again_ns = until_ns;
             *out = key;
@@ -436,17 +448,14 @@ enum err health_key(struct health *health, const struct provider *provider, int6
 }
 
 int64_t health_key_again_ns(
-    const struct health *health, const struct provider *provider, int64_t now_ns, ptrdiff_t except)
+    const struct health *health, const struct provider *provider, int64_t now_ns)
 {
     int64_t soonest_ns = INT64_MAX;
     for (size_t i = 0; i < key_count(provider); i++) {
-        int64_t until_ns = rests_until_ns(health, provider, i);
-        if (until_ns < now_ns)
-            until_ns = now_ns;
-        if ((ptrdiff_t)i != except && until_ns < soonest_ns)
-            soonest_ns = until_ns;
+        int64_t until_ns = health_key_until_ns(health, provider, i);
+        soonest_ns = until_ns < soonest_ns ? until_ns : soonest_ns;
     }
-    return soonest_ns;
+    return soonest_ns < now_ns ? now_ns : soonest_ns;
 }
 
 int64_t health_key_pause_ms(const struct health *health, const struct provider *provider,
@@ -478,7 +487,7 @@ static void rest(
 void health_key_limited(struct health *health, const struct provider *provider, size_t key,
     int64_t retry_after_ms, int64_t now_ns)
 {
-    if (rests_until_ns(health, provider, key) == INT64_MAX)
+    if (health_key_until_ns(health, provider, key) == INT64_MAX)
         return; /* it was refused meanwhile: that is worse */
     int64_t pause_ms = health_key_pause_ms(health, provider, key, retry_after_ms);
     struct resting_key note = {.since_ns = now_ns, .until_ns = now_ns + pause_ms * MS_NS};

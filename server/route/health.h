@@ -78,10 +78,12 @@ int64_t health_quantile_ms(const struct health_target *target, int permil);
  *   faults   ERR_NOMEM */
 enum err health_key(struct health *health, const struct provider *provider, int64_t now_ns,
     size_t *out, int64_t *again_ns) NODISCARD;
-/* health_key_again_ns — when a key other than `except` (-1: any) can be had: now_ns, later, or
- * INT64_MAX. */
+/* health_key_again_ns — when a key can be had: now_ns, later, or INT64_MAX. health_key_until_ns — when
+ * this one can, which may be long ago. */
 int64_t health_key_again_ns(
-    const struct health *health, const struct provider *provider, int64_t now_ns, ptrdiff_t except);
+    const struct health *health, const struct provider *provider, int64_t now_ns);
+int64_t health_key_until_ns(
+    const struct health *health, const struct provider *provider, size_t key);
 /* health_key_limited — a 429, with its Retry-After, or -1. health_key_refused — 401 or 403.
  * health_key_works — it was taken by an attempt of then. health_forget_keys — none rests any more. */
 void health_key_limited(struct health *health, const struct provider *provider, size_t key,
@@ -104,11 +106,14 @@ struct health_view {
     struct slice model;
     enum breaker breaker;
     uint32_t busy;
-    uint64_t requests, failures;
-    int64_t first_event_us; /* -1: not known, as are: */
+    uint64_t requests, wells, failures; /* attempts that began, and that ended so */
+    int64_t first_event_us;             /* -1: not known, as are: */
     int64_t p50_ms, p95_ms;
     int64_t open_for_ms; /* 0: it is not open */
 };
 struct health_view health_look(const struct health_target *target, int64_t now_ns);
+/* health_see — the same, by name; of one that was never held all is 0 or not known. Borrows the names. */
+struct health_view health_see(
+    const struct health *health, const char *provider, struct slice model, int64_t now_ns);
 
 #endif

@@ -255,7 +255,7 @@ static int64_t ready_ns(const struct plan *plan, const struct candidate *candida
         return at_ns;
     if (!health_admits(candidate->health, now_ns, &other_ns) && other_ns > at_ns)
         at_ns = other_ns;
-    other_ns = health_key_again_ns(plan->health, provider_of(candidate), now_ns, NONE);
+    other_ns = health_key_again_ns(plan->health, provider_of(candidate), now_ns);
     return other_ns > at_ns ? other_ns : at_ns;
 }
 
@@ -284,7 +284,7 @@ static struct candidate *choose_refused(struct plan *plan, int64_t now_ns)
     for (size_t i = 0; plan->attempt_count == 0 && i < plan->candidate_count; i++) {
         struct candidate *candidate = &plan->candidates[i];
         if (health_admits(candidate->health, now_ns, &again_ns) &&
-            health_key_again_ns(plan->health, provider_of(candidate), now_ns, NONE) == INT64_MAX)
+            health_key_again_ns(plan->health, provider_of(candidate), now_ns) == INT64_MAX)
             return candidate;
     }
     return NULL;
@@ -301,8 +301,7 @@ static bool is_too_late(const struct plan *plan, int64_t now_ns, int64_t at_ns)
     return at_ns == INT64_MAX || at_ns - since_ns > plan->policy.backoff_max_ms * MS_NS;
 }
 
-/* For people; by its place, which says nothing of what it is. */
-static const char *key_name(const struct provider *provider, size_t key)
+const char *plan_key_name(const struct provider *provider, size_t key)
 {
     static const char *const names[PROVIDER_KEY_COUNT_MAX] = {"key 1", "key 2", "key 3", "key 4",
         "key 5", "key 6", "key 7", "key 8", "key 9", "key 10", "key 11", "key 12", "key 13",
@@ -326,7 +325,7 @@ static enum err begin(
     *out = (struct plan_target){
         .choice = target->choice,
         .key = key,
-        .key_name = key_name(provider_of(candidate), key),
+        .key_name = plan_key_name(provider_of(candidate), key),
         .index = candidate->index,
         .attempt = plan->attempt_count++,
         .name = target->name,
@@ -462,7 +461,7 @@ static bool note_key(
             plan->health, provider, attempt->key, outcome->retry_after_ms, outcome->now_ns);
     else
         health_key_refused(plan->health, provider, attempt->key, outcome->now_ns);
-    return health_key_again_ns(plan->health, provider, outcome->now_ns, NONE) <= outcome->now_ns;
+    return health_key_again_ns(plan->health, provider, outcome->now_ns) <= outcome->now_ns;
 }
 
 /* Half of it, and a part of the other half by chance: those that failed together come back apart. */

@@ -50,12 +50,16 @@ extern const struct plan_policy plan_policy_unsaid;
 struct plan_target {
     struct route_choice choice; /* the catalogue's, or the plan's: valid as long as the plan is */
     size_t key;                 /* which of the provider's keys */
-    const char *key_name;       /* for the record: "key 2", by its place; "" if there is none */
+    const char *key_name;       /* plan_key_name's, for the record */
     size_t index;               /* of the target in its route */
     size_t attempt;             /* of the plan, from 0 */
     const char *name;           /* "provider/model", for the record and Tokenlog-Target */
     bool takes_prefill;         /* an assistant's message at the end is gone on with */
 };
+
+/* plan_key_name — what a key is called where people read it: by its place among the provider's, "key 2",
+ * which says nothing of what it is; "" if the provider has none. Static. */
+const char *plan_key_name(const struct provider *provider, size_t key);
 
 /* How an attempt ended, and what it showed. */
 struct plan_outcome {

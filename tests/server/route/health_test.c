@@ -290,9 +290,9 @@ static void an_old_success_wakes_no_key(void **state)
     const struct provider provider = {.name = "p", .keys = {"a"}, .key_count = 1};
     health_key_limited(world->health, &provider, 0, 60000, world->now);
     health_key_works(world->health, &provider, 0, world->now - 1);
-    assert_true(health_key_again_ns(world->health, &provider, world->now, -1) > world->now);
+    assert_true(health_key_again_ns(world->health, &provider, world->now) > world->now);
     health_key_works(world->health, &provider, 0, world->now + 1);
-    assert_int_equal(health_key_again_ns(world->health, &provider, world->now, -1), world->now);
+    assert_int_equal(health_key_again_ns(world->health, &provider, world->now), world->now);
 }
 
 static void a_key_is_known_by_what_it_is(void **state)
@@ -303,8 +303,8 @@ static void a_key_is_known_by_what_it_is(void **state)
     health_key_refused(world->health, &before, 0, world->now);
     for (int i = 0; i < 4; i++)
         assert_int_equal(next_key(world, &after), 0);
-    assert_int_equal(health_key_again_ns(world->health, &after, world->now, 0), INT64_MAX);
-    assert_int_equal(health_key_again_ns(world->health, &after, world->now, 1), world->now);
+    assert_int_equal(health_key_until_ns(world->health, &after, 1), INT64_MAX);
+    assert_int_equal(health_key_again_ns(world->health, &after, world->now), world->now);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
