@@ -36,7 +36,8 @@ static const struct dialect *dialect_of(const struct provider *provider, struct 
         return dialect;
     bool is_ours = slice_has_prefix(slice_text(provider->dialect), SLICE("openai")) ||
                    slice_equal(slice_text(provider->dialect), SLICE("anthropic"));
-    if (!is_ours && dialect_by_name(slice_text(provider->dialect), &dialect) == ERR_OK)
+    if (!is_ours && dialect_by_name(slice_text(provider->dialect), &dialect) == ERR_OK &&
+        (!dialect->speaks || dialect->speaks(path)))
         return dialect;
     enum err err = dialect_by_name(SLICE("opaque"), &dialect);
     ASSERT(!err);

@@ -41,8 +41,7 @@ static bool choose_provider(struct translated *translated, const struct provider
     bool has_own =
         provider->dialect_prefix && provider->dialect &&
         translate_codec(slice_text(provider->dialect), &translated->provider) == ERR_OK &&
-        translate_asks(translated->provider) &&
-        translate_framing_of(translated->provider) == FRAMING_SSE;
+        translate_asks(translated->provider);
     translated->prefix = has_own ? provider->dialect_prefix : NULL;
     return has_own ||
            (provider->dialects && provider->dialects[0] &&

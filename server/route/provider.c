@@ -275,10 +275,20 @@ static enum err take_urls(struct making *making)
     return fill(making, spec ? spec->dialect_prefix : NULL, &making->out->dialect_prefix);
 }
 
+/* Whether chats are translated into its own dialect, which callers do not speak. */
+static bool is_translated_into(const struct provider *provider)
+{
+    const struct codec *codec;
+    return provider->dialect_prefix &&
+           translate_codec(slice_text(provider->dialect), &codec) == ERR_OK &&
+           translate_asks(codec);
+}
+
 /* One that is told to speak a dialect speaks that one alone, or those that are told. */
 static enum err take_dialects(struct making *making, bool is_anthropic)
 {
     const struct provider_config *config = making->config;
+    static const char *const none[] = {NULL};
     struct provider *out = making->out;
     void *room;
     out->dialects = making->spec ? making->spec->dialects : NULL;
@@ -288,8 +298,11 @@ static enum err take_dialects(struct making *making, bool is_anthropic)
     if (config && config->dialects[0])
         out->dialects = config->dialects;
     else if (is_anthropic || (config && config->dialect)) {
-        if (!translate_is_spoken(slice_text(out->dialect)))
+        if (!translate_is_spoken(slice_text(out->dialect))) {
+            if (is_translated_into(out))
+                out->dialects = none;
             return ERR_OK;
+        }
         TRY(pool_take(making->pool, 2 * sizeof out->dialect, &room));
         const char **own = room;
         own[0] = out->dialect;

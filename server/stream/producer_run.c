@@ -177,10 +177,11 @@ static void fail(struct run *run, enum producer_end end, const char *why)
 static void judge_frame(struct run *run, struct slice frame)
 {
     struct run_hold *hold = &run->hold;
+    bool is_preamble = hold->splitter.framing == FRAMING_SSE && dialect_is_preamble(frame);
     (void)run->dialect->read_event(&hold->reading, frame);
     if (hold->reading.is_failed)
         fail(run, PRODUCER_ERROR_EVENT, "provider_error");
-    else if (!dialect_is_preamble(frame) || hold->reading.is_terminated)
+    else if (!is_preamble || hold->reading.is_terminated)
         producer_prove(run->producer, run);
     else if (!hold->has_frame)
         set_timer(run, HOLD_MS);

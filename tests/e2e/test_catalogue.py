@@ -174,7 +174,9 @@ def check_signature(request, token):
 
 
 def test_calls_to_aws_are_signed(serve, canned):
-    provider = canned(programs.canned_json(b'{"choices":[]}'))
+    answer = (b'{"output":{"message":{"role":"assistant","content":[{"text":"Hi"}]}},'
+              b'"stopReason":"end_turn","usage":{"inputTokens":1,"outputTokens":1}}')
+    provider = canned(programs.canned_json(answer))
     aws = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": SECRET,
            "AWS_REGION": "eu-west-3"}
     plain = serve("--provider", f"aws-bedrock={provider.url}", provider=None, extra_environment=aws)
