@@ -5,8 +5,8 @@
 
 enum err sse_writer_begin(struct sse_writer *writer, bool is_base64, struct buf *out)
 {
-    *writer = (struct sse_writer){.is_base64 = is_base64};
-    return buf_append_text(out, "event: data\ndata: ");
+    *writer = (struct sse_writer){.is_base64 = is_base64, .is_at_start = true};
+    return buf_append_text(out, "event: data\ndata:");
 }
 
 /* Up to the next CR or LF. */
@@ -18,18 +18,28 @@ static size_t line_size(struct slice piece)
     return size;
 }
 
+/* A reader takes one space off the beginning of a line. */
+static enum err write_line(struct sse_writer *writer, struct slice line, struct buf *out)
+{
+    if (line.size == 0)
+        return ERR_OK;
+    if (writer->is_at_start && line.data[0] == ' ')
+        TRY(buf_append_byte(out, ' '));
+    writer->is_at_start = writer->is_after_cr = false;
+    return buf_append(out, line);
+}
+
 static enum err write_lines(struct sse_writer *writer, struct slice piece, struct buf *out)
 {
     while (piece.size) {
         size_t size = line_size(piece);
-        TRY(buf_append(out, slice_sub(piece, 0, size)));
-        if (size)
-            writer->is_after_cr = false;
+        TRY(write_line(writer, slice_sub(piece, 0, size), out));
         if (size == piece.size)
             return ERR_OK;
         bool is_cr = piece.data[size] == '\r';
         if (is_cr || !writer->is_after_cr) /* the LF of a CRLF has been written */
-            TRY(buf_append_text(out, "\ndata: "));
+            TRY(buf_append_text(out, "\ndata:"));
+        writer->is_at_start = true;
         writer->is_after_cr = is_cr;
         piece = slice_sub(piece, size + 1, piece.size);
     }

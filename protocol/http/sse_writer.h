@@ -3,8 +3,8 @@
  * CRLF, begins a new `data:` line (and so reads as LF).
  *
  *   event: data
- *   data: first line
- *   data: second line
+ *   data:first line
+ *   data:second line
  *   (blank)
  *
  *   thread  any, one at a time
@@ -17,12 +17,13 @@
 enum {
     SSE_WRITER_GROUP_BYTES = 3, /* become four characters of base64 */
     /* What a byte can become, and what an event has besides. */
-    SSE_WRITER_EXPANSION = sizeof "\ndata: " - 1,
-    SSE_WRITER_FRAME_BYTES = sizeof "event: data\ndata: " + 8,
+    SSE_WRITER_EXPANSION = sizeof "\ndata:" - 1,
+    SSE_WRITER_FRAME_BYTES = sizeof "event: data\ndata:" + 8,
 };
 
 struct sse_writer {
     bool is_base64;
+    bool is_at_start; /* of a line */
     bool is_after_cr;
     uint8_t held[SSE_WRITER_GROUP_BYTES];
     size_t held_size;

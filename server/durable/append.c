@@ -188,13 +188,13 @@ static bool check_messages(struct posting *posting, struct slice *event)
         return true;
     buf_init(&posting->joined, event->size);
     enum err err = messages_join(*event, &posting->joined, &count, &why);
+    *event = buf_slice(&posting->joined);
     if (err_is_fault(err))
         call_refuse_storage(call, ERR_LIMIT);
     else if (err)
         call_refuse(call, 400, "invalid_json", NULL, "the body is not JSON: %s", why);
     else if (count == 0)
         call_refuse(call, 400, "empty_array", NULL, "there is no message in the array");
-    *event = buf_slice(&posting->joined);
     return !err && count;
 }
 
@@ -214,7 +214,8 @@ static void answer(struct call *call)
 }
 
 /* The state goes along only where it says something new. */
-static enum err write_append(struct posting *posting, struct slice event, struct writer_state *state)
+static enum err write_append(
+    struct posting *posting, struct slice event, struct writer_state *state)
 {
     struct stream *stream = posting->call.stream;
     if (posting->has_producer)

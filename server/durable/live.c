@@ -50,7 +50,7 @@ static enum err write_control(struct reading *reading)
     char offset[DURABLE_OFFSET_BYTES];
     struct json_writer json;
     durable_offset_format(at, offset);
-    TRY(buf_append_text(&reading->text, "event: control\ndata: "));
+    TRY(buf_append_text(&reading->text, "event: control\ndata:"));
     json_writer_init(&json, &reading->text);
     json_open(&json, '{');
     json_key(&json, "streamNextOffset");
