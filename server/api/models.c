@@ -4,6 +4,7 @@
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
 #include "server/api/refusal.h"
+#include "server/route/routes.h"
 
 enum { ID_BYTES_MAX = 1024, WHY_BYTES_MAX = 4096 };
 
@@ -132,6 +133,32 @@ enum err models_write(
     return writer.err;
 }
 
+/* ── a route ────────────────────────────────────────────────────────────────────────────────── */
+
+static const char routes_owner[] = "tokenlog";
+
+/* Of several models; what they can and cost is theirs. */
+static enum err write_route(const struct route *route, struct buf *out)
+{
+    struct json_writer writer;
+    json_writer_init(&writer, out);
+    json_open(&writer, '{');
+    write_text(&writer, "id", route->name);
+    write_text(&writer, "object", "model");
+    json_key(&writer, "created");
+    json_integer(&writer, 0);
+    write_text(&writer, "owned_by", routes_owner);
+    json_key(&writer, "available");
+    json_boolean(&writer, true);
+    json_key(&writer, "targets");
+    json_open(&writer, '[');
+    for (size_t i = 0; i < route->target_count; i++)
+        json_string(&writer, slice_text(route->targets[i].name));
+    json_close(&writer, ']');
+    json_close(&writer, '}');
+    return writer.err;
+}
+
 /* ── the list ───────────────────────────────────────────────────────────────────────────────── */
 
 /* What is asked for. */
@@ -153,6 +180,21 @@ static bool read_wish(struct exchange *exchange, struct wish *out)
         return true;
     exchange_error(exchange, 400, "invalid_query", NULL, "all and provider are given once each");
     return false;
+}
+
+static enum err append_routes(
+    const struct catalogue *catalogue, const struct wish *wish, struct buf *out)
+{
+    size_t count;
+    const struct route *routes = catalogue_routes(catalogue, &count);
+    if (wish->provider.size && !slice_equal_nocase(wish->provider, slice_text(routes_owner)))
+        return ERR_OK;
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            TRY(buf_append_byte(out, ','));
+        TRY(write_route(&routes[i], out));
+    }
+    return ERR_OK;
 }
 
 static enum err append(const struct model *model, const char *provider, bool is_available,
@@ -183,6 +225,7 @@ static enum err write_list(
     const struct provider *providers = catalogue_providers(catalogue, &provider_count);
     const struct model *models = catalogue_models(catalogue, &model_count);
     TRY(buf_append_text(out, "{\"object\":\"list\",\"data\":["));
+    TRY(append_routes(catalogue, wish, out));
     for (size_t i = 0; i < provider_count; i++)
         for (size_t j = 0; j < model_count; j++)
             if (models[j].provider == providers[i].spec)
@@ -234,12 +277,18 @@ void model_show(struct api *api, struct exchange *exchange, struct slice id)
     CLEANUP(catalogue_cleanup) struct catalogue *catalogue = catalogues_get(api->catalogues);
     CLEANUP(buf_deinit) struct buf name, text, why;
     const struct model *model;
+    const struct route *route;
     const char *provider;
     buf_init(&name, ID_BYTES_MAX);
     buf_init(&text, REPLY_BYTES_MAX);
     buf_init(&why, WHY_BYTES_MAX);
     if (percent_decode(id, false, &name)) {
         exchange_error(exchange, 400, "invalid_model", NULL, "that is no model's name");
+        return;
+    }
+    if (catalogue_route(catalogue, buf_slice(&name), &route) == ERR_OK) {
+        enum err err = write_route(route, &text);
+        answer(exchange, err ? err : buf_append_byte(&text, '\n'), &text);
         return;
     }
     if (find(catalogue, buf_slice(&name), &model, &provider, &why) == ERR_OK) {

@@ -11,6 +11,11 @@
  *                 "long": {"above_tokens": 200000, "input": …}},
  *     "source": ["models.dev"], "date": "2026-07-02"}]}
  *
+ * A route of the configuration is one too, before the others:
+ *   {"id": "smart", "object": "model", "created": 0, "owned_by": "tokenlog", "available": true,
+ *    "targets": ["openai/gpt-5-mini", ...]}
+ * and what it is named like cannot be asked for any more, but for a target's sake.
+ *
  * What is unknown is null. IDs begin with the name that the provider has here.
  *
  *   thread  loop */
