@@ -52,7 +52,8 @@ enum { CODEC_WRITER_BYTES = 64 /* a writer's state, where it is not known by its
  *   answers  buf_append's, and fold_event's */
 typedef enum err codec_told(
     void *state, const void *reader, struct slice frame, struct sequence *seen, struct fold *fold);
-typedef const char *codec_cannot(const void *state);
+typedef const char *codec_cannot(
+    const void *state, const struct sequence *seen, const struct fold *fold);
 typedef enum err codec_go_on(void *state, const struct sequence_context *context,
     struct sequence *seen, struct fold *fold, struct buf *out);
 

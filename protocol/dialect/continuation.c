@@ -121,7 +121,9 @@ static bool has_plain_reasoning(const struct codec *caller)
 static const char *why_open(const struct continuation *continuation, bool holds_tools)
 {
     const struct codec_response *response = continuation->caller->response;
-    const char *why = response->cannot ? response->cannot(continuation->writer) : NULL;
+    const char *why = response->cannot ? response->cannot(continuation->writer, &continuation->seen,
+                                             &continuation->fold)
+                                       : NULL;
     if (why || !continuation->seen.is_open)
         return why;
     switch (continuation->seen.open) {

@@ -29,7 +29,7 @@ struct responses_writer {
     bool has_summary;
     /* Of what was told before, the item that is open: how far it was told, of what type it is, and its
      * parts so far. */
-    enum { NO_ITEM, ITEM, PART, TEXT_DONE, PART_DONE } stage;
+    enum stage { NO_ITEM, ITEM, PART, TEXT_DONE, PART_DONE } stage;
     enum { MESSAGE, CALL, OTHER } type;
     unsigned parts;
 };
@@ -402,7 +402,7 @@ static enum err told_item_done(
 /* Of content: how far its item is told. A call's text is not in a part. */
 static const struct {
     const char *name;
-    int stage;
+    enum stage stage;
 } stages[] = {
     {"response.content_part.added", PART},
     {"response.output_text.done", TEXT_DONE},
@@ -448,14 +448,37 @@ static enum err open_text(struct telling *telling, struct sequence *seen, struct
     return tell_part(telling, fold_last(fold), false);
 }
 
-const char *openai_responses_cannot(const void *opaque)
+/* Whether what is open in the neutral events is what is open in the items. */
+static bool is_in_step(
+    const struct responses_writer *state, const struct sequence *seen, const struct fold *fold)
+{
+    bool has_part = fold->count > fold->told.parts;
+    enum neutral_part_kind kind = has_part ? fold_last(fold)->kind : NEUTRAL_IMAGE;
+    bool is_open = seen->is_open && has_part && kind == seen->open;
+    if (state->type == CALL && state->stage != NO_ITEM)
+        return is_open && kind == NEUTRAL_TOOL_CALL && state->stage != PART &&
+               state->stage != PART_DONE;
+    switch (state->stage) {
+    case NO_ITEM: return !seen->is_open && !has_part;
+    case ITEM: return !seen->is_open && !has_part;
+    case PART:
+    case TEXT_DONE: return is_open && (kind == NEUTRAL_TEXT || kind == NEUTRAL_REFUSAL);
+    case PART_DONE: return !seen->is_open && (kind == NEUTRAL_TEXT || kind == NEUTRAL_REFUSAL);
+    }
+    return false;
+}
+
+const char *openai_responses_cannot(
+    const void *opaque, const struct sequence *seen, const struct fold *fold)
 {
     const struct responses_writer *state = opaque;
-    if (state->stage == NO_ITEM)
-        return NULL;
-    return state->type == OTHER ? "reasoning was under way, which another model cannot go on with"
-           : state->parts > 1   ? "an item of several parts was under way"
-                                : NULL;
+    bool is_item_open = state->stage != NO_ITEM;
+    return is_item_open && state->type == OTHER
+               ? "reasoning was under way, which another model cannot go on with"
+           : is_item_open && state->parts > 1 ? "an item of several parts was under way"
+           : !is_in_step(state, seen, fold)
+               ? "the provider's events were not in the order of the Responses API"
+               : NULL;
 }
 
 enum err openai_responses_go_on(void *opaque, const struct sequence_context *context,
@@ -464,7 +487,7 @@ enum err openai_responses_go_on(void *opaque, const struct sequence_context *con
     struct responses_writer *state = opaque;
     struct telling telling = {.state = state, .context = context, .fold = fold, .out = out};
     const struct fold_part *part = fold_last(fold);
-    ASSERT(!openai_responses_cannot(state));
+    ASSERT(!openai_responses_cannot(state, seen, fold));
     if (state->stage == NO_ITEM)
         return ERR_OK;
     if (state->type == MESSAGE && state->stage == ITEM)
