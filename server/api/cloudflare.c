@@ -372,6 +372,8 @@ static void universal_start(struct api *api, struct exchange *exchange, size_t i
     size_t count;
     const char *why;
     struct slice body = exchange_outer_body(exchange);
+    exchange_set_dialect(exchange, &cloudflare_errors); /* the call before had its own */
+    inside_init(&inside, exchange);
     if (cloudflare_universal_check(body, &count, &why)) {
         refuse_body(exchange, why);
         return;
@@ -379,7 +381,6 @@ static void universal_start(struct api *api, struct exchange *exchange, size_t i
     struct cloudflare_entry entry = cloudflare_universal_at(body, index);
     if (index + 1 < count)
         exchange_set_fallback(exchange, fall_back, api, index + 1);
-    inside_init(&inside, exchange);
     inside.body = entry.query;
     if (!write_entry(api, exchange, &entry, &inside))
         return;

@@ -2,6 +2,8 @@
  * {rest} all that are left, at least one. */
 #include "server/api/cloudflare_path.h"
 
+#include <string.h>
+
 #include "protocol/base/digest.h"
 #include "protocol/http/url.h"
 
@@ -85,9 +87,11 @@ bool cloudflare_path_is_certain(const struct cloudflare_path *path)
 
 void cloudflare_run_format(const struct id *id, char out[CLOUDFLARE_RUN_BYTES])
 {
-    uint8_t digest[SHA256_BYTES];
-    const struct slice parts[] = {SLICE("cf-aig-run-id"), id_slice(id)};
-    sha256_parts(parts, 2, digest);
+    static const char label[] = "cf-aig-run-id";
+    uint8_t digest[SHA256_BYTES], text[sizeof label - 1 + ID_BYTES];
+    memcpy(text, label, sizeof label - 1);
+    memcpy(text + sizeof label - 1, id->bytes, ID_BYTES);
+    sha256(slice_of(text, sizeof text), digest);
     hex_encode(id_slice(id), out);
     hex_encode(slice_of(digest, ID_BYTES), out + (size_t)2 * ID_BYTES);
 }
