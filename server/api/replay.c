@@ -12,6 +12,7 @@
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
 #include "protocol/data/transcript.h"
+#include "protocol/http/frames.h"
 #include "server/api/render.h"
 
 enum {
@@ -173,11 +174,19 @@ static void answer_part(struct replay *replay)
     replay_free(replay);
 }
 
+/* A part of it is of use: it is so many whole frames. */
+static bool is_in_frames(const struct row *row)
+{
+    enum framing framing;
+    return row->is_sse || framing_of_type(row->content_type, &framing) == ERR_OK;
+}
+
 static enum err begin_provider(struct replay *replay)
 {
     const struct row *row = stream_row(replay->stream);
     int64_t length = row->content_length;
-    if (length < 0 && !row->is_sse && stream_has_ended(replay->stream) && replay_is_whole(row))
+    if (length < 0 && !is_in_frames(row) && stream_has_ended(replay->stream) &&
+        replay_is_whole(row))
         length = (int64_t)row->bytes;
     return exchange_begin(replay->exchange, (int)row->status, row->content_type, length, row->head);
 }
@@ -501,7 +510,7 @@ static void try_begin(struct replay *replay)
             return;
         }
         bool is_part = stream_has_ended(stream) && !replay_is_whole(row);
-        if (is_part && !row->is_sse && replay->attached) {
+        if (is_part && !is_in_frames(row) && replay->attached) {
             answer_part(replay);
             return;
         }

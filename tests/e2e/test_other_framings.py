@@ -130,11 +130,12 @@ def test_ollama_itself_is_asked_in_openais_words_where_it_takes_them(serve, mock
 # ---- passed on ----
 
 
-def native(server, provider, model, stream=True, **members):
+def native(server, provider, model, stream=True, headers=None, **members):
     if provider == "ollama":
         body = {"model": model, "messages": [], **({} if stream else {"stream": False}), **members}
-        return server.call("POST", "/ollama/api/chat", body)
-    return server.call("POST", "/bedrock" + place(provider, model, stream), {"messages": [], **members})
+        return server.call("POST", "/ollama/api/chat", body, headers)
+    return server.call("POST", "/bedrock" + place(provider, model, stream),
+                       {"messages": [], **members}, headers)
 
 
 def count_frames(provider, data):
@@ -185,6 +186,18 @@ def test_a_native_stream_that_breaks_off(gateway, model, provider, fault, reason
     row = row_of(gateway, reply)
     assert (row["state"], row["reason"]) == ("failed", reason)
     assert gateway.raw(row["id"]) == bytes(reply.body)
+
+
+@PROVIDERS
+def test_a_part_of_a_native_stream_comes_again(gateway, mock, model, provider):
+    name, key = model("events=9", "fault=reset@3"), {"Idempotency-Key": model()}
+    first, again = (native(gateway, provider, name, headers=key) for _ in range(2))
+    assert first.end == again.end == "cut" and bytes(first.body) == bytes(again.body)
+    assert again.header("tokenlog-attached") == "finished" and mock.of(name)["requests"] == 1
+    name, key = model("events=9"), {"Idempotency-Key": model()}
+    first, again = (native(gateway, provider, name, headers=key) for _ in range(2))
+    assert first.end == again.end == "clean" and bytes(first.body) == bytes(again.body)
+    assert mock.of(name)["requests"] == 1
 
 
 def test_other_streams_of_lines_end_where_http_ends_them(serve, canned):
