@@ -347,7 +347,11 @@ static void put_request(struct json_writer *writer, const struct row *row)
         row->provider_dialect.size ? row->provider_dialect : row->dialect);
     put_text(writer, "method", row->method);
     put_text(writer, "path", row->path);
-    put_text(writer, "idempotency_key", row->key);
+    put_text(writer, "kind", row->is_appended ? SLICE("appended") : SLICE("generation"));
+    put_text(writer, "idempotency_key", row->is_appended ? SLICE_NONE : row->key);
+    put_text(writer, "name", row->is_appended ? slice_sub(row->key, 1, row->key.size) : SLICE_NONE);
+    put_text(writer, "run", row->run);
+    put_text(writer, "step", row->step);
     put_number(writer, "attempt", row->attempt);
     put_text(writer, "previous", row->attempt > 1 ? slice_text(previous) : SLICE_NONE);
     json_key(writer, "streamed");

@@ -27,8 +27,9 @@ struct listing {
     size_t limit;
     struct id before;
     bool has_before;
-    int state; /* enum stream_state, or -1 */
-    struct buf model, key;
+    int state;        /* enum stream_state, or -1 */
+    bool is_appended; /* streams that clients write; else generations */
+    struct buf model, key, run;
     struct item items[2 * LIST_PAGE_MAX]; /* from memory, then from the store */
     size_t memory_count, count;
     struct id *known; /* all in memory, sorted: the store's rows of these are stale */
@@ -44,6 +45,7 @@ static void listing_free(struct listing *listing)
         buf_deinit(&listing->items[i].json);
     buf_deinit(&listing->model);
     buf_deinit(&listing->key);
+    buf_deinit(&listing->run);
     free(listing->known);
     free(listing);
 }
@@ -55,6 +57,10 @@ static bool is_wanted(const struct listing *listing, const struct row *row, enum
     if (state == STREAM_DELETED && listing->state != STREAM_DELETED)
         return false;
     if (listing->state >= 0 && (int)state != listing->state)
+        return false;
+    if (row->is_appended != listing->is_appended)
+        return false;
+    if (listing->run.size && !slice_equal(buf_slice(&listing->run), row->run))
         return false;
     return listing->model.size == 0 || slice_equal(buf_slice(&listing->model), row->model);
 }
@@ -210,6 +216,21 @@ static void key_found(struct hub_lookup *lookup, enum err err, struct stream *st
     listing_free(listing);
 }
 
+/* A key as callers can have it: what begins with a control character is a name of ours (append.h). */
+static bool is_callers_key(struct slice key)
+{
+    return key.size == 0 || (key.data[0] > ' ' && key.data[0] < 0x7f);
+}
+
+/* False: there is no such kind. */
+static bool read_kind(struct slice query, bool *is_appended)
+{
+    struct slice raw;
+    enum err err = query_get(query, "kind", &raw);
+    *is_appended = !err && slice_equal(raw, SLICE("appended"));
+    return err == ERR_NOTFOUND || *is_appended || (!err && slice_equal(raw, SLICE("generation")));
+}
+
 static enum err read_text(struct slice query, const char *name, struct buf *out)
 {
     struct slice raw;
@@ -243,9 +264,16 @@ static const char *read_filters(struct exchange *exchange, struct listing *listi
         listing->state = (int)state;
     if (err && err != ERR_NOTFOUND)
         return "state";
+    if (!read_kind(query, &listing->is_appended))
+        return "kind";
     if (read_text(query, "model", &listing->model))
         return "model";
-    return read_text(query, "idempotency_key", &listing->key) ? "idempotency_key" : NULL;
+    if (read_text(query, "run", &listing->run))
+        return "run";
+    if (read_text(query, "idempotency_key", &listing->key) ||
+        !is_callers_key(buf_slice(&listing->key)))
+        return "idempotency_key";
+    return NULL;
 }
 
 static void listing_start(struct api *api, struct exchange *exchange, struct listing *listing)
@@ -290,6 +318,7 @@ void streams_list(struct api *api, struct exchange *exchange, struct slice id)
     }
     buf_init(&listing->model, DIALECT_MODEL_BYTES);
     buf_init(&listing->key, KEY_BYTES_MAX);
+    buf_init(&listing->run, KEY_BYTES_MAX);
     const char *wrong = read_filters(exchange, listing);
     if (!wrong) {
         listing_start(api, exchange, listing);
@@ -298,7 +327,9 @@ void streams_list(struct api *api, struct exchange *exchange, struct slice id)
     exchange_error(exchange, 400, "invalid_parameter", wrong,
         "`%s` is malformed: limit is 1 to %d, before a stream's ID, state one of accepted, "
         "streaming, "
-        "completed, failed, stopped, interrupted, deleted; each at most once",
+        "completed, failed, stopped, interrupted, deleted, kind generation (as without it) or "
+        "appended; "
+        "each at most once",
         wrong, LIST_PAGE_MAX / 2);
     listing_free(listing);
 }

@@ -232,6 +232,7 @@ static void assert_json_equal(const struct row *row, const char *expected)
 static void test_json_of_a_full_row(void **state)
 {
     struct row row = full_row();
+    row.is_appended = false;
     (void)state;
     assert_json_equal(&row,
         "{\"id\":\"17171717-1717-7a17-8a17-171717171717\",\"object\":\"stream\","
@@ -240,7 +241,8 @@ static void test_json_of_a_full_row(void **state)
         "\"project\":\"harbour\",\"model\":\"gpt-4o\",\"provider\":\"openai\","
         "\"dialect\":\"openai_chat\",\"provider_dialect\":\"anthropic\","
         "\"method\":\"POST\",\"path\":\"/v1/chat/completions\","
-        "\"idempotency_key\":\"run-7/step-\\\"2\\\"\",\"attempt\":2,"
+        "\"kind\":\"generation\",\"idempotency_key\":\"run-7/step-\\\"2\\\"\",\"name\":null,"
+        "\"run\":\"night\",\"step\":\"plan/7\",\"attempt\":2,"
         "\"previous\":\"17171717-1717-7a17-8a17-171717171701\",\"streamed\":true,"
         "\"status\":200,\"content_type\":\"text/event-stream\",\"events\":12,\"bytes\":3400,"
         "\"request_bytes\":210,\"created_at\":\"2025-11-23T03:42:11.123Z\","
@@ -258,6 +260,47 @@ static void test_json_of_a_full_row(void **state)
         "\"events\":\"/v1/streams/17171717-1717-7a17-8a17-171717171717/events\"}}");
 }
 
+/* The byte that says whose name it is is ours. */
+static void test_json_of_an_appended_row(void **state)
+{
+    struct row row = full_row();
+    struct buf out;
+    (void)state;
+    buf_init(&out, 8192);
+    row.is_appended = true;
+    row.key = SLICE("\2night");
+    assert_int_equal(row_json(&row, &out), ERR_OK);
+    assert_int_equal(buf_append_byte(&out, 0), ERR_OK);
+    assert_non_null(strstr((const char *)out.data,
+        "\"kind\":\"appended\",\"idempotency_key\":null,\"name\":\"night\""));
+    buf_deinit(&out);
+}
+
+static void test_expiry_of_appended_rows(void **state)
+{
+    const int64_t s = 1000000000;
+    struct row row = {.is_appended = true,
+        .state = STREAM_STREAMING,
+        .accepted_ns = 10 * s,
+        .last_event_ns = 30 * s,
+        .touched_ns = 20 * s,
+        .ttl_s = 5};
+    (void)state;
+    assert_int_equal(row_expires_ns(&row), 15 * s);
+    row.is_sliding = true;
+    assert_int_equal(row_expires_ns(&row), 35 * s);
+    row.touched_ns = 40 * s;
+    assert_int_equal(row_expires_ns(&row), 45 * s);
+    row.state = STREAM_COMPLETED; /* its end changes nothing */
+    row.ended_ns = 60 * s;
+    assert_int_equal(row_expires_ns(&row), 45 * s);
+    row.is_held = true;
+    assert_int_equal(row_expires_ns(&row), 0);
+    row.is_held = row.is_sliding = false;
+    row.state = STREAM_DELETED;
+    assert_int_equal(row_expires_ns(&row), 65 * s);
+}
+
 static void test_json_of_an_empty_row(void **state)
 {
     struct row row = {.usage = USAGE_UNKNOWN,
@@ -271,7 +314,8 @@ static void test_json_of_an_empty_row(void **state)
         "\"state\":\"accepted\",\"reason\":null,\"detail\":null,\"project\":null,\"model\":null,"
         "\"provider\":null,\"dialect\":null,\"provider_dialect\":null,\"method\":null,"
         "\"path\":null,"
-        "\"idempotency_key\":null,\"attempt\":1,\"previous\":null,\"streamed\":false,"
+        "\"kind\":\"generation\",\"idempotency_key\":null,\"name\":null,\"run\":null,"
+        "\"step\":null,\"attempt\":1,\"previous\":null,\"streamed\":false,"
         "\"status\":null,\"content_type\":null,\"events\":0,\"bytes\":0,\"request_bytes\":0,"
         "\"created_at\":null,\"accepted_at\":null,\"dispatched_at\":null,\"first_event_at\":null,"
         "\"last_event_at\":null,\"ended_at\":null,\"expires_at\":null,\"held\":false,"
@@ -329,6 +373,8 @@ int main(void)
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_json_of_a_full_row),
+        cmocka_unit_test(test_json_of_an_appended_row),
+        cmocka_unit_test(test_expiry_of_appended_rows),
         cmocka_unit_test(test_json_of_an_empty_row),
         cmocka_unit_test(test_when_it_expires),
         cmocka_unit_test(test_json_of_strange_times),
