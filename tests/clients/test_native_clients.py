@@ -11,7 +11,9 @@ from test_clients import HERE, NODE, TIMEOUT_S
 
 # Client → provider.
 CLIENTS = {"genai": "google-ai-studio", "cohere": "cohere", "ai-openai": "openai",
-           "ai-anthropic": "anthropic", "ai-google": "google-ai-studio"}
+           "ai-anthropic": "anthropic", "ai-google": "google-ai-studio", "ollama": "ollama",
+           "ai-bedrock": "aws-bedrock"}
+MORE = {"aws-bedrock": "    options: {region: eu-west-1}\n"}
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,7 @@ def gateway(tmp_path_factory, mock):
     folder = tmp_path_factory.mktemp("native")
     path = folder / "config.yaml"
     path.write_text("providers:\n" + "".join(
-        f"  - name: {name}\n    base_url: {mock.url}\n    key: the-servers\n"
+        f"  - name: {name}\n    base_url: {mock.url}\n    key: the:servers\n{MORE.get(name, '')}"
         for name in sorted(set(CLIENTS.values()))))
     server = programs.Server(folder, None, "--config", str(path))
     yield server

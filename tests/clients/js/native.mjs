@@ -1,14 +1,18 @@
 // One answer with a tool's call, by a client of a provider's own API: {text, calls, finish, output}.
 //
-//   native.mjs URL CLIENT stream|whole MODEL     CLIENT: genai | cohere | ai-openai | ai-anthropic | ai-google
+//   native.mjs URL CLIENT stream|whole MODEL
+//
+// CLIENT: genai | cohere | ollama | ai-openai | ai-anthropic | ai-google | ai-bedrock
 //
 // URL is what stands in the place of the provider's own address: its host and all before the version.
+import { createAmazonBedrock } from '@ai-sdk/amazon-bedrock';
 import { createAnthropic } from '@ai-sdk/anthropic';
 import { createGoogleGenerativeAI } from '@ai-sdk/google';
 import { createOpenAI } from '@ai-sdk/openai';
 import { GoogleGenAI } from '@google/genai';
 import { generateText, jsonSchema, streamText, tool } from 'ai';
 import { CohereClientV2 } from 'cohere-ai';
+import { Ollama } from 'ollama';
 
 const [url, client, how, model] = process.argv.slice(2);
 const isStreamed = how === 'stream';
@@ -83,16 +87,33 @@ const clients = {
       output: end?.usage?.tokens?.outputTokens ?? null,
     };
   },
+  async ollama() {
+    const tools = [{ type: 'function', function: { name: 'look_up', description: 'looks up', parameters } }];
+    const request = { model, messages: [{ role: 'user', content: 'Hello?' }], tools };
+    const ollama = new Ollama({ host: url });
+    const answers = isStreamed
+      ? await all(await ollama.chat({ ...request, stream: true }))
+      : [await ollama.chat(request)];
+    const calls = answers.flatMap(({ message }) => message.tool_calls ?? []);
+    const end = answers.at(-1);
+    return {
+      text: answers.map(({ message }) => message.content).join(''),
+      calls: calls.map((call) => [call.function.name, call.function.arguments]),
+      finish: end.done ? end.done_reason : null,
+      output: end.eval_count ?? null,
+    };
+  },
   'ai-openai': () => aiSdk(createOpenAI({ apiKey, baseURL: `${url}/v1` }).responses(model)),
   'ai-anthropic': () => aiSdk(createAnthropic({ apiKey, baseURL: `${url}/v1` })(model)),
   'ai-google': () => aiSdk(createGoogleGenerativeAI({ apiKey, baseURL: `${url}/v1beta` })(model)),
+  'ai-bedrock': () => aiSdk(createAmazonBedrock({ apiKey, baseURL: url, region: 'eu-west-1' })(model)),
 };
 
 let result;
 try {
   result = await clients[client]();
 } catch (error) {
-  result = { error: String(error.message ?? error), status: error.statusCode ?? error.status ?? null };
+  result = { error: String(error.message ?? error), status: error.statusCode ?? error.status_code ?? error.status ?? null };
 }
 console.log(JSON.stringify(result));
 process.exit(0);
