@@ -351,7 +351,8 @@ struct slice codec_text(struct json_span span, struct sequence *sequence)
 int64_t codec_count(struct json_span span)
 {
     uint64_t count;
-    if (span.type != JSON_NUMBER || slice_u64(span.raw, &count) != ERR_OK || count > INT64_MAX)
+    if (span.type != JSON_NUMBER || slice_u64(span.raw, &count) != ERR_OK ||
+        count > 1ull << JSON_INTEGER_MAX_BITS)
         return -1;
     return (int64_t)count;
 }

@@ -173,7 +173,8 @@ bool codec_is_object(struct slice text);
 /* codec_scan — json_scan_all of a span; nothing is found in what is no object. */
 void codec_scan(
     struct json_span object, const char *const *names, size_t count, struct json_span *out);
-/* codec_text — decoded; SLICE_NONE if it is no string. codec_count — -1 if it is no count. */
+/* codec_text — decoded; SLICE_NONE if it is no string. codec_count — -1 if it is no
+ * count, or past 2^53. */
 struct slice codec_text(struct json_span span, struct sequence *sequence);
 int64_t codec_count(struct json_span span);
 /* codec_has_items — whether it is an array or an object with something in it.

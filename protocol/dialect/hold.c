@@ -27,7 +27,7 @@ enum err hold_new(const struct codec *caller, struct hold **out)
     hold->response = caller->response;
     hold->reader = reader;
     sequence_init(&hold->sequence, &hold->context);
-    buf_init(&hold->held, HOLD_BYTES_MAX);
+    buf_init(&hold->held, HOLD_CALL_BYTES_MAX);
     *out = hold;
     return ERR_OK;
 }

@@ -16,7 +16,7 @@
 #include "protocol/dialect/translate.h"
 
 enum {
-    HOLD_BYTES_MAX = 4 << 20 /* of one call's events; its arguments are mostly a file's text */
+    HOLD_CALL_BYTES_MAX = 4 << 20 /* of one call's events; its arguments are mostly a file's text */
 };
 
 struct hold;

@@ -169,7 +169,7 @@ static void test_a_call_past_the_bound(void **state)
 {
     CLEANUP(buf_deinit) struct buf text, shown;
     struct hold *hold;
-    static_assert(LARGE_EVENTS * LARGE_EVENT_BYTES > HOLD_BYTES_MAX, "it is past the bound");
+    static_assert(LARGE_EVENTS * LARGE_EVENT_BYTES > HOLD_CALL_BYTES_MAX, "it is past the bound");
     (void)state;
     buf_init(&text, BYTES_MAX);
     buf_init(&shown, BYTES_MAX);
