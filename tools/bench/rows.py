@@ -46,7 +46,7 @@ class Size:
         self.single_seconds = 0.5 if is_quick else 1.5
         self.full_seconds = 0.8 if is_quick else 2
         self.replay_streams = 20 if is_quick else 100
-        self.readers = 300 if is_quick else 1000
+        self.readers = 1000
         # Two sockets a stream, and what a server has open besides.
         self.held = 1000 if is_quick else min(10000, (files - 400) // 200 * 100)
         self.readers_attached = 1000 if is_quick else 2000
