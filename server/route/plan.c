@@ -50,7 +50,8 @@ struct plan {
     bool is_waiting; /* plan_next answered ERR_AGAIN, first at: */
     int64_t waits_since_ns;
     uint64_t random;
-    struct pool texts; /* of the ask, that are needed longer */
+    struct buf name; /* of the single target */
+    char *message;   /* the wish's, or NULL */
 };
 
 const struct plan_policy plan_policy_unsaid = {
@@ -159,15 +160,14 @@ static enum err take_route(struct plan *plan, const struct plan_ask *ask, struct
 /* The choice may point into the ask. */
 static enum err take_single(struct plan *plan, const struct plan_ask *ask, struct buf *why)
 {
-    CLEANUP(buf_deinit) struct buf name;
     struct route_target *single = &plan->single;
     const struct strategy_ask order = {.strategy = ROUTE_ORDER};
-    buf_init(&name, CATALOGUE_FILE_BYTES_MAX);
     TRY(catalogue_pick(plan->catalogue, ask->model, &single->choice, why));
     struct slice model = single->choice.model.size ? single->choice.model : ask->model;
-    TRY(route_choice_name(&single->choice, model, &name));
-    TRY(pool_text(&plan->texts, buf_slice(&name), &single->name));
-    model = slice_of(single->name + name.size - model.size, model.size);
+    TRY(route_choice_name(&single->choice, model, &plan->name));
+    TRY(buf_append_byte(&plan->name, 0));
+    single->name = (const char *)plan->name.data;
+    model = slice_of(plan->name.data + plan->name.size - 1 - model.size, model.size);
     if (single->choice.model.size)
         single->choice.model = model;
     single->weight = 1;
@@ -181,9 +181,13 @@ static enum err take_wish(struct plan *plan, const struct plan_policy *wish)
     if (!wish)
         return ERR_OK;
     overlay(&plan->policy, wish);
-    return wish->continue_message ? pool_text(&plan->texts, slice_text(wish->continue_message),
-                                        &plan->policy.continue_message)
-                                  : ERR_OK;
+    if (!wish->continue_message)
+        return ERR_OK;
+    plan->message = strdup(wish->continue_message);
+    if (!plan->message)
+        return fault(ERR_NOMEM, "plan");
+    plan->policy.continue_message = plan->message;
+    return ERR_OK;
 }
 
 static enum err fill(struct plan *plan, const struct plan_ask *ask, struct buf *why)
@@ -206,6 +210,7 @@ enum err plan_make(struct catalogue *catalogue, struct health *health, const str
     plan->health = health;
     plan->random = ask->random;
     plan->last = NONE;
+    buf_init(&plan->name, CATALOGUE_FILE_BYTES_MAX);
     enum err err = fill(plan, ask, why);
     if (err)
         plan_free(plan);
@@ -222,7 +227,8 @@ struct plan *plan_free(struct plan *plan)
         ASSERT(!plan->attempts[i].is_open);
     for (size_t i = 0; i < plan->candidate_count; i++)
         health_release(plan->candidates[i].health);
-    pool_deinit(&plan->texts);
+    buf_deinit(&plan->name);
+    free(plan->message);
     catalogue_unref(plan->catalogue);
     free(plan);
     return NULL;
