@@ -4,6 +4,7 @@
 
 struct loop {
     int64_t now_ns;
+    uint64_t random; /* the same in each run */
     struct timer **timers; /* in no order; a timer's index is its place + 1 */
     size_t count, capacity;
 };
@@ -34,6 +35,15 @@ int64_t loop_now_ns(const struct loop *loop)
 int64_t loop_wall_ns(const struct loop *loop)
 {
     return WALL_START_NS + loop->now_ns;
+}
+
+void loop_random(struct loop *loop, void *out, size_t size)
+{
+    uint8_t *bytes = out;
+    for (size_t i = 0; i < size; i++) {
+        loop->random = loop->random * 6364136223846793005u + 1442695040888963407u;
+        bytes[i] = (uint8_t)(loop->random >> 56);
+    }
 }
 
 void timer_set(struct loop *loop, struct timer *timer, int64_t deadline_ns)
