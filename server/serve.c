@@ -24,6 +24,7 @@
 
 #include "protocol/base/own.h"
 #include "server/api/api.h"
+#include "server/durable/entry.h"
 #include "server/io/listener.h"
 #include "server/io/upstream_warm.h"
 #include "server/keeper.h"
@@ -339,6 +340,7 @@ static int open_hub(struct server *server)
     if (hub_new(&hub, &server->hub))
         return complain(EXIT_FAILED, "%s", fault_origin());
     hub_set_lag_max(server->hub, server->config->lag_max_ms * 1000000);
+    hub_on_over(server->hub, entry_is_over, NULL);
     return 0;
 }
 

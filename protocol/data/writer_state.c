@@ -1,6 +1,6 @@
 /* writer_state — see writer_state.h.
  *
- *   [version, flags, ttl_s, touched_ns, expires_ns, forks, stream_seq,
+ *   [version, flags, ttl_s, expires_ns, forks, stream_seq,
  *    depth, source, inherited, sub_offset, source_name,
  *    [id, epoch, seq, id, epoch, seq, …]]                                    msgpack */
 #include "protocol/data/writer_state.h"
@@ -11,7 +11,7 @@
 
 enum {
     VERSION = 1,
-    VALUES = 13,
+    VALUES = 12,
     VALUES_OF_PRODUCER = 3,
     FLAG_CLOSED = 1,
     FLAG_CLOSED_BY_PRODUCER = 2,
@@ -19,7 +19,6 @@ enum {
     FLAG_BEGUN = 8,
     FLAG_TTL = 16,
     FLAGS_ALL = 31,
-    TTL_PARTS = 64, /* so many readings of a TTL's time are noted, at the most */
 };
 
 /* ── as bytes ───────────────────────────────────────────────────────────────────────────────── */
@@ -38,7 +37,6 @@ static void write_state(const struct writer_state *state, struct pack_writer *wr
     pack_unsigned(writer, VERSION);
     pack_unsigned(writer, flags_of(state));
     pack_unsigned(writer, state->ttl_s);
-    pack_signed(writer, state->touched_ns);
     pack_signed(writer, state->expires_ns);
     pack_unsigned(writer, state->forks);
     pack_bytes(writer, state->stream_seq);
@@ -129,8 +127,7 @@ static enum err read_state(struct slice *input, struct writer_state *out)
     if (count != VALUES || version != VERSION)
         return fault(ERR_CORRUPT, "a writer's state of version %llu", (unsigned long long)version);
     TRY(read_flags(input, out));
-    TRY(pack_read_unsigned(input, INT64_MAX, &out->ttl_s));
-    TRY(pack_read_signed(input, &out->touched_ns));
+    TRY(pack_read_unsigned(input, UINT64_MAX, &out->ttl_s));
     TRY(pack_read_signed(input, &out->expires_ns));
     TRY(pack_read_unsigned(input, UINT64_MAX, &out->forks));
     TRY(pack_read_bytes(input, &out->stream_seq));
@@ -145,25 +142,6 @@ enum err writer_state_decode(struct slice bytes, struct writer_state *out)
         return ERR_OK;
     TRY(read_state(&bytes, out));
     return bytes.size ? fault(ERR_CORRUPT, "bytes follow a writer's state") : ERR_OK;
-}
-
-/* ── time ───────────────────────────────────────────────────────────────────────────────────── */
-
-int64_t writer_state_expires_ns(const struct writer_state *state)
-{
-    int64_t ttl_ns, expires_ns;
-    if (!state->has_ttl)
-        return state->expires_ns;
-    if (__builtin_mul_overflow((int64_t)state->ttl_s, INT64_C(1000000000), &ttl_ns) ||
-        __builtin_add_overflow(state->touched_ns, ttl_ns + ttl_ns / TTL_PARTS, &expires_ns))
-        return 0; /* past the end of time */
-    return expires_ns;
-}
-
-bool writer_state_is_stale(const struct writer_state *state, int64_t now_ns)
-{
-    return state->has_ttl &&
-           (now_ns - state->touched_ns) / (1000000000 / TTL_PARTS) > (int64_t)state->ttl_s;
 }
 
 /* ── producers ──────────────────────────────────────────────────────────────────────────────── */

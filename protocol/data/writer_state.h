@@ -29,11 +29,10 @@ struct writer_state {
     bool is_closed_by_producer; /* by the last one of the list */
     bool is_deleted;            /* by its owner; kept for its forks */
     bool is_begun;              /* what it was created with is in it */
-    bool has_ttl;
-    uint64_t ttl_s;     /* since it was last read or written */
-    int64_t touched_ns; /* when that was, about; kept where it has a TTL */
-    int64_t expires_ns; /* at a point in time; 0 = not so */
-    uint64_t forks;     /* streams that read this one as their source */
+    bool has_ttl;               /* it was asked for, as ttl_s: the row's own has what it means */
+    uint64_t ttl_s;             /* since it was last read or written */
+    int64_t expires_ns;         /* at a point in time; 0 = not so */
+    uint64_t forks;             /* streams that read this one as their source */
     /* A fork: `inherited` events of the source come before its own. depth 0: it is none. */
     uint32_t depth; /* forks on the way to a stream that is none */
     struct id source;
@@ -50,12 +49,6 @@ struct writer_state {
  *   answers  buf_append's · faults ERR_NOMEM */
 enum err writer_state_decode(struct slice bytes, struct writer_state *out) NODISCARD;
 enum err writer_state_encode(struct writer_state *state, struct buf *out) NODISCARD;
-
-/* writer_state_expires_ns — when it is gone unless it is used before: 0 = never. A reading is noted
- * only where the last one noted is older than a part of the TTL, and the TTL is longer by that part:
- * never early, and not much late. writer_state_is_stale — a reading now is to be noted. */
-int64_t writer_state_expires_ns(const struct writer_state *state);
-bool writer_state_is_stale(const struct writer_state *state, int64_t now_ns);
 
 enum producer_verdict {
     PRODUCER_ACCEPTED,

@@ -226,8 +226,7 @@ static enum err write_append(
         state->is_closed = true;
         state->is_closed_by_producer = posting->has_producer;
     }
-    bool is_news = posting->has_producer || posting->stream_seq.size || posting->closes ||
-                   writer_state_is_stale(state, loop_wall_ns(posting->call.api->loop));
+    bool is_news = posting->has_producer || posting->stream_seq.size || posting->closes;
     return is_news ? entry_write(stream, event, state) : append_event(stream, event, SLICE_NONE);
 }
 

@@ -191,7 +191,6 @@ static void make_state(
         .is_begun = true,
         .has_ttl = creation->has_ttl,
         .ttl_s = creation->ttl_s,
-        .touched_ns = loop_wall_ns(creation->call.api->loop),
         .expires_ns = creation->expires_ns};
     if (!creation_is_fork(creation))
         return;
@@ -207,6 +206,18 @@ static void make_state(
     out->source_name = buf_slice(&creation->source_key);
 }
 
+/* After which nobody is to find it; the row counts from its creation or, with a TTL, its last use. It has
+ * no word for a life of 0 s. */
+static int64_t life_s(const struct creation *creation, const struct writer_state *state)
+{
+    int64_t left_ns = state->expires_ns - loop_wall_ns(creation->call.api->loop);
+    if (state->has_ttl)
+        return state->ttl_s ? (int64_t)state->ttl_s : 1;
+    if (!state->expires_ns)
+        return 0;
+    return left_ns > 0 ? left_ns / 1000000000 + 1 : 1;
+}
+
 static enum err create_row(
     struct creation *creation, struct writer_state *state, bool is_begun, struct stream **out)
 {
@@ -215,7 +226,9 @@ static enum err create_row(
     state->is_begun = is_begun;
     TRY(writer_state_encode(state, &encoded));
     state->is_begun = true;
-    struct row row = {.key = buf_slice(&creation->call.key),
+    struct row row = {.ttl_s = life_s(creation, state),
+        .is_sliding = state->has_ttl,
+        .key = buf_slice(&creation->call.key),
         .content_type = type_of(creation),
         .attempt = creation->attempt,
         .previous = creation->previous,

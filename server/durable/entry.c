@@ -5,11 +5,6 @@
 
 #include "protocol/base/own.h"
 
-static int64_t wall_ns(const struct stream *stream)
-{
-    return loop_wall_ns(hub_loop(stream_hub(stream)));
-}
-
 enum err entry_state(const struct stream *stream, struct writer_state *out)
 {
     return writer_state_decode(stream_row(stream)->writer_state, out);
@@ -26,7 +21,7 @@ enum standing entry_standing(
 {
     if (stream_is_deleted(stream))
         return ENTRY_ABSENT;
-    int64_t expires_ns = writer_state_expires_ns(state);
+    int64_t expires_ns = state->has_ttl ? append_expires_ns(stream) : state->expires_ns;
     if (!state->is_begun || (state->is_deleted && state->forks == 0))
         return ENTRY_OVER;
     if (state->is_deleted)
@@ -77,20 +72,8 @@ static enum err write_state(struct stream *stream, struct slice event, struct wr
 
 enum err entry_write(struct stream *stream, struct slice event, struct writer_state *state)
 {
-    if (state->has_ttl)
-        state->touched_ns = wall_ns(stream);
+    stream_touch(stream);
     return write_state(stream, event, state);
-}
-
-void entry_touch(struct stream *stream)
-{
-    struct writer_state state;
-    if (!append_is_open(stream) || entry_state(stream, &state) ||
-        !writer_state_is_stale(&state, wall_ns(stream)))
-        return;
-    if (entry_write(stream, SLICE_NONE, &state))
-        LOG(hub_log(stream_hub(stream)), LOG_DEBUG, "reading_not_noted",
-            LOG_ID("stream", &stream_row(stream)->id));
 }
 
 /* ── taking away ────────────────────────────────────────────────────────────────────────────── */
@@ -172,4 +155,31 @@ void entry_remove(struct stream *stream, const char *reason, struct removal *rem
     removal->reason = reason;
     removal->lookup.done = source_opened;
     remove_step(removal);
+}
+
+/* ── over ───────────────────────────────────────────────────────────────────────────────────── */
+
+static void is_removed(struct removal *removal, enum err err)
+{
+    (void)err; /* what is still there is found again */
+    free(removal);
+}
+
+bool entry_is_over(void *context, struct stream *stream)
+{
+    struct slice key = stream_row(stream)->key;
+    struct writer_state state;
+    (void)context;
+    if (key.size == 0 || key.data[0] != APPEND_DURABLE || entry_state(stream, &state))
+        return false;
+    if (state.depth == 0 && state.forks == 0)
+        return false;
+    struct removal *removal = NULL;
+    if (!state.is_deleted && (state.forks || stream_project(stream)))
+        removal = calloc(1, sizeof *removal);
+    if (!removal)
+        return true;
+    removal->done = is_removed;
+    entry_remove(stream, "expired", removal);
+    return true;
 }

@@ -40,13 +40,10 @@ enum err entry_origin(
 uint64_t entry_tail(const struct stream *stream);
 uint64_t entry_tail_visible(const struct stream *stream);
 
-/* entry_write — append_event with the state, encoded, and noted as written to now.
+/* entry_write — append_event with the state, encoded, and the stream's time begun anew.
  *   answers append_event's */
 enum err entry_write(
     struct stream *stream, struct slice event, struct writer_state *state) NODISCARD;
-/* entry_touch — it was read: a state that is stale is written again. What cannot be noted now is noted
- * at a next reading. */
-void entry_touch(struct stream *stream);
 
 /* entry_add_fork, entry_drop_fork — one more, or one less, reads it as its source. The first counts as
  * use of it. The second says whether it was kept for that one alone; what fails is logged: the count stays
@@ -66,5 +63,8 @@ struct removal {
     void (*done)(struct removal *removal, enum err err);
 };
 void entry_remove(struct stream *stream, const char *reason, struct removal *removal);
+/* entry_is_over — for hub_on_over: false: it is no stream of this protocol, or one that has to do with no
+ * other: the hub deletes it. A fork whose project has not called since the start waits until it does. */
+bool entry_is_over(void *context, struct stream *stream);
 
 #endif

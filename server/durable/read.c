@@ -351,7 +351,7 @@ static void start(struct call *call)
         answer_head(reading);
         return;
     }
-    entry_touch(call->stream);
+    stream_touch(call->stream);
     uint64_t tail = entry_tail_visible(call->stream);
     if (reading->is_now)
         reading->from = tail;

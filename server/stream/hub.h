@@ -64,6 +64,10 @@ void hub_stuck(struct hub *hub);
 enum err hub_admits(struct hub *hub) NODISCARD;
 /* hub_set_lag_max — the loop is behind when what arrives waits for longer; 0, the default: never. */
 void hub_set_lag_max(struct hub *hub, int64_t lag_max_ns);
+/* hub_on_over — asked of each open stream whose time is over (append.h): true, it is taken care of; false,
+ * it is deleted. */
+void hub_on_over(
+    struct hub *hub, bool (*over)(void *context, struct stream *stream), void *context);
 /* hub_committed — a commit that readers waited for took so long, from its first record on. */
 void hub_committed(struct hub *hub, int64_t latency_ns);
 uint64_t hub_live_count(const struct hub *hub);

@@ -24,6 +24,8 @@ struct hub {
     bool is_paused, is_stuck;
     struct list barriers; /* by LSN */
     struct sweep *sweep;
+    bool (*over)(void *context, struct stream *stream); /* may be NULL */
+    void *over_context;
     struct overload overload;
     struct timer probe; /* set while generations are under way, if there is a bound */
     int64_t probe_due_ns;

@@ -37,7 +37,9 @@ static void delete_if_over(struct stream *stream)
 {
     int64_t expires_ns = append_expires_ns(stream);
     bool is_over = expires_ns && expires_ns <= loop_wall_ns(stream->hub->config.loop);
-    if (!append_is_open(stream) || !is_over || stream_is_held(stream))
+    struct hub *hub = stream->hub;
+    if (!append_is_open(stream) || !is_over || stream_is_held(stream) ||
+        (hub->over && hub->over(hub->over_context, stream)))
         return;
     enum err err = append_delete(stream, "expired");
     if (err)
