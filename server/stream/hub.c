@@ -176,8 +176,7 @@ void hub_committed(struct hub *hub, int64_t latency_ns)
     overload_note_commit(&hub->overload, latency_ns);
 }
 
-void hub_on_over(
-    struct hub *hub, bool (*over)(void *context, struct stream *stream), void *context)
+void hub_on_over(struct hub *hub, bool (*over)(void *context, struct stream *stream), void *context)
 {
     hub->over = over;
     hub->over_context = context;
