@@ -460,7 +460,7 @@ static bool is_in_step(
                state->stage != PART_DONE;
     switch (state->stage) {
     case NO_ITEM: return !seen->is_open && !has_part;
-    case ITEM: return !seen->is_open && !has_part;
+    case ITEM: return seen->is_started && !seen->is_open && !has_part;
     case PART:
     case TEXT_DONE: return is_open && (kind == NEUTRAL_TEXT || kind == NEUTRAL_REFUSAL);
     case PART_DONE: return !seen->is_open && (kind == NEUTRAL_TEXT || kind == NEUTRAL_REFUSAL);
