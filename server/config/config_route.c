@@ -117,6 +117,13 @@ static enum err read_text(
     return buf_printf(reading->loading->why, "`%s` takes a text\n", what);
 }
 
+static enum err read_model(struct reading *reading, struct yaml_place place, void *out)
+{
+    if (strlen(yaml_text(place)) > ROUTE_MODEL_BYTES_MAX)
+        return note(reading, place, "a model's name has at most 512 bytes");
+    return read_text(reading, place, "model", out);
+}
+
 static enum err read_number(
     struct reading *reading, const struct key *key, struct yaml_place place, int64_t *out)
 {
@@ -244,7 +251,7 @@ static enum err read_when(struct reading *reading, struct yaml_place place, void
 /* ——— targets ——— */
 
 static const struct key target_keys[] = {
-    TEXT(model, route_target_config, model),
+    OTHER(model, route_target_config, model, read_model),
     NUMBER(weight, route_target_config, weight, 1, ROUTE_WEIGHT_MAX),
     NUMBER(priority, route_target_config, priority, 0, ROUTE_WEIGHT_MAX),
     OTHER(when, route_target_config, when, read_when),
@@ -265,7 +272,7 @@ static enum err read_target(
     out->weight = 1;
     TRY(make_where(reading, place, &out->where));
     if (yaml_kind(place) == YAML_TEXT)
-        return read_text(reading, place, "a target", &out->model);
+        return read_model(reading, place, &out->model);
     TRY(READ_MAP(reading, target_keys, place, "a target", out));
     if (!out->model && yaml_kind(place) == YAML_MAP && !yaml_get(place, "model").node)
         return note(reading, place, "a target needs a model, as in `model: openai/gpt-5`");
@@ -331,7 +338,7 @@ static enum err read_hedge(struct reading *reading, struct yaml_place place, voi
 
 #define WAIT(field) NUMBER(field, route_config, policy.field, 0, ROUTE_WAIT_MS_MAX)
 static const struct key route_keys[] = {
-    TEXT(model, route_config, model),
+    OTHER(model, route_config, model, read_model),
     CHOICE(strategy, route_config, strategy, strategies),
     {.name = "targets", .type = KEY_OTHER, .read = read_targets}, /* of the whole route */
     NUMBER(retries, route_config, policy.retries, 0, PLAN_RETRIES_MAX),

@@ -26,7 +26,7 @@
  *       idle_timeout_ms: 60000
  *       on_death: fail                 # or restart, continue: of a stream, in its middle
  *       continue: {by: auto, message: "Go on."}  # by prefill, or by message
- *       hold: tools                    # tool calls are shown once they are whole
+ *       hold: tools                    # tool calls are shown once they are whole; default: nothing
  *       hedge: {after: p95}            # or {after_ms: 800}: ask another target meanwhile
  *
  *   thread  start-up; read-only afterwards */
@@ -37,9 +37,10 @@
 
 enum {
     ROUTE_COUNT_MAX = 1024,
-    PLAN_TARGETS_MAX = 16,      /* of one route */
-    PLAN_RETRIES_MAX = 5,       /* further attempts after the first, over all targets */
-    ROUTE_MATCH_COUNT_MAX = 16, /* names of one kind of condition */
+    PLAN_TARGETS_MAX = 16,       /* of one route */
+    PLAN_RETRIES_MAX = 5,        /* further attempts after the first, over all targets */
+    ROUTE_MODEL_BYTES_MAX = 512, /* of a route's or target's name; longer than any provider's */
+    ROUTE_MATCH_COUNT_MAX = 16,  /* names of one kind of condition */
     ROUTE_WEIGHT_MAX = 1000000,
     ROUTE_WAIT_MS_MAX = 3600 * 1000, /* of a backoff or a timeout: nobody waits longer */
 };

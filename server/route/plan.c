@@ -18,6 +18,7 @@
 #include "server/route/strategy.h"
 
 enum { MS_NS = 1000000, SECOND_NS = 1000 * MS_NS, NONE = -1 };
+enum { PLAN_SENTENCE_BYTES = PLAN_WHY_BYTES / 2 /* of sixteen targets the first will do */ };
 
 struct candidate {
     const struct route_target *target;
@@ -150,7 +151,7 @@ static enum err take_route(struct plan *plan, const struct plan_ask *ask, struct
             TRY(add_candidate(plan, target, i, target->choice.model, &order));
     }
     if (plan->candidate_count == 0) {
-        TRY(buf_append(why, slice_sub(buf_slice(&misfits), 0, PLAN_WHY_BYTES / 2)));
+        TRY(buf_append(why, slice_sub(buf_slice(&misfits), 0, PLAN_SENTENCE_BYTES)));
         return ERR_NOTFOUND;
     }
     qsort(plan->candidates, plan->candidate_count, sizeof *plan->candidates, compare_candidates);
@@ -546,10 +547,12 @@ enum err plan_why(const struct plan *plan, int64_t now_ns, struct buf *out)
 {
     if (plan->attempt_count > 0 || !plan->route)
         return buf_append_text(out, "no further attempt is allowed");
-    TRY(buf_printf(out, "all targets of the route `%s` rest: ", plan->route->name));
+    CLEANUP(buf_deinit) struct buf all;
+    buf_init(&all, CONFIG_WHY_BYTES_MAX);
+    TRY(buf_printf(&all, "all targets of the route `%s` rest: ", plan->route->name));
     for (size_t i = 0; i < plan->candidate_count; i++) {
-        TRY(buf_append_text(out, i ? ", " : ""));
-        TRY(explain(plan, &plan->candidates[i], now_ns, out));
+        TRY(buf_append_text(&all, i ? ", " : ""));
+        TRY(explain(plan, &plan->candidates[i], now_ns, &all));
     }
-    return buf_append_text(out, "; try again then");
+    return buf_append(out, slice_sub(buf_slice(&all), 0, PLAN_SENTENCE_BYTES));
 }

@@ -194,6 +194,20 @@ static void a_wrong_route_is_refused_with_its_line(void **state)
         5, "1 to 16 entries");
 }
 
+static void a_name_is_bounded(void **state)
+{
+    (void)state;
+    char text[ROUTE_MODEL_BYTES_MAX + 128], name[ROUTE_MODEL_BYTES_MAX + 2] = {0};
+    memset(name, 'x', ROUTE_MODEL_BYTES_MAX);
+    (void)snprintf(text, sizeof text, "routes:\n  - model: smart\n    targets: [%s]\n", name);
+    config_free(loaded(text));
+    name[ROUTE_MODEL_BYTES_MAX] = 'x';
+    (void)snprintf(text, sizeof text, "routes:\n  - model: smart\n    targets: [%s]\n", name);
+    refused(text, 3, "at most 512 bytes");
+    (void)snprintf(text, sizeof text, "routes:\n  - model: %s\n    targets: [a/b]\n", name);
+    refused(text, 2, "at most 512 bytes");
+}
+
 static void all_that_is_wrong_is_told_at_once(void **state)
 {
     (void)state;
@@ -218,6 +232,7 @@ int main(void)
         cmocka_unit_test(a_route_is_read_and_printed_to_be_read_again),
         cmocka_unit_test(nothing_is_no_route),
         cmocka_unit_test(a_wrong_route_is_refused_with_its_line),
+        cmocka_unit_test(a_name_is_bounded),
         cmocka_unit_test(all_that_is_wrong_is_told_at_once),
         cmocka_unit_test(aliases_are_refused),
     };
