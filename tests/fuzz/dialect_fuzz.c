@@ -3,7 +3,6 @@
  * words. */
 #include "protocol/base/own.h"
 #include "protocol/dialect/dialect.h"
-#include "protocol/http/sse.h"
 
 #include "tests/fuzz/fuzz.h"
 
@@ -14,14 +13,14 @@ enum {
     ASKS_USAGE = 16,
     HIDES_USAGE = 32,
     IS_NATIVE = 64, /* then one that callers speak on a provider's native paths only */
-    NATIVE_DIALECTS = 2,
+    NATIVE_DIALECTS = 4,
 };
 
 static const struct dialect *pick(uint8_t choice)
 {
     static const char *const names[DIALECTS] = {
         "openai_chat", "openai_responses", "anthropic", "opaque"};
-    static const char *const natives[NATIVE_DIALECTS] = {"gemini", "cohere"};
+    static const char *const natives[NATIVE_DIALECTS] = {"gemini", "cohere", "ollama", "bedrock"};
     const struct dialect *dialect = NULL;
     const char *name =
         choice & IS_NATIVE ? natives[choice % NATIVE_DIALECTS] : names[choice % DIALECTS];
@@ -62,14 +61,14 @@ static void check_reading(const struct dialect_reading *reading)
 static void check_response(const struct dialect *dialect, uint8_t choice, struct slice body)
 {
     struct dialect_reading reading;
-    struct sse_splitter splitter = {0};
+    struct frame_splitter splitter = {.framing = dialect->framing};
     size_t end;
     dialect_reading_init(&reading);
     dialect->read_body(&reading, body);
     check_reading(&reading);
     dialect_reading_init(&reading);
     reading.hides_usage = choice & HIDES_USAGE;
-    while (sse_split(&splitter, body, &end) == ERR_OK) {
+    while (frame_split(&splitter, body, &end) == ERR_OK) {
         (void)dialect->read_event(&reading, slice_sub(body, 0, end));
         body = slice_sub(body, end, body.size);
     }

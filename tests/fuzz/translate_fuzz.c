@@ -16,12 +16,12 @@ enum {
     KINDS = 3,
     ONE_WAY = PAIRS * KINDS * 9, /* 243 */
     ONE_WAY_PROVIDERS_MAX = 4,   /* room for more of them, without moving the corpus */
-    PROVIDERS = 2,               /* that callers do not speak */
+    PROVIDERS = 4,               /* that callers do not speak */
     OUT_BYTES_MAX = 16 << 20,
 };
 
 static const char *const names[DIALECTS + PROVIDERS] = {
-    "openai_chat", "openai_responses", "anthropic", "gemini", "cohere"};
+    "openai_chat", "openai_responses", "anthropic", "gemini", "cohere", "ollama", "bedrock"};
 
 static const struct codec *pick(size_t index)
 {
@@ -104,14 +104,14 @@ static void check_stream(size_t caller, size_t provider, struct slice body)
 {
     CLEANUP(buf_deinit) struct buf out;
     const struct dialect *dialect = NULL;
-    struct sse_splitter splitter = {0};
+    struct frame_splitter splitter = {.framing = translate_framing_of(pick(provider))};
     struct translation *translation;
     enum err err = ERR_OK;
     size_t end;
     buf_init(&out, OUT_BYTES_MAX);
     ASSERT(dialect_by_name(slice_text(names[caller]), &dialect) == ERR_OK);
     ASSERT(translation_new(pick(provider), pick(caller), &context, &translation) == ERR_OK);
-    while (err == ERR_OK && sse_split(&splitter, body, &end) == ERR_OK) {
+    while (err == ERR_OK && frame_split(&splitter, body, &end) == ERR_OK) {
         uint8_t *copy = fuzz_copy(slice_sub(body, 0, end));
         err = translation_event(translation, slice_of(copy, end), &out);
         free(copy);
