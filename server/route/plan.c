@@ -45,7 +45,7 @@ struct plan {
     struct candidate candidates[PLAN_TARGETS_MAX];
     size_t candidate_count;
     struct attempt attempts[PLAN_ATTEMPTS_MAX];
-    size_t attempt_count;
+    size_t attempt_count, unfit_count;
     ptrdiff_t last;  /* attempt that plan_next gave last; NONE */
     bool is_over;    /* an attempt ended in a way that nothing follows */
     bool is_waiting; /* plan_next answered ERR_AGAIN, first at: */
@@ -284,22 +284,28 @@ static struct candidate *choose(
     return best;
 }
 
-/* One that only refused keys keep from being asked: see the header. */
-static struct candidate *choose_refused(struct plan *plan, int64_t now_ns)
+static size_t made_count(const struct plan *plan)
+{
+    return plan->attempt_count - plan->unfit_count;
+}
+
+/* One that only refused keys keep from being asked: see the header. NONE: there is none, or no need. */
+static ptrdiff_t find_refused(const struct plan *plan, int64_t now_ns)
 {
     int64_t again_ns;
-    for (size_t i = 0; plan->attempt_count == 0 && i < plan->candidate_count; i++) {
-        struct candidate *candidate = &plan->candidates[i];
-        if (health_admits(candidate->health, now_ns, &again_ns) &&
+    for (size_t i = 0; made_count(plan) == 0 && i < plan->candidate_count; i++) {
+        const struct candidate *candidate = &plan->candidates[i];
+        if (candidate->not_before_ns <= now_ns &&
+            health_admits(candidate->health, now_ns, &again_ns) &&
             health_key_again_ns(plan->health, provider_of(candidate), now_ns) == INT64_MAX)
-            return candidate;
+            return (ptrdiff_t)i;
     }
-    return NULL;
+    return NONE;
 }
 
 static bool may_go_on(const struct plan *plan)
 {
-    return !plan->is_over && plan->attempt_count <= (size_t)plan->policy.retries;
+    return !plan->is_over && made_count(plan) <= (size_t)plan->policy.retries;
 }
 
 static bool is_too_late(const struct plan *plan, int64_t now_ns, int64_t at_ns)
@@ -326,6 +332,7 @@ static enum err begin(
     enum err err = health_key(plan->health, provider_of(candidate), now_ns, &key, &again_ns);
     if (err && err != ERR_AGAIN) /* a resting one, where it does not matter */
         return err;
+    ASSERT(plan->attempt_count < PLAN_ATTEMPTS_MAX);
     plan->is_waiting = false;
     plan->attempts[plan->attempt_count] = (struct attempt){
         health_begin(candidate->health, now_ns), candidate, .key = key, .is_open = true};
@@ -349,12 +356,13 @@ enum err plan_next(struct plan *plan, int64_t now_ns, struct plan_target *out, i
         return ERR_CLOSED;
     struct candidate *candidate = choose(plan, NULL, now_ns, at_ns);
     bool is_late = is_too_late(plan, now_ns, *at_ns);
-    if (is_late)
-        candidate = choose_refused(plan, now_ns);
-    if (is_late && !candidate) {
+    ptrdiff_t refused = is_late ? find_refused(plan, now_ns) : NONE;
+    if (is_late && refused == NONE) {
         *at_ns = *at_ns == INT64_MAX ? 0 : *at_ns;
         return ERR_CLOSED;
     }
+    if (is_late)
+        candidate = &plan->candidates[refused];
     if (!is_late && *at_ns > now_ns) {
         plan->waits_since_ns = plan->is_waiting ? plan->waits_since_ns : now_ns;
         plan->is_waiting = true;
@@ -372,7 +380,8 @@ bool plan_is_worth_more(const struct plan *plan, int64_t now_ns)
         int64_t at_ns = ready_ns(plan, &plan->candidates[i], now_ns);
         soonest_ns = at_ns < soonest_ns ? at_ns : soonest_ns;
     }
-    return may_go_on(plan) && !is_too_late(plan, now_ns, soonest_ns);
+    return may_go_on(plan) &&
+           (!is_too_late(plan, now_ns, soonest_ns) || find_refused(plan, now_ns) != NONE);
 }
 
 /* ── meanwhile ──────────────────────────────────────────────────────────────────────────────── */
@@ -426,7 +435,8 @@ static bool may_be_repeated(const struct plan *plan, const struct plan_outcome *
     case PLAN_TIMED_OUT:
     case PLAN_ERROR_EVENT:
     case PLAN_BROKEN:
-    case PLAN_STOPPED: return true;
+    case PLAN_STOPPED:
+    case PLAN_UNFIT: return true;
     case PLAN_STATUS:
         return outcome->status >= 500 || outcome->status == 408 || is_key_fault(outcome->status);
     case PLAN_DIED: return plan->policy.on_death != PLAN_FAIL;
@@ -439,7 +449,8 @@ static enum health_end verdict(const struct plan_outcome *outcome)
     bool is_answer = outcome->status < 500 && outcome->status != 408;
     switch (outcome->end) {
     case PLAN_SERVED: return HEALTH_WELL;
-    case PLAN_STOPPED: return HEALTH_UNKNOWN;
+    case PLAN_STOPPED:
+    case PLAN_UNFIT: return HEALTH_UNKNOWN;
     case PLAN_STATUS:
     case PLAN_ERROR_EVENT:
         if (is_key_fault(outcome->status))
@@ -496,6 +507,12 @@ static void note_failure(
     candidate->not_before_ns = is_refused ? INT64_MAX : outcome->now_ns + wait_ms * MS_NS;
 }
 
+static void note_unfit(struct plan *plan, struct candidate *candidate)
+{
+    plan->unfit_count++;
+    candidate->not_before_ns = INT64_MAX;
+}
+
 static struct attempt *attempt_of(struct plan *plan, const struct plan_target *target)
 {
     ASSERT(target->attempt < plan->attempt_count);
@@ -522,7 +539,9 @@ void plan_ended(
     bool has_other_key = note_key(plan, attempt, outcome);
     attempt->is_open = false;
     health_end(&attempt->health, verdict(outcome), outcome->now_ns);
-    if (!may_be_repeated(plan, outcome))
+    if (outcome->end == PLAN_UNFIT)
+        note_unfit(plan, attempt->candidate);
+    else if (!may_be_repeated(plan, outcome))
         plan->is_over = true;
     else if (outcome->end != PLAN_STOPPED && !has_other_key)
         note_failure(plan, attempt->candidate, outcome);
@@ -536,6 +555,8 @@ static enum err explain(
     int64_t again_ns = 0, at_ns = ready_ns(plan, candidate, now_ns);
     bool is_open = !health_admits(candidate->health, now_ns, &again_ns);
     TRY(buf_append_text(out, candidate->target->name));
+    if (candidate->not_before_ns == INT64_MAX)
+        return buf_append_text(out, " (it cannot be told this)");
     if (at_ns == INT64_MAX)
         return buf_append_text(out, " (its keys were refused; mend them and reload)");
     return buf_printf(out, " (%s, for %" PRId64 " s)",
@@ -545,7 +566,7 @@ static enum err explain(
 
 enum err plan_why(const struct plan *plan, int64_t now_ns, struct buf *out)
 {
-    if (plan->attempt_count > 0 || !plan->route)
+    if (made_count(plan) > 0 || !plan->route)
         return buf_append_text(out, "no further attempt is allowed");
     CLEANUP(buf_deinit) struct buf all;
     buf_init(&all, CONFIG_WHY_BYTES_MAX);

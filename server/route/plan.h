@@ -28,7 +28,8 @@
 
 enum {
     PLAN_WHY_BYTES = 4096, /* a good bound for `why` */
-    PLAN_ATTEMPTS_MAX = 1 + PLAN_RETRIES_MAX,
+    /* That plan_next and plan_hedge give: those that are made, and targets that turn out unfit. */
+    PLAN_ATTEMPTS_MAX = 1 + PLAN_RETRIES_MAX + PLAN_TARGETS_MAX,
 };
 
 /* What is known of a call. Borrowed for plan_make. */
@@ -72,6 +73,7 @@ struct plan_outcome {
         PLAN_BROKEN,      /* it died before anything was shown */
         PLAN_DIED,        /* it died in mid-stream */
         PLAN_STOPPED,     /* we gave it up: says nothing of the target */
+        PLAN_UNFIT, /* it cannot be told this, and was not asked: it is none of the attempts */
     } end;
     int status;             /* 0: no head came */
     int64_t retry_after_ms; /* from its head; -1: none */
@@ -113,7 +115,8 @@ void plan_shows(
  * for a failed status is its head. */
 void plan_ended(
     struct plan *plan, const struct plan_target *target, const struct plan_outcome *outcome);
-/* plan_is_worth_more — after plan_ended: whether plan_next has another target, now or later. */
+/* plan_is_worth_more — whether plan_next has another target, now or later; while an attempt is open,
+ * whether one might follow. */
 bool plan_is_worth_more(const struct plan *plan, int64_t now_ns);
 
 #endif

@@ -507,6 +507,31 @@ static void a_quantile_is_known_after_some_calls(void **state)
     routing_free(routing);
 }
 
+/* Its dialect has no word for something that the call says. */
+static void a_target_that_is_unfit_is_no_attempt(void **state)
+{
+    (void)state;
+    struct routing *routing = two();
+    routing->route.policy.retries = 0;
+    struct plan *plan = PLAN(routing, .needs = 0);
+    fails(routing, plan, "b/x", PLAN_UNFIT, 0);
+    fails(routing, plan, "c/y", PLAN_STATUS, 500);
+    (void)is_closed(routing, plan);
+    plan_free(plan);
+    plan = PLAN(routing, .needs = 0);
+    fails(routing, plan, "b/x", PLAN_UNFIT, 0);
+    fails(routing, plan, "c/y", PLAN_UNFIT, 0);
+    assert_int_equal(is_closed(routing, plan), 0);
+    assert_int_equal(plan_why(plan, routing->now, &routing->why), ERR_OK);
+    routing_says(routing, "b/x (it cannot be told this), c/y (it cannot be told this)");
+    plan_free(plan);
+    plan = PLAN(routing, .model = SLICE("b/x"));
+    fails(routing, plan, "b/x", PLAN_UNFIT, 0);
+    (void)is_closed(routing, plan);
+    plan_free(plan);
+    routing_free(routing);
+}
+
 /* ── a death in mid-stream ──────────────────────────────────────────────────────────────────── */
 
 static void after_a_death_another_is_asked_where_the_route_says_so(void **state)
@@ -560,7 +585,7 @@ static struct plan_outcome random_outcome(uint64_t *seed, int64_t now)
 {
     static const int statuses[] = {200, 400, 401, 403, 408, 429, 500, 503, 529};
     return (struct plan_outcome){
-        .end = (enum plan_end)chance(seed, PLAN_STOPPED + 1),
+        .end = (enum plan_end)chance(seed, PLAN_UNFIT + 1),
         .status = statuses[chance(seed, sizeof statuses / sizeof *statuses)],
         .retry_after_ms = (int64_t)chance(seed, 4) * 5000 - 1,
         .first_event_ms = (int64_t)chance(seed, 3) * 100 - 1,
@@ -593,7 +618,7 @@ static void random_route(struct routing *routing, uint64_t *seed)
 static void live(struct routing *routing, struct plan *plan, uint64_t *seed)
 {
     struct plan_target targets[PLAN_ATTEMPTS_MAX];
-    size_t open = 0, attempts = 0;
+    size_t open = 0, attempts = 0, unfit = 0;
     int64_t waited = 0, at = 0;
     bool is_over = false;
     for (int step = 0;; step++) {
@@ -603,12 +628,12 @@ static void live(struct routing *routing, struct plan *plan, uint64_t *seed)
         bool is_worth = plan_is_worth_more(plan, routing->now);
         enum err err = is_hedge ? plan_hedge(plan, routing->now, &target, &at)
                                 : plan_next(plan, routing->now, &target, &at);
-        if (!is_hedge && attempts > 0)
+        if (!is_hedge)
             assert_int_equal(is_worth, err != ERR_CLOSED);
         if (err == ERR_OK) {
             const struct route_target_config *told = &routing->targets[target.index];
             assert_int_equal(attempts, target.attempt);
-            assert_true(++attempts <= 1 + (size_t)routing->route.policy.retries);
+            assert_true(++attempts - unfit <= 1 + (size_t)routing->route.policy.retries);
             assert_string_equal(target.name, told->model);
             assert_null(told->when.projects[0]); /* its conditions hold */
             assert_true(target.key < 3 && !is_over);
@@ -627,6 +652,7 @@ static void live(struct routing *routing, struct plan *plan, uint64_t *seed)
         if (open && chance(seed, 2)) {
             struct plan_outcome outcome = random_outcome(seed, routing->now);
             is_over |= outcome.end == PLAN_SERVED;
+            unfit += outcome.end == PLAN_UNFIT;
             plan_ended(plan, &targets[--open], &outcome);
         }
     }
@@ -674,6 +700,7 @@ int main(void)
         cmocka_unit_test(priorities_go_before_strategies),
         cmocka_unit_test(another_is_asked_meanwhile),
         cmocka_unit_test(a_quantile_is_known_after_some_calls),
+        cmocka_unit_test(a_target_that_is_unfit_is_no_attempt),
         cmocka_unit_test(after_a_death_another_is_asked_where_the_route_says_so),
         cmocka_unit_test(who_takes_prefill_is_known),
         cmocka_unit_test(a_plan_keeps_its_bounds_whatever_happens),
