@@ -218,6 +218,23 @@ static void all_that_is_wrong_is_told_at_once(void **state)
     refused(text, 8, "route `other`: `hold`");
 }
 
+static void cut_anywhere_it_is_read_or_refused(void **state)
+{
+    (void)state;
+    CLEANUP(buf_deinit) struct buf why;
+    char text[sizeof whole], path[64];
+    buf_init(&why, TEXT_BYTES_MAX);
+    for (size_t size = 0; size < sizeof whole; size++) {
+        struct config *config = NULL;
+        memcpy(text, whole, size);
+        text[size] = '\0';
+        enum err err = load(text, path, &config, &why);
+        assert_true(err == ERR_OK || (err == ERR_INVALID && why.size > 0));
+        config_free(config);
+        buf_clear(&why);
+    }
+}
+
 /* An alias could make a small file a large tree. */
 static void aliases_are_refused(void **state)
 {
@@ -234,6 +251,7 @@ int main(void)
         cmocka_unit_test(a_wrong_route_is_refused_with_its_line),
         cmocka_unit_test(a_name_is_bounded),
         cmocka_unit_test(all_that_is_wrong_is_told_at_once),
+        cmocka_unit_test(cut_anywhere_it_is_read_or_refused),
         cmocka_unit_test(aliases_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
