@@ -15,9 +15,10 @@ extern codec_read_request openai_chat_read_request, openai_responses_read_reques
     anthropic_read_request;
 extern codec_write_request openai_chat_write_request, openai_responses_write_request,
     anthropic_write_request, gemini_write_request, cohere_write_request, ollama_write_request,
-    bedrock_write_request;
+    bedrock_write_request, replicate_write_request, cog_write_request;
 extern const struct codec_response openai_chat_response, openai_responses_response,
-    anthropic_response, gemini_response, cohere_response, ollama_response, bedrock_response;
+    anthropic_response, gemini_response, cohere_response, ollama_response, bedrock_response,
+    replicate_response;
 
 static const struct codec codecs[] = {
     {"openai_chat", openai_chat_read_request, openai_chat_write_request, &openai_chat_response},
@@ -28,6 +29,8 @@ static const struct codec codecs[] = {
     {"cohere", NULL, cohere_write_request, &cohere_response},
     {"ollama", NULL, ollama_write_request, &ollama_response},
     {"bedrock", NULL, bedrock_write_request, &bedrock_response},
+    {"replicate", NULL, replicate_write_request, &replicate_response},
+    {"cog", NULL, cog_write_request, &replicate_response},
 };
 
 enum err translate_codec(struct slice dialect, const struct codec **out)
@@ -268,9 +271,7 @@ enum err codec_options(struct json_writer *writer, const struct neutral_request 
 
 /* ---- reading frames ---- */
 
-/* The data of a block; several lines of it are joined in the arena. */
-static bool block_data(
-    struct slice block, struct slice *event, struct slice *data, struct sequence *out)
+bool codec_event(struct slice block, struct slice *event, struct slice *data, struct sequence *out)
 {
     struct sse_fields fields;
     struct buf joined;
@@ -300,7 +301,7 @@ bool codec_is_object(struct slice text)
 
 bool codec_frame(struct slice block, struct slice *event, struct slice *data, struct sequence *out)
 {
-    if (!block_data(block, event, data, out))
+    if (!codec_event(block, event, data, out))
         return false;
     if (codec_is_object(*data))
         return true;

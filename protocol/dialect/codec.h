@@ -164,8 +164,11 @@ enum err codec_options(struct json_writer *writer, const struct neutral_request 
 
 /* ---- what readers share ---- */
 
-/* codec_frame — the data of an SSE block, if it is a JSON object; then *event is its name. What is
+/* codec_event — the data of an SSE block, whatever they are, and its name; several lines of them are joined
+ * in the arena. False: it has none.
+ * codec_frame — the same, if it is a JSON object; then *event is its name. What is
  * cut or broken JSON cannot be translated: that is said to `out`. */
+bool codec_event(struct slice block, struct slice *event, struct slice *data, struct sequence *out);
 bool codec_frame(struct slice block, struct slice *event, struct slice *data, struct sequence *out);
 /* codec_is_object — the text is one valid JSON object in UTF-8: before codec_scan of what came in
  * another framing. Of a member that appears twice the later one counts. */

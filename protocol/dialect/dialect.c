@@ -23,6 +23,8 @@ static const struct dialect *const dialects[] = {
     &dialect_cohere,
     &dialect_ollama,
     &dialect_bedrock,
+    &dialect_replicate,
+    &dialect_cog,
     &dialect_opaque,
 };
 

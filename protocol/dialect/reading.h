@@ -13,6 +13,8 @@ extern const struct dialect dialect_gemini;
 extern const struct dialect dialect_cohere;
 extern const struct dialect dialect_ollama;
 extern const struct dialect dialect_bedrock;
+extern const struct dialect dialect_replicate;
+extern const struct dialect dialect_cog;
 extern const struct dialect dialect_opaque;
 
 /* reading_finish_reason — copies what fits, cut between characters; empty: nothing changes. */

@@ -1,0 +1,153 @@
+/* replicate_response — predictions, read: the events of either stream, and the object.
+ *
+ *     start                                   START; what follows is Cog's
+ *     output      TEXT, or {"chunk"}          TEXT
+ *     done        {}                          FINISH DONE
+ *     completed   the object                  USAGE FINISH DONE, ERROR
+ *     error       TEXT                        ERROR
+ *     logs, log, metric                       –
+ *
+ * A prediction of text only: no calls, no reasons to end but its end.
+ *
+ *   source  replicate.h */
+#include "protocol/dialect/replicate.h"
+#include "protocol/dialect/walk.h"
+
+extern const struct codec_response replicate_response;
+
+enum { STATUS_FAILED = 500, STATUS_CANCELED = 499, STATUS_RUNNING = 504 };
+
+struct replicate_reader {
+    bool is_cog;
+};
+
+/* ---- ends ---- */
+
+static void read_failure(bool is_canceled, struct slice message, struct sequence *out)
+{
+    if (message.size == 0)
+        message =
+            is_canceled ? SLICE("the prediction was canceled") : SLICE("the prediction failed");
+    sequence_error(out, is_canceled ? STATUS_CANCELED : STATUS_FAILED, SLICE_NONE, message);
+}
+
+static void finish(struct sequence *out)
+{
+    sequence_finish(out, NEUTRAL_STOP, SLICE_NONE);
+    sequence_done(out);
+}
+
+static void read_status(const struct replicate_prediction *prediction, struct sequence *out)
+{
+    struct neutral_usage usage = {.counts = prediction->usage, .cache_write = -1};
+    sequence_usage(out, &usage);
+    switch (prediction->status) {
+    case REPLICATE_SUCCEEDED: finish(out); break;
+    case REPLICATE_FAILED:
+        read_failure(prediction->is_canceled, codec_text(prediction->error, out), out);
+        break;
+    case REPLICATE_RUNNING:
+        sequence_error(out, STATUS_RUNNING, SLICE("prediction_running"),
+            SLICE("the prediction did not end in time: ask for a stream"));
+        break;
+    }
+}
+
+/* ---- output ---- */
+
+static void read_piece(struct json_span piece, size_t position, void *into)
+{
+    (void)position;
+    if (piece.type == JSON_STRING)
+        sequence_text(into, NEUTRAL_TEXT, codec_text(piece, into));
+    else
+        sequence_cannot(into, "output that is no text:", piece.raw);
+}
+
+static void read_chunk(struct slice data, struct sequence *out)
+{
+    static const char *const names[] = {"chunk"};
+    struct json_span chunk;
+    if (!codec_is_object(data)) {
+        sequence_cannot(out, "an event that is", SLICE("broken JSON"));
+        return;
+    }
+    codec_scan((struct json_span){JSON_OBJECT, data}, names, 1, &chunk);
+    read_piece(chunk, 0, out);
+}
+
+/* ---- events ---- */
+
+static void read_completed(struct slice data, struct sequence *out)
+{
+    struct replicate_prediction prediction;
+    if (!codec_is_object(data)) {
+        sequence_cannot(out, "an event that is", SLICE("broken JSON"));
+        return;
+    }
+    replicate_read(data, &prediction);
+    sequence_start(out, SLICE_NONE, SLICE_NONE, 0);
+    read_status(&prediction, out);
+}
+
+static void read_done(struct slice data, struct sequence *out)
+{
+    bool is_canceled;
+    sequence_start(out, SLICE_NONE, SLICE_NONE, 0);
+    if (replicate_reason(data, &is_canceled) == REPLICATE_SUCCEEDED)
+        finish(out);
+    else
+        read_failure(is_canceled, SLICE_NONE, out);
+}
+
+static bool says_nothing(struct slice event)
+{
+    return slice_equal(event, SLICE("logs")) || slice_equal(event, SLICE("log")) ||
+           slice_equal(event, SLICE("metric"));
+}
+
+static void replicate_read_event(void *state, struct slice frame, struct sequence *out)
+{
+    struct replicate_reader *reader = state;
+    struct slice event, data;
+    if (!codec_event(frame, &event, &data, out))
+        return;
+    if (slice_equal(event, SLICE("start"))) {
+        reader->is_cog = true;
+        sequence_start(out, SLICE_NONE, SLICE_NONE, 0);
+    } else if (slice_equal(event, SLICE("output"))) {
+        sequence_start(out, SLICE_NONE, SLICE_NONE, 0);
+        if (reader->is_cog)
+            read_chunk(data, out);
+        else
+            sequence_text(out, NEUTRAL_TEXT, data);
+    } else if (slice_equal(event, SLICE("done"))) {
+        read_done(data, out);
+    } else if (slice_equal(event, SLICE("completed"))) {
+        read_completed(data, out);
+    } else if (slice_equal(event, SLICE("error"))) {
+        read_failure(false, data, out);
+    } else if (!says_nothing(event)) {
+        sequence_cannot(out, "an event of type", event);
+    }
+}
+
+static void replicate_read_body(struct slice body, struct sequence *out)
+{
+    struct replicate_prediction prediction;
+    replicate_read(body, &prediction);
+    sequence_start(out, SLICE_NONE, SLICE_NONE, 0);
+    if (prediction.output.type == JSON_ARRAY)
+        codec_each(prediction.output, read_piece, out);
+    else if (prediction.output.raw.size && prediction.output.type != JSON_NULL)
+        read_piece(prediction.output, 0, out);
+    read_status(&prediction, out);
+}
+
+const struct codec_response replicate_response = {
+    .framing = FRAMING_SSE,
+    .content_type = "text/event-stream",
+    .reader_bytes = sizeof(struct replicate_reader),
+    .read_event = replicate_read_event,
+    .read_body = replicate_read_body,
+};
