@@ -20,6 +20,8 @@ void producer_free(struct producer *producer)
     timer_cancel(loop, &producer->retry);
     timer_cancel(loop, &producer->pause);
     timer_cancel(loop, &producer->hedge);
+    producer_death_free(producer);
+    producer_hold_free(producer);
     producer_leave_source(producer);
     for (size_t i = 0; i < PRODUCER_HELD_MAX; i++)
         run_free(producer->held[i]);
@@ -98,6 +100,7 @@ enum err producer_adopt(struct producer *producer, struct run *run)
     producer->run = run;
     run->record.is_shown = true;
     producer->reading.hides_usage = run->hides_usage;
+    producer->is_going_on = producer->death != NULL;
     return run->translate.provider ? producer_translate_new(producer, &run->translate) : ERR_OK;
 }
 
@@ -128,13 +131,21 @@ void producer_head(struct producer *producer, int status, struct slice head)
     }
     struct headers all = {.count = 0};
     producer_read_head(head, &all);
+    if (producer->is_going_on) { /* the caller has its head */
+        producer->is_framed =
+            status < 400 && find_framing(producer, headers_get(&all, "content-type"));
+        if (!producer->is_framed)
+            producer_died(producer, "upstream_malformed",
+                "the provider that was asked to go on did not answer with a stream");
+        return;
+    }
     keep_head(&all, producer->translation, &producer->head);
     struct slice type = headers_get(&all, "content-type");
     uint64_t length;
     bool has_length = slice_u64(headers_get(&all, "content-length"), &length) == ERR_OK;
     producer->is_framed = status < 400 && find_framing(producer, type);
-    producer->is_sse = producer->is_framed &&
-                       (producer->translation || producer->splitter.framing == FRAMING_SSE);
+    producer->is_sse =
+        producer->is_framed && (producer->translation || producer->splitter.framing == FRAMING_SSE);
     producer->content_length =
         has_length && !producer->is_framed && length <= INT64_MAX ? (int64_t)length : -1;
     if (producer->translation && !producer_translate_head(producer, status, &type))
@@ -148,7 +159,7 @@ void producer_head(struct producer *producer, int status, struct slice head)
 
 enum err producer_data(struct producer *producer, struct slice bytes)
 {
-    if (producer->has_ended || producer->end.is_owed)
+    if (producer->has_ended || producer->end.is_owed || producer->death)
         return ERR_OK; /* after the terminator, or a stop: nothing that anybody waits for */
     if (producer->is_blocked || hub_is_paused(stream_hub(producer->stream))) {
         producer->is_throttled = true;
@@ -166,7 +177,8 @@ void producer_count_error(const struct producer *producer, const char *kind)
 /* What is shown stays, and the caller sees that it is not whole (invariant 5). */
 void producer_died(struct producer *producer, const char *reason, const char *detail)
 {
-    producer_fail(producer, reason, detail);
+    if (!producer->death && !producer_goes_on(producer, reason, detail, SLICE_NONE))
+        producer_fail(producer, reason, detail);
 }
 
 void producer_fail_by_event(struct producer *producer)
@@ -190,14 +202,14 @@ static enum err finish_events(struct producer *producer)
         TRY(producer_handle_event(producer, residue));
         buf_clear(&producer->pending); /* it is not to be handled again */
     }
-    return producer->translation && !producer->has_ended ? producer_translate_end(producer)
-                                                         : ERR_OK;
+    bool is_over = producer->has_ended || producer->death;
+    return producer->translation && !is_over ? producer_translate_end(producer) : ERR_OK;
 }
 
 static void finish_frames(struct producer *producer)
 {
     enum err err = finish_events(producer);
-    if (producer->has_ended || producer->end.is_owed)
+    if (producer->has_ended || producer->end.is_owed || producer->death)
         return;
     if (err == ERR_LIMIT)
         producer_fail_too_large(producer);
@@ -235,9 +247,11 @@ void producer_finish_transfer(struct producer *producer)
 void producer_transfer_ended(struct producer *producer, enum upstream_end how, const char *message)
 {
     producer->is_throttled = false;
-    producer->is_complete = how == UPSTREAM_COMPLETE;
+    producer->is_complete = how == UPSTREAM_COMPLETE && !producer->death;
     if (producer->has_ended)
         producer_free(producer);
+    else if (producer->death)
+        return; /* what comes of that is on its way */
     else if (producer->end.is_owed || (producer->is_blocked && producer->is_complete))
         return; /* it follows what is owed */
     else if (producer->is_complete)
@@ -293,7 +307,9 @@ static enum err producer_new(const struct producer_config *config, struct stream
     buf_init(&producer->content_type, CONTENT_TYPE_BYTES_MAX);
     buf_init(&producer->past, producer->attempts_bytes);
     buf_init(&producer->attempts, producer->attempts_bytes);
-    enum err err = producer_first(producer, request);
+    enum err err = producer_hold_new(producer);
+    if (!err)
+        err = producer_first(producer, request);
     if (err)
         producer_free(producer);
     else

@@ -21,7 +21,7 @@
 #define TOKENLOG_SERVER_STREAM_PRODUCER_H
 
 #include "protocol/data/attempt.h"
-#include "protocol/dialect/translate.h"
+#include "protocol/dialect/continuation.h"
 #include "protocol/http/header.h"
 #include "server/io/upstream.h"
 #include "server/stream/hub.h"
@@ -72,7 +72,13 @@ struct producer_source;
  *   shows    its first good event has come, and nothing is asked any more unless the stream dies
  *   ended    once for each request that next and hedge gave, and for the first
  *   cost     in nano-dollars; -1: not known
- *   close    the producer is done with it */
+ *   close    the producer is done with it
+ *
+ * The last three may be NULL, for none.
+ *   holds    whether tool calls are shown only once they are whole (hold.h)
+ *   goes_on  whether a response that dies in its middle is to be gone on with
+ *   go_on    the request that asks another provider to go on with what was shown; as next. It is translated,
+ *            be it into the caller's own dialect. ERR_CLOSED also where nobody can be asked that */
 struct producer_source_calls {
     enum err (*next)(struct producer_source *source, struct producer_request *out, int64_t *at_ns);
     enum err (*hedge)(struct producer_source *source, struct producer_request *out, int64_t *at_ns);
@@ -82,6 +88,10 @@ struct producer_source_calls {
         struct producer_source *source, uint32_t attempt, const struct producer_outcome *outcome);
     int64_t (*cost)(struct producer_source *source, uint32_t attempt, const struct usage *usage);
     void (*close)(struct producer_source *source);
+    bool (*holds)(struct producer_source *source);
+    bool (*goes_on)(struct producer_source *source);
+    enum err (*go_on)(struct producer_source *source, const struct continuation *shown,
+        struct producer_request *out, int64_t *at_ns);
 };
 /* Embedded in its owner. */
 struct producer_source {

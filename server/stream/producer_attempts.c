@@ -12,7 +12,8 @@
 
 #include "protocol/base/own.h"
 
-static void ask_next(struct producer *producer);
+static bool ask_next(struct producer *producer);
+static struct run *last_failed(const struct producer *producer);
 
 static bool is_over(const struct producer *producer)
 {
@@ -63,6 +64,14 @@ static void note_end(
     if (producer->source)
         run->record.cost_nano_usd =
             producer->source->calls->cost(producer->source, run->attempt, usage);
+}
+
+/* Of the live one: what it says itself, where what is shown is the sum of several. */
+static const struct usage *live_usage(const struct producer *producer)
+{
+    return producer->is_going_on && producer->translation
+               ? producer_translate_usage(producer->translation)
+               : &producer->reading.usage;
 }
 
 /* The oldest make room. */
@@ -139,7 +148,7 @@ void producer_end_attempts(struct producer *producer, enum stream_state state, c
         return;
     if (run->is_told) /* it stands: what it failed of is known */
         why = run->record.why.size ? (const char *)run->record.why.data : NULL;
-    note_end(producer, run, &producer->reading.usage, why);
+    note_end(producer, run, live_usage(producer), why);
 }
 
 static enum producer_end end_before_events(const struct producer *producer)
@@ -236,7 +245,7 @@ enum err producer_first(struct producer *producer, const struct producer_request
     return begin(producer, request, is_more(producer));
 }
 
-static void wait_until(struct producer *producer, int64_t at_ns)
+void producer_wait_until(struct producer *producer, int64_t at_ns)
 {
     struct loop *loop = hub_loop(stream_hub(producer->stream));
     int64_t step_ns = loop_now_ns(loop) + PRODUCER_PAUSE_STEP_MS * 1000000ll;
@@ -250,7 +259,7 @@ static void journal_and_send(struct producer *producer)
     bool is_recorded = producer_record_head(producer) == ERR_OK;
     producer->is_unjournalled = producer->is_keyed && !is_recorded;
     if (producer->is_unjournalled)
-        wait_until(producer, loop_now_ns(loop) + PRODUCER_RETRY_MS * 1000000ll);
+        producer_wait_until(producer, loop_now_ns(loop) + PRODUCER_RETRY_MS * 1000000ll);
     else
         producer_send(producer);
 }
@@ -262,6 +271,14 @@ static void begin_another(
         producer_fail(producer, "internal", "a further attempt could not be made: out of memory");
     else
         journal_and_send(producer);
+}
+
+void producer_begin_another(struct producer *producer, const struct producer_request *request)
+{
+    struct run *last = last_failed(producer);
+    if (last)
+        give_up(producer, last, NULL);
+    begin_another(producer, request, true);
 }
 
 /* ── meanwhile ──────────────────────────────────────────────────────────────────────────────── */
@@ -279,7 +296,8 @@ void producer_hedge_fired(struct timer *timer)
     struct producer *producer = CONTAINER_OF(timer, struct producer, hedge);
     struct producer_request request;
     int64_t at_ns;
-    if (is_over(producer) || producer->run || !producer->source || under_way(producer) != 1)
+    if (is_over(producer) || producer->run || producer->death || !producer->source ||
+        under_way(producer) != 1)
         return;
     enum err err = producer->source->calls->hedge(producer->source, &request, &at_ns);
     if (err == ERR_AGAIN)
@@ -309,8 +327,23 @@ void producer_prove(struct producer *producer, struct run *run)
         run_release(run);
 }
 
+void producer_bury(struct producer *producer, const char *why)
+{
+    struct run *run = producer->run;
+    note_end(producer, run, live_usage(producer), why);
+    tell(producer, run, PRODUCER_DIED);
+    add_past(producer, &run->record);
+    producer->run = NULL;
+    run_drop(run);
+}
+
 void producer_stand(struct producer *producer, struct run *run)
 {
+    if (producer->death) { /* what it answered is no part of the response */
+        give_up(producer, run, NULL);
+        producer_die(producer);
+        return;
+    }
     *place_of(producer, run) = NULL;
     if (producer_adopt(producer, run))
         producer_fail(producer, "internal", "the answer could not be taken: out of memory");
@@ -333,8 +366,10 @@ void producer_go_on(struct producer *producer, struct run *run)
         return;
     if (under_way(producer) > 0)
         give_up(producer, run, NULL);
-    else
-        ask_next(producer);
+    else if (!ask_next(producer) && producer_record_head(producer))
+        LOG(producer->config.log, LOG_DEBUG,
+            "attempt_unrecorded", /* the next one's start has it too */
+            LOG_ID("stream", &stream_row(producer->stream)->id));
 }
 
 static struct run *last_failed(const struct producer *producer)
@@ -345,21 +380,27 @@ static struct run *last_failed(const struct producer *producer)
     return NULL;
 }
 
-static void ask_next(struct producer *producer)
+/* False: not yet. */
+static bool ask_next(struct producer *producer)
 {
     struct run *last = last_failed(producer);
     struct producer_request request;
     int64_t at_ns = 0;
+    if (producer->death) {
+        producer_ask_to_go_on(producer);
+        return true;
+    }
     ASSERT(last && under_way(producer) == 0);
     enum err err = producer->source->calls->next(producer->source, &request, &at_ns);
     if (err == ERR_AGAIN) {
-        wait_until(producer, at_ns);
+        producer_wait_until(producer, at_ns);
     } else if (err) {
         producer_stand(producer, last);
     } else {
         give_up(producer, last, NULL);
         begin_another(producer, &request, is_more(producer));
     }
+    return err != ERR_AGAIN;
 }
 
 void producer_pause_fired(struct timer *timer)
@@ -370,14 +411,14 @@ void producer_pause_fired(struct timer *timer)
     if (producer->is_unjournalled)
         journal_and_send(producer);
     else
-        ask_next(producer);
+        (void)ask_next(producer);
 }
 
 void producer_source_ready(struct producer_source *source)
 {
     struct producer *producer = source->producer;
     if (!producer->is_unjournalled && producer->pause.index)
-        wait_until(producer, 0);
+        producer_wait_until(producer, 0);
 }
 
 void producer_showed(struct producer *producer)

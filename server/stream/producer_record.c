@@ -13,6 +13,7 @@
 #include "server/stream/producer_state.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "protocol/base/own.h"
 
@@ -76,7 +77,7 @@ static void fill_row(struct producer *producer, struct row *row)
     row->finish_reason = slice_text(producer->reading.finish_reason);
     row->dispatched_ns = producer->dispatched_ns;
     row->first_event_ns = producer->first_event_ns;
-    if (!producer->translation) /* else it is made of the stream's own */
+    if (!producer->translation && !producer->death) /* else it is made of the stream's own */
         row->upstream_id = slice_text(producer->reading.id);
     if (producer->status == 0)
         return;
@@ -146,6 +147,7 @@ void producer_end_or_owe(
 {
     if (producer->has_ended || producer->end.is_owed)
         return;
+    producer_show_held(producer);
     producer_note_end(producer, state, reason, detail);
     try_end(producer);
     if (producer->end.is_owed)
@@ -192,7 +194,7 @@ enum err producer_append_aside(struct producer *producer, struct slice event)
 enum err producer_handle_event(struct producer *producer, struct slice event)
 {
     return producer->translation ? producer_translate_frame(producer, event)
-                                 : producer_take_event(producer, event);
+                                 : producer_show_event(producer, event);
 }
 
 /* By which the response is asked for again: durable before the event that tells it is seen. */
@@ -220,6 +222,16 @@ enum err producer_take_event(struct producer *producer, struct slice event)
         return producer_append(producer, event);
     struct dialect_reading before = producer->reading;
     enum dialect_verdict verdict = dialect->read_event(&producer->reading, event);
+    if (producer->reading.is_failed && producer_may_continue(producer)) {
+        char why[DIALECT_ERROR_BYTES];
+        memcpy(why, producer->reading.error, sizeof why);
+        producer->reading = before; /* it is not shown, unless that comes to nothing */
+        if (producer_goes_on(producer, "provider_error", why, event)) {
+            producer_count_error(producer, "upstream_error_event");
+            return ERR_OK;
+        }
+        (void)dialect->read_event(&producer->reading, event);
+    }
     bool has_new_id = producer->reading.id[0] && !before.id[0] && !producer->translation;
     enum err err = has_new_id ? record_id(producer) : ERR_OK;
     if (!err)
@@ -289,7 +301,7 @@ static enum err split_event(struct producer *producer, struct slice *bytes)
 
 static void process_frames(struct producer *producer, struct slice bytes)
 {
-    while (bytes.size && !producer->has_ended)
+    while (bytes.size && !producer->has_ended && !producer->death)
         if (split_event(producer, &bytes))
             return;
 }
@@ -360,6 +372,8 @@ void producer_resume(struct producer *producer)
         return;
     if (producer->end.is_owed) {
         try_end(producer);
+    } else if (producer->death) {
+        return;
     } else if (producer->is_complete) {
         producer_finish_transfer(producer);
     } else {

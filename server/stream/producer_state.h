@@ -5,7 +5,8 @@
  *   producer_run.c       one attempt: its transfer, and its response while that is held
  *   producer_request.c   what is sent to the provider
  *   producer_record.c    what is given to storage, and what is owed to it
- *   producer_translate.c a response in another dialect than the caller's */
+ *   producer_translate.c a response in another dialect than the caller's
+ *   producer_continue.c  one that died, gone on with; tool calls held until they are whole */
 #ifndef TOKENLOG_SERVER_STREAM_PRODUCER_STATE_H
 #define TOKENLOG_SERVER_STREAM_PRODUCER_STATE_H
 
@@ -13,18 +14,24 @@
 #include "server/stream/producer_run.h"
 
 struct producer_translation;
+struct producer_death;
+struct producer_hold;
 
 /* What each event touches comes first. */
 struct producer {
     struct stream *stream;
     const struct dialect *dialect;            /* the caller's */
     struct producer_translation *translation; /* NULL: the provider speaks it too */
+    struct producer_hold *hold;               /* NULL: tool calls are shown as they come */
+    struct producer_death *death;             /* the response died, and may be gone on with */
     struct run *run;                          /* whose response the stream has; NULL: none yet */
     int64_t first_event_ns;
     struct frame_splitter splitter, event_start; /* now, and at the start of the pending event */
     bool is_waiting;                             /* an attempt, for its start to be durable */
-    bool is_framed; /* the response comes in frames, as the splitter cuts it */
-    bool is_sse;    /* what is recorded is */
+    bool is_framed;       /* the response comes in frames, as the splitter cuts it */
+    bool is_sse;          /* what is recorded is */
+    bool is_going_on;     /* what follows is of another attempt than what came before */
+    bool has_whole_calls; /* so far no other call was shown */
     bool is_blocked;
     bool is_head_owed;
     bool is_throttled; /* the transfer is paused: resume it */
@@ -106,7 +113,8 @@ void producer_linger_fired(struct timer *timer);
 void producer_retry_fired(struct timer *timer);
 
 /* producer_translate.c. producer_translate_new — after the row is made; the response's head so far is
- * put in producer->head. producer_translate_provider — how what is sent ends.
+ * put in producer->head. producer_translate_provider — how what is sent ends. producer_translate_usage — as
+ * the provider says.
  * producer_translate_head — the response's: whether it is the caller's as well, with *type; of what is
  * no SSE that is known only once the body was translated. producer_translate_frame — a frame of the provider's, as producer_handle_event.
  * producer_translate_end — the transfer's, after all frames; likewise.
@@ -115,6 +123,7 @@ enum err producer_translate_new(
     struct producer *producer, const struct producer_translate *translate) NODISCARD;
 struct producer_translation *producer_translate_free(struct producer_translation *translation);
 const struct dialect *producer_translate_provider(const struct producer_translation *translation);
+const struct usage *producer_translate_usage(const struct producer_translation *translation);
 bool producer_translate_head(struct producer *producer, int status, struct slice *type);
 enum err producer_translate_frame(struct producer *producer, struct slice frame) NODISCARD;
 enum err producer_translate_end(struct producer *producer) NODISCARD;
@@ -128,6 +137,8 @@ void producer_finish_body(struct producer *producer);
  * producer_prove — it proved good: the others are given up.
  * producer_showed — the first event of the response is recorded.
  * producer_write_attempts — for the row; borrowed until the next call.
+ * producer_bury — the live one has died of that: its part of the response stays. producer_begin_another —
+ * held; producer_wait_until — for the next one, to be asked for then.
  * producer_end_attempts — the stream ends so: none is made any more, and what is known of them is noted.
  * producer_leave_source — the source is told of the last one's end, and closed. */
 enum err producer_first(
@@ -139,10 +150,33 @@ void producer_go_on(struct producer *producer, struct run *run);
 void producer_stand(struct producer *producer, struct run *run);
 void producer_prove(struct producer *producer, struct run *run);
 void producer_showed(struct producer *producer);
+void producer_bury(struct producer *producer, const char *why);
+void producer_begin_another(struct producer *producer, const struct producer_request *request);
+void producer_wait_until(struct producer *producer, int64_t at_ns);
 struct slice producer_write_attempts(struct producer *producer);
 void producer_end_attempts(struct producer *producer, enum stream_state state, const char *reason);
 void producer_leave_source(struct producer *producer);
 void producer_pause_fired(struct timer *timer);
 void producer_hedge_fired(struct timer *timer);
+
+/* producer_continue.c. producer_hold_new — if the source says so. producer_show_event — as
+ * producer_take_event, by way of what is held. producer_show_held — the stream ends: that is shown too.
+ * producer_may_continue — whether a death now might be gone on from. producer_goes_on — the response has died
+ * of that (static, as in the row; `last` is the event that said it, or empty): false: it is not gone on
+ * with. Else it is worked at, and what still comes of the attempt is nothing.
+ * producer_ask_to_go_on — the next attempt at that. producer_die — there is none: it ends as it died.
+ * producer_adopt_continuation — an attempt at it has proved good: its translation. */
+enum err producer_hold_new(struct producer *producer) NODISCARD;
+void producer_hold_free(struct producer *producer);
+enum err producer_show_event(struct producer *producer, struct slice event) NODISCARD;
+void producer_show_held(struct producer *producer);
+bool producer_may_continue(const struct producer *producer);
+bool producer_goes_on(
+    struct producer *producer, const char *reason, const char *detail, struct slice last);
+void producer_ask_to_go_on(struct producer *producer);
+void producer_die(struct producer *producer);
+void producer_death_free(struct producer *producer);
+enum err producer_adopt_continuation(
+    struct producer *producer, const struct codec *provider, struct translation **out) NODISCARD;
 
 #endif

@@ -70,6 +70,9 @@ enum err producer_translate_new(
     translation->content_type = translate_content_type(translate->caller);
     translation->provider = translate_dialect(translate->provider);
     translation->is_openai = slice_has_prefix(slice_text(producer->dialect->name), SLICE("openai"));
+    if (producer->death)
+        return producer_adopt_continuation(
+            producer, translate->provider, &translation->translation);
     TRY(make_translation(producer, translate, &translation->translation));
     return add_left_out(producer, translate->left_out);
 }
@@ -88,6 +91,11 @@ struct producer_translation *producer_translate_free(struct producer_translation
 const struct dialect *producer_translate_provider(const struct producer_translation *translation)
 {
     return translation->provider;
+}
+
+const struct usage *producer_translate_usage(const struct producer_translation *translation)
+{
+    return &translation_usage(translation->translation)->counts;
 }
 
 bool producer_translate_head(struct producer *producer, int status, struct slice *type)
@@ -125,14 +133,14 @@ static void break_off(struct producer *producer, enum err err)
 static enum err deliver(struct producer *producer)
 {
     struct producer_translation *translation = producer->translation;
-    while (translation->taken < translation->out.size && !producer->has_ended) {
+    while (translation->taken < translation->out.size && !producer->has_ended && !producer->death) {
         struct slice rest =
             slice_sub(buf_slice(&translation->out), translation->taken, translation->out.size);
         struct sse_splitter splitter = {0};
         size_t size;
         enum err err = sse_split(&splitter, rest, &size);
         ASSERT(!err); /* whole ones were written */
-        TRY(producer_take_event(producer, slice_sub(rest, 0, size)));
+        TRY(producer_show_event(producer, slice_sub(rest, 0, size)));
         translation->taken += size;
     }
     buf_clear(&translation->out);
