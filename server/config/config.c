@@ -142,7 +142,9 @@ static enum err read_project_settings(struct loading *loading, size_t line,
     const struct config_file_project *given, struct project_config *out)
 {
     const struct param *keep = param_at(PARAM_INDEX_keep_days);
+    const struct param *window = param_at(PARAM_INDEX_attach_duplicates);
     uint64_t days = (uint64_t)loading->config->keep_days;
+    uint64_t seconds = (uint64_t)loading->config->attach_duplicates;
     out->on_disconnect = loading->config->disconnect;
     if (given->on_disconnect &&
         disconnect_parse(slice_text(given->on_disconnect), &out->on_disconnect) != ERR_OK)
@@ -153,7 +155,14 @@ static enum err read_project_settings(struct loading *loading, size_t line,
         days = 0;
         TRY(note_project(loading, line, given->name, "keep_days is 0 to 36500"));
     }
+    if (given->attach_duplicates &&
+        (slice_u64(slice_text(given->attach_duplicates), &seconds) != ERR_OK ||
+            seconds > (uint64_t)window->max)) {
+        seconds = 0;
+        TRY(note_project(loading, line, given->name, "attach_duplicates is 0 to 86400 seconds"));
+    }
     out->keep_s = (int64_t)days * DAY_S;
+    out->attach_duplicates_s = (int64_t)seconds;
     return ERR_OK;
 }
 

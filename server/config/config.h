@@ -28,6 +28,7 @@
  *       keys: ["<SHA-256 of the key, 64 hex digits>"]
  *       on_disconnect: stop          # overrides
  *       keep_days: 7
+ *       attach_duplicates: 60
  *   routes: …                        # optional; see config_route.h
  *
  * An environment variable that is set and empty counts as unset.
@@ -103,6 +104,7 @@ struct project_config {
     size_t key_count;
     struct disconnect on_disconnect;
     int64_t keep_s; /* 0: for ever */
+    int64_t attach_duplicates_s;
 };
 
 struct config {

@@ -75,6 +75,8 @@ static const cyaml_schema_field_t project_fields[] = {
         "on_disconnect", OPTIONAL, struct config_file_project, on_disconnect, 1, TEXT_MAX),
     CYAML_FIELD_STRING_PTR(
         "keep_days", OPTIONAL, struct config_file_project, keep_days, 1, TEXT_MAX),
+    CYAML_FIELD_STRING_PTR(
+        "attach_duplicates", OPTIONAL, struct config_file_project, attach_duplicates, 1, TEXT_MAX),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t project_schema = {

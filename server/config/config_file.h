@@ -30,7 +30,7 @@ struct config_file_project {
     const char *name;
     const char **keys;
     unsigned keys_count;
-    const char *on_disconnect, *keep_days;
+    const char *on_disconnect, *keep_days, *attach_duplicates;
 };
 
 /* config_file_load — answers ERR_INVALID (`why` has file, line and problem) · faults ERR_NOMEM */

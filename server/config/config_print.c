@@ -183,7 +183,8 @@ static enum err print_project(const struct project_config *project, struct buf *
     TRY(buf_printf(out, "    keys: [] # %zu; not shown\n", project->key_count));
     TRY(buf_append_text(out, "    on_disconnect: "));
     TRY(print_disconnect(&project->on_disconnect, out));
-    return buf_printf(out, "\n    keep_days: %" PRId64 "\n", project->keep_s / DAY_S);
+    return buf_printf(out, "\n    keep_days: %" PRId64 "\n    attach_duplicates: %" PRId64 "\n",
+        project->keep_s / DAY_S, project->attach_duplicates_s);
 }
 
 enum err config_print(const struct config *config, struct buf *out)

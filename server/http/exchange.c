@@ -61,6 +61,7 @@ struct exchange {
     bool is_resting;       /* the responder waits to wake us */
     bool keeps_alive;
     bool is_clean;
+    bool was_sent; /* all of the response, while its holder is told */
     bool is_head_method;
     bool is_version_10;
     int64_t length_left; /* FRAMING_LENGTH */
@@ -512,6 +513,11 @@ void exchange_error(struct exchange *exchange, int status, const char *code, con
     }
 }
 
+bool exchange_was_sent(const struct exchange *exchange)
+{
+    return exchange->was_sent;
+}
+
 void exchange_hold(struct exchange *exchange, const struct responder *responder, void *context)
 {
     ASSERT(exchange->state == STATE_HANDLING && !exchange->responder);
@@ -607,7 +613,9 @@ void exchange_finish(struct exchange *exchange, bool is_clean)
 /* Everything is sent: the next request of this connection, or the connection's end. */
 static void exchange_next(struct exchange *exchange)
 {
+    exchange->was_sent = true;
     detach_responder(exchange);
+    exchange->was_sent = false;
     drop_out(exchange);
     drop_fields(exchange);
     exchange->project = NULL;

@@ -114,6 +114,8 @@ struct responder {
     void (*fill)(void *context, struct exchange *exchange);
     void (*closed)(void *context);
 };
+/* exchange_was_sent — from `closed`: all of the response went out; else the caller went before. */
+bool exchange_was_sent(const struct exchange *exchange);
 void exchange_hold(struct exchange *exchange, const struct responder *responder, void *context);
 void exchange_release(
     struct exchange *exchange); /* the holder gives it back, to answer or to let another hold it */

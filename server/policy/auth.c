@@ -74,6 +74,8 @@ static enum err take_project(struct auth *auth, struct slice name, struct projec
         .name = entry->name,
         .on_disconnect = config ? config->on_disconnect : auth->config->disconnect,
         .keep_s = config ? config->keep_s : auth->config->keep_days * DAY_S,
+        .attach_duplicates_s =
+            config ? config->attach_duplicates_s : auth->config->attach_duplicates,
     };
     list_init(&entry->node);
     list_append(&auth->projects, &entry->node);

@@ -29,6 +29,7 @@ struct project {
     uint32_t number; /* storage's; 0 until the server has asked for it, and sets it here */
     struct disconnect on_disconnect;
     int64_t keep_s;
+    int64_t attach_duplicates_s; /* 0: no */
 };
 
 /* auth_new — the config's keys and those of the file at `keys_path`. An absent file holds no keys,

@@ -19,16 +19,18 @@ enum {
     APPENDED_OPEN_MAX =
         100000, /* streams that clients write, in memory at a time: 2 to 20 KiB each (row, writer's
                  * state), and what of them is not archived */
-    SWEEP_MS = 1000,           /* between looks at which open streams of clients are over… */
-    SWEEP_AGAIN_MS = 50,       /* …and when there were more than… */
-    SWEEP_STREAMS_MAX = 256,   /* …so many, which are looked at one after another */
-    PRODUCER_HELD_MAX = 2, /* attempts under way before one has proved good: one, and its hedge */
+    SWEEP_MS = 1000,         /* between looks at which open streams of clients are over… */
+    SWEEP_AGAIN_MS = 50,     /* …and when there were more than… */
+    SWEEP_STREAMS_MAX = 256, /* …so many, which are looked at one after another */
+    PRODUCER_HELD_MAX = 2,   /* attempts under way before one has proved good: one, and its hedge */
     PRODUCER_PAUSE_STEP_MS = 500, /* of a wait between attempts: then it is looked at again */
     HOLD_BYTES_MAX = 256 * 1024,  /* of a response that has yet to prove good; then it passes */
     HOLD_MS = 1000,            /* after a first event that says nothing: an error follows at once */
     HOLD_ERROR_MS = 250,       /* for the body of an error, before the next attempt */
     CLAIM_WAITERS_MAX = 10000, /* requests with one key that wait for one look-up */
-    TOUCH_DIVISOR = 16,        /* a reading is noted when this part of a sliding life has passed */
+    DUPLICATES_MAX = 10000, /* requests without a key that are known, each with its row in memory */
+    DUPLICATES_TIDIED = 4,  /* of them that are looked at when another one comes */
+    TOUCH_DIVISOR = 16,     /* a reading is noted when this part of a sliding life has passed */
 };
 
 #endif

@@ -94,6 +94,7 @@ enum err hub_new(const struct hub_config *config, struct hub **out)
     map_init(&hub->by_key);
     map_init(&hub->by_upstream);
     map_init(&hub->claims);
+    duplicates_init(&hub->duplicates);
     list_init(&hub->barriers);
     enum err err = sweep_new(hub, &hub->sweep);
     if (err) {
@@ -110,6 +111,7 @@ struct hub *hub_free(struct hub *hub)
     if (!hub)
         return NULL;
     struct map_node *node;
+    duplicates_deinit(&hub->duplicates);
     while ((node = map_walk(&hub->by_id, NULL))) {
         struct stream *stream = CONTAINER_OF(node, struct stream, by_id);
         stream->tail = NULL;
@@ -133,6 +135,7 @@ void hub_set_storage(struct hub *hub, struct storage *storage)
         return;
     }
     sweep_stop(hub->sweep);
+    duplicates_clear(&hub->duplicates);
     timer_cancel(hub->config.loop, &hub->probe);
     for (struct map_node *node = map_walk(&hub->by_id, NULL); node;
          node = map_walk(&hub->by_id, node)) {

@@ -1,9 +1,10 @@
-/* hub_state — what hub.c, stream.c and lookup.c share, and nobody else includes: the structs, and
+/* hub_state — what the files below share, and nobody else includes: the structs, and
  * the steps in a stream's life.
  *
  *   hub.c     the maps, what storage says, what is durable
  *   stream.c  one stream: its references, its row, its writer, its watchers
  *   sweep.c   open ones whose time is over
+ *   duplicates.c  requests without a key that come again
  *   lookup.c  streams by ID and by key: the store asked, the one producer elected
  *
  * A stream is in memory while it has a tail or a reference. `tail` is NULL once storage has said
@@ -12,6 +13,7 @@
 #ifndef TOKENLOG_SERVER_STREAM_HUB_STATE_H
 #define TOKENLOG_SERVER_STREAM_HUB_STATE_H
 
+#include "server/stream/duplicates.h"
 #include "server/stream/hub.h"
 #include "server/stream/sweep.h"
 
@@ -19,6 +21,7 @@ struct hub {
     struct hub_config config;
     struct storage *storage;
     struct map by_id, by_key, by_upstream, claims;
+    struct duplicates duplicates;
     uint64_t live_count, watcher_count;
     uint64_t appended_count; /* streams that clients write, with a tail */
     bool is_paused, is_stuck;
@@ -53,6 +56,7 @@ struct stream {
     size_t watcher_count;
     struct timer unwatched;
     bool outlives_callers; /* whatever the project says of those that nobody watches */
+    struct duplicate *duplicate; /* NULL: none is to be told from it */
     struct producer *producer;
     const struct stream_writer *writer;
     struct buf row_bytes; /* when there is no tail */
