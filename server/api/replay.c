@@ -10,10 +10,12 @@
 #include <string.h>
 
 #include "protocol/base/own.h"
+#include "protocol/data/attempt.h"
 #include "protocol/data/json.h"
 #include "protocol/data/transcript.h"
 #include "protocol/http/frames.h"
 #include "server/api/render.h"
+#include "server/stream/duplicates.h"
 
 enum {
     SEND_ROOM_MIN = FRAME_BYTES_MAX + RENDER_FRAME_BYTES_MAX, /* an event's part always fits it */
@@ -70,9 +72,23 @@ static bool is_plain(struct slice text)
     return text.size > 0;
 }
 
+/* Which of the attempts is answered with. */
+static enum err add_attempt(struct exchange *exchange, const struct row *row)
+{
+    char number[16];
+    struct attempt shown;
+    if (attempt_shown(row->attempts, &shown))
+        return ERR_OK;
+    (void)snprintf(number, sizeof number, "%u", shown.number);
+    if (is_plain(shown.target))
+        TRY(exchange_add_header(exchange, SLICE("Tokenlog-Target"), shown.target));
+    return exchange_add_header(exchange, SLICE("Tokenlog-Attempt"), slice_text(number));
+}
+
 /* Who was asked, and for what. */
 static enum err add_target(struct exchange *exchange, const struct row *row)
 {
+    TRY(add_attempt(exchange, row));
     if (is_plain(row->provider))
         TRY(exchange_add_header(exchange, SLICE("Tokenlog-Provider"), row->provider));
     if (is_plain(row->model))
@@ -533,6 +549,8 @@ static void replay_wake(void *context)
 static void replay_closed(void *context)
 {
     struct replay *replay = context;
+    if (replay->format == REPLAY_PROVIDER && !exchange_was_sent(replay->exchange))
+        duplicates_left(replay->stream);
     replay_free(replay);
 }
 
