@@ -118,3 +118,39 @@ enum err translated_make(struct translated *translated, struct slice body,
     take_headers(&translated->headers, headers);
     return ERR_OK;
 }
+
+/* ── to go on with another's response ───────────────────────────────────────────────────────── */
+
+bool translated_find_next(
+    struct translated *translated, struct slice path, const struct provider *provider)
+{
+    if (translated_find(translated, path, provider))
+        return true;
+    if (!codec_of_path(path, &translated->caller) ||
+        !provider_speaks(provider, translate_dialect(translated->caller)->name))
+        return false;
+    translated->prefix = NULL;
+    translated->provider = translated->caller;
+    return true;
+}
+
+enum err translated_make_next(struct translated *translated, struct slice body,
+    const struct headers *headers, const struct route_choice *choice, struct slice model,
+    const struct going_on *going_on)
+{
+    const struct translate_target target = target_of(choice, model);
+    const struct continuation_ask ask = {.body = body,
+        .target = &target,
+        .takes_prefill = going_on->takes_prefill,
+        .by = going_on->by,
+        .message = going_on->message};
+    TRY(continuation_request(
+        going_on->shown, translated->provider, &ask, &translated->sent, &translated->report));
+    if (translated->provider == translated->caller) {
+        translated->headers = *headers; /* they speak of this dialect */
+        return ERR_OK;
+    }
+    take_lines(&translated->headers, slice_text(translated->sent.headers));
+    take_headers(&translated->headers, headers);
+    return ERR_OK;
+}

@@ -4,7 +4,7 @@
 #ifndef TOKENLOG_SERVER_API_TRANSLATED_H
 #define TOKENLOG_SERVER_API_TRANSLATED_H
 
-#include "protocol/dialect/translate.h"
+#include "protocol/dialect/continuation.h"
 #include "protocol/http/header.h"
 #include "server/route/catalogue.h"
 
@@ -30,5 +30,21 @@ bool translated_find(
  *   faults   ERR_NOMEM */
 enum err translated_make(struct translated *translated, struct slice body,
     const struct headers *headers, const struct route_choice *choice, struct slice model) NODISCARD;
+
+/* How a response that broke off is to be gone on with (continuation.h); all borrowed. */
+struct going_on {
+    const struct continuation *shown;
+    bool takes_prefill; /* the target does */
+    enum continuation_by by;
+    struct slice message;
+};
+/* translated_find_next — as translated_find, of a call that asks the provider to go on with another's
+ * response: it may speak the caller's dialect. False: calls to this path cannot be gone on with.
+ * translated_make_next — as translated_make. */
+bool translated_find_next(
+    struct translated *translated, struct slice path, const struct provider *provider);
+enum err translated_make_next(struct translated *translated, struct slice body,
+    const struct headers *headers, const struct route_choice *choice, struct slice model,
+    const struct going_on *going_on) NODISCARD;
 
 #endif
