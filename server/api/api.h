@@ -28,6 +28,7 @@ struct api {
     struct catalogues *catalogues;
     struct tokens *tokens;
     struct health *health; /* of targets, for plans */
+    uint64_t kept_bytes;   /* of requests that are kept for further attempts */
     bool is_draining;
     bool is_stuck; /* nothing can be made durable: no new work */
 };

@@ -2,12 +2,11 @@
  * includes.
  *
  *   inference.c  claims, starts, attaches      call_read.c  the request, read
- *   sending.c    what is sent to one target    */
+ *   sending.c    what is sent to one target    attempts.c   whom it is sent to, one after another */
 #ifndef TOKENLOG_SERVER_API_CALL_H
 #define TOKENLOG_SERVER_API_CALL_H
 
-#include "server/api/api.h"
-#include "server/api/sending.h"
+#include "server/api/attempts.h"
 
 /* Lives until its look-up is done. */
 struct call {
@@ -23,14 +22,17 @@ struct call {
     bool never_attaches; /* Tokenlog-Attach: never */
     bool restarts;       /* Tokenlog-On-Interrupted: restart */
     uint8_t fingerprint[SHA256_BYTES];
+    struct plan_policy wish; /* what the call itself asks for */
     /* Where it goes, by the catalogue as it was when the request came. */
-    struct catalogue *catalogue;
-    struct route_choice choice;
-    enum err choice_err; /* catalogue_pick's */
+    struct attempts *attempts; /* NULL: given to the producer, or: */
+    enum err plan_err;
     struct buf why;
-    struct token_wait wait;
 };
 
+/* call_needs — capabilities that the body asks for, as far as its outermost members tell: tools (`tools`,
+ * `functions`), json_schema (the word in `response_format`, `text`, `output_format`), and vision, documents
+ * and audio by the types of content parts in `messages` or `input`. 1u << CAPABILITY_… */
+uint32_t call_needs(struct slice body);
 /* call_read — the body and the header fields, from the exchange. False: answered. */
 bool call_read(struct call *call);
 

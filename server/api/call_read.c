@@ -73,6 +73,40 @@ static bool read_word(struct call *call, const char *name, const char *code, con
     return false;
 }
 
+/* A field that is a number of at most `max`: PLAN_UNSAID where it is absent. False: answered. */
+static bool read_number(
+    struct call *call, const char *name, const char *code, uint64_t max, int64_t *out)
+{
+    const struct headers *headers = &exchange_request(call->exchange)->headers;
+    size_t count = headers_count(headers, name);
+    uint64_t number;
+    if (count == 0)
+        return true;
+    if (count == 1 && slice_u64(headers_get(headers, name), &number) == ERR_OK && number <= max) {
+        *out = (int64_t)number;
+        return true;
+    }
+    exchange_error(call->exchange, 400, code, name, "%s is a number from 0 to %llu, and sent once",
+        name, (unsigned long long)max);
+    return false;
+}
+
+/* What the call asks of its attempts, over what its route says. */
+static bool read_wish(struct call *call)
+{
+    struct plan_policy *wish = &call->wish;
+    if (!read_number(
+            call, "Tokenlog-Retries", "invalid_retries", PLAN_RETRIES_MAX, &wish->retries) ||
+        !read_number(
+            call, "Tokenlog-Backoff-Ms", "invalid_backoff", ROUTE_WAIT_MS_MAX, &wish->backoff_ms) ||
+        !read_number(call, "Tokenlog-First-Byte-Timeout-Ms", "invalid_first_byte_timeout",
+            ROUTE_WAIT_MS_MAX, &wish->first_byte_timeout_ms))
+        return false;
+    if (wish->backoff_ms > route_policy_default.backoff_max_ms)
+        wish->backoff_max_ms = wish->backoff_ms;
+    return true;
+}
+
 /* False: answered. */
 static bool read_fields(struct call *call)
 {
@@ -94,7 +128,7 @@ static bool read_fields(struct call *call)
             "Tokenlog-Metadata is to be one JSON object of at most %d bytes", METADATA_BYTES_MAX);
         return false;
     }
-    return read_ttl(call) && read_ttl_mode(call) &&
+    return read_ttl(call) && read_ttl_mode(call) && read_wish(call) &&
            read_word(call, "Tokenlog-Attach", "invalid_attach", "always", "never",
                &call->never_attaches) &&
            read_word(call, "Tokenlog-On-Interrupted", "invalid_on_interrupted", "replay", "restart",
@@ -121,4 +155,42 @@ bool call_read(struct call *call)
     struct slice parts[] = {request->method, request->target, exchange_body(exchange)};
     sha256_parts(parts, 3, call->fingerprint);
     return true;
+}
+
+/* ── what it needs ──────────────────────────────────────────────────────────────────────────── */
+
+static bool is_filled(struct json_span span)
+{
+    return span.type == JSON_ARRAY && span.raw.size > 2;
+}
+
+/* A string of JSON is found by its quotes: inside of another one they would be escaped. */
+static bool has_word(struct json_span span, const char *quoted)
+{
+    return span.raw.size && slice_find(span.raw, slice_text(quoted)) >= 0;
+}
+
+uint32_t call_needs(struct slice body)
+{
+    enum { TOOLS, FUNCTIONS, FORMAT, TEXT, OUTPUT, MESSAGES, INPUT, COUNT };
+    static const char *const names[COUNT] = {
+        "tools", "functions", "response_format", "text", "output_format", "messages", "input"};
+    static const struct {
+        const char *word;
+        enum capability capability;
+    } parts[] = {{"\"image_url\"", CAPABILITY_vision}, {"\"input_image\"", CAPABILITY_vision},
+        {"\"image\"", CAPABILITY_vision}, {"\"document\"", CAPABILITY_documents},
+        {"\"input_file\"", CAPABILITY_documents}, {"\"input_audio\"", CAPABILITY_audio}};
+    struct json_span spans[COUNT];
+    uint32_t needs = 0;
+    json_scan_all(body, names, COUNT, spans);
+    if (is_filled(spans[TOOLS]) || is_filled(spans[FUNCTIONS]))
+        needs |= 1u << CAPABILITY_tools;
+    for (size_t i = FORMAT; i <= OUTPUT; i++)
+        if (has_word(spans[i], "\"json_schema\""))
+            needs |= 1u << CAPABILITY_json_schema;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (has_word(spans[MESSAGES], parts[i].word) || has_word(spans[INPUT], parts[i].word))
+            needs |= 1u << parts[i].capability;
+    return needs;
 }

@@ -1,7 +1,8 @@
 /* inference — POST /v1/chat/completions and its kin: ask once, record, answer from the recording.
  *
  *   route ─▶ (a token, if the provider wants one and none is there) ─▶
- *   no key   create ─▶ dispatch ─▶ replay from 0
+ *   no key   create ─▶ dispatch ─▶ replay from 0; or, where the project wants it and the same request was cut
+ *            off before, the recording of that one (duplicates.h)
  *   key      claim ─▶ free                                   create ─▶ durable ─▶ dispatch ─▶
  *   replay
  *                 ├─▶ another request's body                 422
@@ -21,8 +22,7 @@
 #include "server/api/refusal.h"
 #include "server/api/replay.h"
 #include "server/api/responses.h"
-
-enum { WHY_BYTES_MAX = 4096 /* why a model is not to be had */ };
+#include "server/stream/duplicates.h"
 
 /* Of the attempt that comes before, if there is one. */
 struct key_attempt {
@@ -30,10 +30,11 @@ struct key_attempt {
     struct id previous;
 };
 
+static void wait_to_start(struct call *call);
+
 static struct call *call_free(struct call *call)
 {
-    tokens_forget(&call->wait);
-    catalogue_unref(call->catalogue);
+    attempts_free(call->attempts);
     buf_deinit(&call->why);
     free(call);
     return NULL;
@@ -42,10 +43,9 @@ static struct call *call_free(struct call *call)
 /* ── a new generation ───────────────────────────────────────────────────────────────────────── */
 
 static void make_row(struct call *call, const struct key_attempt *attempt,
-    const struct translated *translated, struct slice path, struct row *row)
+    const struct producer_request *request, struct slice path, struct row *row)
 {
     struct api *api = call->api;
-    const struct route_choice *choice = &call->choice;
     struct project *project = exchange_project(call->exchange);
     uint8_t random[ID_RANDOM_BYTES];
     loop_random(api->loop, random, sizeof random);
@@ -62,11 +62,9 @@ static void make_row(struct call *call, const struct key_attempt *attempt,
         .method = exchange_request(call->exchange)->method,
         .path = path,
         .dialect = slice_text(call->dialect->name),
-        .provider_dialect = translated->provider
-                                ? slice_text(translate_dialect(translated->provider)->name)
-                                : SLICE_NONE,
-        .model = choice->model.size ? choice->model : slice_text(call->request.model),
-        .provider = slice_text(choice->provider->name),
+        .provider_dialect = request->provider_dialect,
+        .model = request->model,
+        .provider = request->provider,
         .metadata = call->metadata,
         .accepted_ns = exchange_accepted_ns(call->exchange),
         .ttl_s = call->ttl_s,
@@ -90,15 +88,6 @@ static struct asked asked_of(const struct call *call)
         .headers = &request->headers};
 }
 
-static enum err dispatch(struct call *call, struct stream *stream, const struct sending *sending,
-    const struct asked *asked)
-{
-    struct producer_translate translate;
-    struct producer_request request = sending_request(sending, asked, &call->choice, &translate);
-    request.is_keyed = call->key.size > 0;
-    return producer_start(&call->api->producer, stream, &request);
-}
-
 /* False: answered. */
 static bool may_start(struct call *call)
 {
@@ -107,8 +96,8 @@ static bool may_start(struct call *call)
         refuse_draining(call->exchange);
         return false;
     }
-    if (call->choice_err) {
-        refuse_route(call->exchange, call->choice_err, &call->why);
+    if (call->plan_err) {
+        refuse_route(call->exchange, call->plan_err, &call->why);
         return false;
     }
     enum err err = api->is_stuck ? ERR_FULL : hub_admits(api->hub);
@@ -130,32 +119,70 @@ static void answer(struct call *call, struct stream *stream, const char *attache
         replay_start(call->exchange, stream, &replay);
 }
 
-static void start(struct call *call, const struct key_attempt *attempt)
+static void refuse_attempt(struct call *call, enum err err, const struct sending *sending,
+    const struct attempts_refusal *refusal)
+{
+    if (!refusal->is_unasked) {
+        sending_refuse(
+            sending, err, attempts_target(call->attempts)->choice.provider, call->exchange);
+        return;
+    }
+    if (refusal->after_ms >= 0)
+        exchange_retry_after(call->exchange, (int)(refusal->after_ms / 1000 + 1));
+    exchange_error(
+        call->exchange, 503, "no_target", "model", "%.*s", SLICE_PRINT(buf_slice(&refusal->why)));
+}
+
+/* The stream, and its producer. */
+static void generate(struct call *call, const struct key_attempt *attempt,
+    const struct asked *asked, const struct sending *sending)
 {
     struct api *api = call->api;
-    struct exchange *exchange = call->exchange;
     struct row row;
     struct stream *stream;
-    if (!may_start(call))
-        return;
-    const struct asked asked = asked_of(call);
-    CLEANUP(sending_deinit) struct sending sending;
-    sending_init(&sending, &asked);
-    enum err err = sending_make(&sending, api, &asked, &call->choice);
-    if (err) {
-        sending_refuse(&sending, err, call->choice.provider, exchange);
-        return;
-    }
-    make_row(call, attempt, &sending.translated, buf_slice(&sending.path), &row);
-    err = hub_create(api->hub, exchange_project(exchange), &row, asked.body, &stream);
+    struct producer_translate translate;
+    CLEANUP(buf_deinit) struct buf first;
+    struct producer_request request = attempts_request(call->attempts, asked, sending, &translate);
+    request.is_keyed = call->key.size > 0;
+    make_row(call, attempt, &request, buf_slice(&sending->path), &row);
+    buf_init(&first, ATTEMPT_BYTES_MAX);
+    if (!attempts_describe(call->attempts, loop_wall_ns(api->loop), &first))
+        row.attempts = buf_slice(&first);
+    enum err err =
+        hub_create(api->hub, exchange_project(call->exchange), &row, asked->body, &stream);
     if (err) { /* admitted, and full all the same: the journal's buffers are, for a moment */
-        refuse_stream(exchange, err == ERR_FULL ? ERR_AGAIN : err);
+        refuse_stream(call->exchange, err == ERR_FULL ? ERR_AGAIN : err);
         return;
     }
-    if (dispatch(call, stream, &sending, &asked))
+    call->attempts = NULL;
+    if (call->key.size == 0)
+        duplicates_note(stream);
+    if (producer_start(&api->producer, stream, &request))
         LOG(api->log, LOG_ERROR, "dispatch", LOG_ID("stream", &row.id),
             LOG_TEXT("origin", fault_origin()));
     answer(call, stream, NULL);
+}
+
+/* True: not yet. A claim is made anew when it is worth asking again: another call with the key may have
+ * begun by then. */
+static bool start(struct call *call, const struct key_attempt *attempt)
+{
+    if (!may_start(call))
+        return false;
+    const struct asked asked = asked_of(call);
+    CLEANUP(sending_deinit) struct sending sending;
+    struct attempts_refusal refusal = {0};
+    sending_init(&sending, &asked);
+    buf_init(&refusal.why, PLAN_WHY_BYTES);
+    enum err err = attempts_first(call->attempts, &asked, &sending, &refusal);
+    if (err == ERR_AGAIN)
+        wait_to_start(call);
+    else if (err)
+        refuse_attempt(call, err, &sending, &refusal);
+    else
+        generate(call, attempt, &asked, &sending);
+    buf_deinit(&refusal.why);
+    return err == ERR_AGAIN;
 }
 
 /* ── a key that is known ─────────────────────────────────────────────────────────────────────── */
@@ -196,7 +223,8 @@ static bool refuse_attach(struct call *call, const struct stream *stream)
     return false;
 }
 
-static void answer_known(struct call *call, struct stream *stream)
+/* As start. */
+static bool answer_known(struct call *call, struct stream *stream)
 {
     const struct row *row = stream_row(stream);
     bool has_ended = stream_has_ended(stream);
@@ -205,13 +233,14 @@ static void answer_known(struct call *call, struct stream *stream)
     } else if (has_ended && (was_nothing_delivered(row) || wants_restart(call, row))) {
         struct key_attempt next = {row->attempt + 1, row->id};
         stream_unref(stream);
-        start(call, &next);
+        return start(call, &next);
     } else {
         metrics_add_label(call->api->metrics, METRIC_streams_attached_total,
             has_ended ? "key_finished" : "key_live", 1);
         stream_touch(stream);
         answer(call, stream, has_ended ? "finished" : "live");
     }
+    return false;
 }
 
 static void call_closed(void *context)
@@ -230,27 +259,55 @@ static void claimed(struct hub_lookup *lookup, enum err err, struct stream *stre
         call_free(call);
         return;
     }
+    bool is_waiting = false;
     exchange_release(call->exchange);
     if (!err)
-        answer_known(call, stream);
+        is_waiting = answer_known(call, stream);
     else if (err == ERR_NOTFOUND)
-        start(call, &(struct key_attempt){.number = 1});
+        is_waiting = start(call, &(struct key_attempt){.number = 1});
     else if (err == ERR_LIMIT)
         refuse_stream(call->exchange, ERR_LIMIT);
     else
         exchange_error(call->exchange, 500, "storage_fault", NULL,
             "the key could not be looked up, so nothing was asked: %s", err_text(err));
-    call_free(call);
+    if (!is_waiting)
+        call_free(call);
+}
+
+/* ── a duplicate without a key ───────────────────────────────────────────────────────────────── */
+
+/* The official SDKs count how often they have sent a request (x-stainless-retry-count). */
+static bool is_retry(const struct exchange *exchange)
+{
+    uint64_t count;
+    return slice_u64(exchange_header(exchange, "x-stainless-retry-count"), &count) == ERR_OK &&
+           count > 0;
+}
+
+/* True: answered from the recording of the first. */
+static bool attach_duplicate(struct call *call)
+{
+    struct exchange *exchange = call->exchange;
+    if (call->never_attaches)
+        return false;
+    struct stream *stream = duplicates_find(call->api->hub, exchange_project(exchange),
+        slice_of(call->fingerprint, SHA256_BYTES), is_retry(exchange));
+    if (!stream)
+        return false;
+    bool has_ended = stream_has_ended(stream);
+    metrics_add_label(call->api->metrics, METRIC_streams_attached_total,
+        has_ended ? "duplicate_finished" : "duplicate_live", 1);
+    answer(call, stream, has_ended ? "finished" : "live");
+    return true;
 }
 
 /* ── the handler ────────────────────────────────────────────────────────────────────────────── */
 
-/* The route is known, and what it needs is there or never will be. */
 static void go_on(struct call *call)
 {
     if (call->key.size == 0) {
-        start(call, &(struct key_attempt){.number = 1});
-        call_free(call);
+        if (!attach_duplicate(call) && !start(call, &(struct key_attempt){.number = 1}))
+            call_free(call);
         return;
     }
     call->lookup.done = claimed;
@@ -258,9 +315,9 @@ static void go_on(struct call *call)
     hub_claim(call->api->hub, exchange_project(call->exchange), call->key, &call->lookup);
 }
 
-static void token_came(struct token_wait *wait)
+static void time_to_start(void *context)
 {
-    struct call *call = CONTAINER_OF(wait, struct call, wait);
+    struct call *call = context;
     exchange_release(call->exchange);
     go_on(call);
 }
@@ -272,42 +329,59 @@ static void waiter_closed(void *context)
 
 static const struct responder waiter = {NULL, waiter_closed};
 
-/* A provider may want a token that has to be fetched first. */
-static void await_token(struct call *call)
+/* A provider may want a token that has to be fetched first; a target may rest. */
+static void wait_to_start(struct call *call)
 {
-    struct slice token;
-    const char *why;
-    if (call->choice_err ||
-        tokens_get(call->api->tokens, call->choice.provider, &token, &why) != ERR_AGAIN) {
-        go_on(call);
-        return;
-    }
-    call->wait.done = token_came;
     exchange_hold(call->exchange, &waiter, call);
-    tokens_wait(call->api->tokens, call->choice.provider, &call->wait);
+    attempts_wait(call->attempts, time_to_start, call);
 }
 
-static struct call *call_new(
-    struct api *api, struct exchange *exchange, struct catalogue *catalogue)
+static struct call *call_new(struct api *api, struct exchange *exchange)
 {
     struct call *call = calloc(1, sizeof *call);
     if (!call) {
         refuse_stream(exchange, ERR_LIMIT);
-        catalogue_unref(catalogue);
         return NULL;
     }
     call->api = api;
     call->exchange = exchange;
-    call->catalogue = catalogue;
-    list_init(&call->wait.node);
-    buf_init(&call->why, WHY_BYTES_MAX);
+    call->wish = plan_policy_unsaid;
+    buf_init(&call->why, PLAN_WHY_BYTES);
     return call;
+}
+
+/* What conditions of a route ask of a call; nobody else does. */
+static void describe_needs(
+    const struct call *call, const struct catalogue *catalogue, struct plan_ask *ask)
+{
+    const struct route *route;
+    if (catalogue_route(catalogue, ask->model, &route) == ERR_OK)
+        ask->needs = call_needs(exchange_body(call->exchange));
+}
+
+static enum err make_plan(struct call *call)
+{
+    struct api *api = call->api;
+    CLEANUP(catalogue_cleanup) struct catalogue *catalogue = catalogues_get(api->catalogues);
+    struct plan_ask ask = {.model = slice_text(call->request.model),
+        .project = slice_text(exchange_project(call->exchange)->name),
+        .headers = &exchange_request(call->exchange)->headers,
+        .metadata = call->metadata,
+        .prompt_bytes = exchange_body(call->exchange).size,
+        .session = exchange_header(call->exchange, "Tokenlog-Session"),
+        .wish = &call->wish,
+        .now_ns = loop_now_ns(api->loop)};
+    struct plan *plan;
+    loop_random(api->loop, &ask.random, sizeof ask.random);
+    describe_needs(call, catalogue, &ask);
+    TRY(plan_make(catalogue, api->health, &ask, &plan, &call->why));
+    return attempts_new(api, plan, &call->attempts);
 }
 
 void inference_post(struct api *api, struct exchange *exchange, struct slice id)
 {
     (void)id;
-    struct call *call = call_new(api, exchange, catalogues_get(api->catalogues));
+    struct call *call = call_new(api, exchange);
     if (!call)
         return;
     enum err err = dialect_for_path(exchange_target(exchange).path, &call->dialect);
@@ -316,24 +390,26 @@ void inference_post(struct api *api, struct exchange *exchange, struct slice id)
         call_free(call);
         return;
     }
-    call->choice_err =
-        catalogue_pick(call->catalogue, slice_text(call->request.model), &call->choice, &call->why);
-    await_token(call);
+    call->plan_err = make_plan(call);
+    go_on(call);
 }
 
 void inference_native(struct api *api, struct exchange *exchange, const struct native_call *native)
 {
-    struct call *call = call_new(api, exchange, native->catalogue);
+    CLEANUP(catalogue_cleanup) struct catalogue *catalogue = native->catalogue;
+    struct call *call = call_new(api, exchange);
     if (!call)
         return;
+    const struct route_choice choice = {.provider = native->provider,
+        .known = catalogue_model_of(catalogue, native->provider, native->model),
+        .model = slice_sub(native->model, 0, DIALECT_MODEL_BYTES - 1)};
     call->dialect = native->dialect;
     call->native_target = native->target;
-    call->choice.provider = native->provider;
-    call->choice.model = slice_sub(native->model, 0, DIALECT_MODEL_BYTES - 1);
-    call->choice.known = catalogue_model_of(call->catalogue, native->provider, native->model);
     call->request.is_streamed = native->is_streamed;
-    if (call_read(call))
-        await_token(call);
-    else
+    if (!call_read(call)) {
         call_free(call);
+        return;
+    }
+    call->plan_err = attempts_new_single(api, catalogue, &choice, &call->attempts);
+    go_on(call);
 }

@@ -101,7 +101,7 @@ static enum err translate(
 }
 
 static enum err prepare(struct sending *out, struct api *api, const struct asked *asked,
-    const struct route_choice *choice, struct slice token)
+    const struct route_choice *choice, size_t key, struct slice token)
 {
     TRY(copy_text(asked->method, out->method, sizeof out->method));
     TRY(outbound_native_target(choice->provider, asked->target, &out->path));
@@ -109,6 +109,7 @@ static enum err prepare(struct sending *out, struct api *api, const struct asked
         : is_native(asked)       ? write_native(out, asked, choice)
                                  : write_inference(out, api, asked, choice));
     const struct outbound_request outbound = {.provider = choice->provider,
+        .key = key,
         .method = out->method,
         .target = buf_slice(&out->target),
         .body = body_of(out),
@@ -119,7 +120,7 @@ static enum err prepare(struct sending *out, struct api *api, const struct asked
 }
 
 enum err sending_make(struct sending *sending, struct api *api, const struct asked *asked,
-    const struct route_choice *choice)
+    const struct route_choice *choice, size_t key)
 {
     struct slice token;
     sending->step = SENDING_ROUTE;
@@ -130,7 +131,7 @@ enum err sending_make(struct sending *sending, struct api *api, const struct ask
     sending->step = SENDING_TRANSLATION;
     TRY(translate(sending, asked, choice));
     sending->step = SENDING_OUTBOUND;
-    return prepare(sending, api, asked, choice, token);
+    return prepare(sending, api, asked, choice, key, token);
 }
 
 static void refuse_translation(const struct sending *sending, enum err err,
@@ -172,6 +173,11 @@ struct producer_request sending_request(const struct sending *sending, const str
         .includes_usage = translated->sent.includes_usage,
         .left_out = buf_slice(&translated->report.left_out)};
     return (struct producer_request){.dialect = asked->dialect,
+        .provider = slice_text(choice->provider->name),
+        .model = choice->model.size ? choice->model : slice_text(asked->request->model),
+        .provider_dialect = translated->provider
+                                ? slice_text(translate_dialect(translated->provider)->name)
+                                : SLICE_NONE,
         .translate = translated->provider ? translate : NULL,
         .method = sending->method,
         .url = (const char *)sending->outbound.url.data,

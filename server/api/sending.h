@@ -34,14 +34,14 @@ struct sending {
 /* sending_init — bounds what is made by the size of the body. sending_deinit — also of half made ones. */
 void sending_init(struct sending *sending, const struct asked *asked);
 void sending_deinit(struct sending *sending);
-/* sending_make — borrows from `asked`. If it fails, `step` says where:
+/* sending_make — with the provider's `key`; borrows from `asked`. If it fails, `step` says where:
  *   ROUTE        ERR_NOTFOUND the provider has no calls of this kind
  *   TOKEN        ERR_AGAIN none yet: tokens_wait · ERR_CLOSED it could not be had: `why`
  *   TRANSLATION  ERR_INVALID its dialect has no words for something: translated.report · ERR_LIMIT
  *   OUTBOUND     ERR_LIMIT it is too long
  *   faults       ERR_NOMEM */
 enum err sending_make(struct sending *sending, struct api *api, const struct asked *asked,
-    const struct route_choice *choice) NODISCARD;
+    const struct route_choice *choice, size_t key) NODISCARD;
 /* sending_refuse — answers the exchange after a failure. */
 void sending_refuse(const struct sending *sending, enum err err, const struct provider *provider,
     struct exchange *exchange);
