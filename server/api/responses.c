@@ -112,6 +112,7 @@ static void find(struct api *api, struct exchange *exchange, struct slice text,
 struct showing {
     struct gather gather;
     struct responses_object object;
+    uint64_t from;             /* the first event gathered */
     char id[DIALECT_ID_BYTES]; /* as the caller knows it */
 };
 
@@ -130,7 +131,7 @@ static const char *status_of(const struct row *row, bool has_begun)
     case STREAM_ACCEPTED: return "queued";
     case STREAM_STREAMING: return has_begun ? NULL : "queued";
     case STREAM_STOPPED: return "cancelled";
-    case STREAM_COMPLETED:
+    case STREAM_COMPLETED: return "completed";
     case STREAM_FAILED:
     case STREAM_INTERRUPTED:
     case STREAM_DELETED: return "failed";
@@ -179,10 +180,19 @@ static enum err take_event(struct gather *gather, uint64_t seq, struct slice eve
     return responses_object_event(&showing->object, event);
 }
 
+static void gather_from(
+    struct showing *showing, struct exchange *exchange, struct stream *stream, uint64_t from);
+
 static void gathered(struct gather *gather, enum err err)
 {
     struct showing *showing = CONTAINER_OF(gather, struct showing, gather);
     struct exchange *exchange = gather->exchange;
+    if (!err && showing->from > 0 && !showing->object.is_final) {
+        struct stream *stream = stream_ref(gather->stream);
+        gather_deinit(gather);
+        gather_from(showing, exchange, stream, 0);
+        return;
+    }
     if (err)
         answer_unread(exchange, err);
     else
@@ -195,7 +205,20 @@ static void caller_gone(struct gather *gather)
     showing_free(CONTAINER_OF(gather, struct showing, gather));
 }
 
-/* Takes over the reference. The last event of a completed one says it all. */
+/* Takes over the reference. */
+static void gather_from(
+    struct showing *showing, struct exchange *exchange, struct stream *stream, uint64_t from)
+{
+    showing->from = from;
+    enum err err = gather_start(&showing->gather, exchange, stream, from);
+    if (!err)
+        return;
+    stream_unref(stream);
+    showing_free(showing);
+    api_answer_lookup_error(exchange, err);
+}
+
+/* Takes over the reference. The last event of a completed one nearly always says it all. */
 static void show(struct exchange *exchange, struct stream *stream, const char *id)
 {
     const struct row *row = stream_visible_row(stream);
@@ -216,13 +239,7 @@ static void show(struct exchange *exchange, struct stream *stream, const char *i
     showing->gather.done = gathered;
     showing->gather.gone = caller_gone;
     bool is_last_enough = row->state == STREAM_COMPLETED && row->events > 0;
-    enum err err =
-        gather_start(&showing->gather, exchange, stream, is_last_enough ? row->events - 1 : 0);
-    if (!err)
-        return;
-    stream_unref(stream);
-    showing_free(showing);
-    api_answer_lookup_error(exchange, err);
+    gather_from(showing, exchange, stream, is_last_enough ? row->events - 1 : 0);
 }
 
 static void show_found(struct visit *visit, struct stream *stream)
@@ -246,8 +263,11 @@ void response_show(struct api *api, struct exchange *exchange, struct slice id)
 {
     struct replay_request replay = {0};
     bool is_streamed;
-    enum err err = responses_read_query(exchange, &is_streamed, &replay.from);
-    if (err)
+    if (slice_equal(exchange_request(exchange)->method, SLICE("HEAD"))) {
+        exchange_error(exchange, 405, "method_not_allowed", NULL, "this path takes GET");
+        return;
+    }
+    if (responses_read_query(exchange, &is_streamed, &replay.from))
         return;
     find(api, exchange, id, is_streamed ? follow_found : show_found, &replay);
 }
@@ -319,11 +339,13 @@ static void beginning_free(struct beginning *beginning)
     free(beginning);
 }
 
-/* A translated one has its ID from us. */
+/* A translated one has its ID from us; a body says its own somewhere. */
 static bool is_named(const struct stream *stream)
 {
     const struct row *row = stream_visible_row(stream);
-    return row && (row->provider_dialect.size || stream_head_is_visible(stream));
+    bool is_told =
+        row && stream_head_is_visible(stream) && (row->is_sse || stream_has_ended(stream));
+    return row && (row->provider_dialect.size || is_told);
 }
 
 static void begin(struct beginning *beginning)

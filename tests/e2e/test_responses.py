@@ -3,10 +3,10 @@
 `native` speaks Responses itself: the ID is the provider's. `translated` speaks Messages: it is ours.
 """
 
+import hashlib
 import json
 
 import pytest
-
 
 import programs
 import wire
@@ -193,6 +193,28 @@ def test_openai_is_asked_as_the_caller_asks(serve, mock, model, store, backgroun
     assert not background or mock.last()["body"] == body.replace("openai/", "")
 
 
+def test_a_provider_that_does_not_stream(serve, canned):
+    """…though it was asked to: its whole answer is the object."""
+    body = json.dumps({"id": "resp_whole", "object": "response", "status": "completed", "output": []}
+                      ).encode()
+    server = serve(provider=canned(programs.canned_json(body)).url)
+    asked = {"model": "m", "input": "x", "background": True}
+    assert bytes(server.call("POST", "/v1/responses", asked).body) == body
+    assert ended(server, "resp_whole") == json.loads(body)
+
+
+def test_a_completion_that_does_not_say_what_it_completes(serve, canned):
+    events = b"".join(b"event: %s\ndata: %s\n\n" % (name, data) for name, data in (
+        (b"response.created", b'{"response":{"id":"resp_terse","object":"response","status":"queued"}}'),
+        (b"response.output_item.done", b'{"output_index":0,"item":{"content":[{"text":"a"}]}}'),
+        (b"response.completed", b"{}")))
+    server = serve(provider=canned(programs.canned_sse(events)).url)
+    asked = {"model": "m", "input": "x", "background": True}
+    assert server.call("POST", "/v1/responses", asked).status == 200
+    done = ended(server, "resp_terse")
+    assert (done["status"], text_of(done)) == ("completed", "a")
+
+
 # ---- by sequence_number ----
 
 
@@ -263,7 +285,27 @@ def test_deleted(gateway, model, provider):
     wire.assert_error(get(gateway, response), (404, 410))
 
 
+def test_another_projects_are_not_found(serve, mock, model, tmp_path):
+    keys = {name: f"tlk_{name}_0123456789" for name in ("red", "blue")}
+    option, path = flags(tmp_path, mock.url)
+    with open(path, "a") as config:
+        config.write("projects:\n" + "".join(
+            f'  - name: {name}\n    keys: ["{hashlib.sha256(key.encode()).hexdigest()}"]\n'
+            for name, key in keys.items()))
+    server = serve(option, path, provider=None)
+    red, blue = ({"Authorization": f"Bearer {keys[name]}"} for name in ("red", "blue"))
+    for provider in ("native", "translated"):
+        response = server.call("POST", "/v1/responses", ask(provider, model("events=2"), False), red
+                               ).json()["id"]
+        path = f"/v1/responses/{response}"
+        assert server.call("GET", path, headers=red).status == 200
+        for method, place in (("GET", path), ("GET", path + "?stream=true"), ("DELETE", path),
+                              ("POST", path + "/cancel")):
+            wire.assert_error(server.call(method, place, headers=blue), 404)
+
+
 def test_methods(gateway):
+    assert gateway.call("HEAD", "/v1/responses/resp_x").status == 405
     wire.assert_error(gateway.call("PUT", "/v1/responses/resp_x"), 405)
     wire.assert_error(gateway.call("GET", "/v1/responses/resp_x/cancel"), 405)
 
@@ -291,7 +333,7 @@ def test_what_fails_says_why(gateway, model, provider):
 def test_an_error_instead_of_a_response(gateway, model, provider):
     body = ask(provider, model("status=429"), stream=False)
     reply = gateway.call("POST", "/v1/responses", body)
-    if provider == "native":
+    if provider == "native" or reply.status != 200:  # it came before the answer did
         wire.assert_error(reply, 429)
         return
     done = ended(gateway, reply.json()["id"])
