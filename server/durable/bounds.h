@@ -16,6 +16,8 @@ enum {
     FORK_DEPTH_MAX = 64,
     /* Times that a creation finds a name taken by what is on its way out, before it gives up. */
     CREATION_TRIES = 3,
+    /* What could not be written of a source's forks is tried again after so long. */
+    RELEASE_RETRY_MS = 20,
     /* A control event: two numbers, an offset, two words. */
     CONTROL_BYTES_MAX = 256,
 };

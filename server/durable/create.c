@@ -272,7 +272,7 @@ static enum err write_all(struct creation *creation, struct slice body, struct w
         TRY(entry_add_fork(creation->source));
     enum err err = write_stream(creation, body, state, &creation->call.stream);
     if (err && creation_is_fork(creation))
-        (void)entry_drop_fork(creation->source);
+        entry_release(creation->source);
     return err;
 }
 

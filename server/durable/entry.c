@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "protocol/base/own.h"
+#include "server/durable/bounds.h"
 
 enum err entry_state(const struct stream *stream, struct writer_state *out)
 {
@@ -78,13 +79,63 @@ enum err entry_write(struct stream *stream, struct slice event, struct writer_st
 
 /* ── taking away ────────────────────────────────────────────────────────────────────────────── */
 
-static void remove_step(struct removal *removal);
-
 static void removal_end(struct removal *removal, enum err err)
 {
     removal->stream = stream_unref(removal->stream);
     removal->done(removal, err);
 }
+
+/* Its own deletion, with its source at hand: what belongs together goes to the journal in one turn. */
+static void source_opened(struct hub_lookup *lookup, enum err err, struct stream *source)
+{
+    struct removal *removal = CONTAINER_OF(lookup, struct removal, lookup);
+    struct writer_state state;
+    if (err == ERR_NOTFOUND)
+        err = ERR_OK;
+    if (!err && !stream_is_deleted(removal->stream))
+        err = entry_state(removal->stream, &state);
+    if (!err && !stream_is_deleted(removal->stream) && state.forks == 0) {
+        err = append_admits(stream_hub(removal->stream)); /* room for both records, and more */
+        if (!err)
+            err = append_delete(removal->stream, removal->reason);
+        if (!err && source)
+            entry_release(source);
+    }
+    stream_unref(source);
+    removal_end(removal, err);
+}
+
+void entry_remove(struct stream *stream, const char *reason, struct removal *removal)
+{
+    struct writer_state state = {0};
+    bool is_gone = stream_is_deleted(stream);
+    enum err err = is_gone ? ERR_OK : entry_state(stream, &state);
+    removal->stream = stream_ref(stream);
+    removal->reason = reason;
+    removal->lookup.done = source_opened;
+    if (!err && !is_gone && stream_is_held(stream))
+        err = ERR_BUSY;
+    if (err || is_gone) {
+        removal_end(removal, err);
+    } else if (state.forks) {
+        state.is_deleted = true;
+        removal_end(removal, write_state(stream, SLICE_NONE, &state));
+    } else if (state.depth == 0) {
+        removal_end(removal, append_delete(stream, reason));
+    } else {
+        hub_open(stream_hub(stream), stream_project(stream), &state.source, &removal->lookup);
+    }
+}
+
+/* ── forks ──────────────────────────────────────────────────────────────────────────────────── */
+
+/* One fork less, and what was kept for it alone is taken away: again, where the journal had no room. */
+struct release {
+    struct stream *source;
+    struct removal removal;
+    struct timer timer;
+    bool is_dropped; /* the count is down: it is to be taken away */
+};
 
 enum err entry_add_fork(struct stream *source)
 {
@@ -94,67 +145,72 @@ enum err entry_add_fork(struct stream *source)
     return entry_write(source, SLICE_NONE, &state);
 }
 
-bool entry_drop_fork(struct stream *source)
+static enum err drop_fork(struct stream *source, bool *is_unwanted)
 {
     struct writer_state state;
-    if (stream_is_deleted(source) || entry_state(source, &state) || state.forks == 0)
-        return false;
+    *is_unwanted = false;
+    if (stream_is_deleted(source))
+        return ERR_OK;
+    TRY(entry_state(source, &state));
+    if (state.forks == 0)
+        return fault(ERR_CORRUPT, "a source has fewer forks than there are");
     state.forks--;
-    enum err err = write_state(source, SLICE_NONE, &state);
+    *is_unwanted = state.is_deleted && state.forks == 0;
+    return write_state(source, SLICE_NONE, &state);
+}
+
+static void release_end(struct release *release, enum err err)
+{
+    struct stream *source = release->source;
     if (err)
-        LOG(hub_log(stream_hub(source)), LOG_WARNING, "fork_not_released",
+        LOG(hub_log(stream_hub(source)), LOG_ERROR, "fork_not_released",
             LOG_ID("source", &stream_row(source)->id), LOG_TEXT("error", err_text(err)));
-    return !err && state.is_deleted && state.forks == 0;
-}
-
-/* Its own deletion, with its source at hand: what belongs together goes to the journal in one turn. */
-static void source_opened(struct hub_lookup *lookup, enum err err, struct stream *source)
-{
-    struct removal *removal = CONTAINER_OF(lookup, struct removal, lookup);
-    struct writer_state state;
-    if (err && err != ERR_NOTFOUND) {
-        removal_end(removal, err);
-        return;
-    }
-    bool is_here = !stream_is_deleted(removal->stream);
-    err = entry_state(removal->stream, &state);
-    if (!err && is_here && state.forks == 0)
-        err = append_delete(removal->stream, removal->reason);
-    if (!err && is_here && state.forks == 0 && source && entry_drop_fork(source)) {
-        stream_unref(removal->stream);
-        removal->stream = source;
-        remove_step(removal);
-        return;
-    }
     stream_unref(source);
-    removal_end(removal, err);
+    free(release);
 }
 
-static void remove_step(struct removal *removal)
+/* False: it is to be tried again. */
+static bool release_settles(struct release *release, enum err err)
 {
-    struct stream *stream = removal->stream;
-    struct writer_state state;
-    enum err err = stream_is_deleted(stream) ? ERR_OK : entry_state(stream, &state);
-    if (!err && !stream_is_deleted(stream) && stream_is_held(stream))
-        err = ERR_BUSY;
-    if (err || stream_is_deleted(stream)) {
-        removal_end(removal, err);
-    } else if (state.forks) {
-        state.is_deleted = true;
-        removal_end(removal, entry_write(stream, SLICE_NONE, &state));
-    } else if (state.depth == 0) {
-        removal_end(removal, append_delete(stream, removal->reason));
-    } else {
-        hub_open(stream_hub(stream), stream_project(stream), &state.source, &removal->lookup);
+    struct hub *hub = stream_hub(release->source);
+    struct loop *loop = hub_loop(hub);
+    if ((err != ERR_FULL && err != ERR_LIMIT) || hub_is_stuck(hub) || !hub_storage(hub))
+        return true;
+    timer_set(loop, &release->timer, loop_now_ns(loop) + RELEASE_RETRY_MS * INT64_C(1000000));
+    return false;
+}
+
+static void source_removed(struct removal *removal, enum err err)
+{
+    struct release *release = CONTAINER_OF(removal, struct release, removal);
+    if (release_settles(release, err))
+        release_end(release, err);
+}
+
+static void release_try(struct timer *timer)
+{
+    struct release *release = CONTAINER_OF(timer, struct release, timer);
+    enum err err = release->is_dropped ? ERR_OK : drop_fork(release->source, &release->is_dropped);
+    if (err)
+        release->is_dropped = false;
+    if (!err && release->is_dropped)
+        entry_remove(release->source, "deleted", &release->removal);
+    else if (release_settles(release, err))
+        release_end(release, err);
+}
+
+void entry_release(struct stream *source)
+{
+    struct release *release = calloc(1, sizeof *release);
+    if (!release) {
+        LOG(hub_log(stream_hub(source)), LOG_ERROR, "fork_not_released",
+            LOG_ID("source", &stream_row(source)->id), LOG_TEXT("error", err_text(ERR_NOMEM)));
+        return;
     }
-}
-
-void entry_remove(struct stream *stream, const char *reason, struct removal *removal)
-{
-    removal->stream = stream_ref(stream);
-    removal->reason = reason;
-    removal->lookup.done = source_opened;
-    remove_step(removal);
+    release->source = stream_ref(source);
+    release->timer.fire = release_try;
+    release->removal.done = source_removed;
+    release_try(&release->timer);
 }
 
 /* ── over ───────────────────────────────────────────────────────────────────────────────────── */

@@ -9,7 +9,8 @@
  *
  * Forks: a source counts those that were made of it, in its own state. The count goes up in the journal
  * just before a fork's first record, and down just after its deletion: a crash can leave it too high, never
- * too low. (Both are given to the journal in one turn, and so share a batch but for a very rare case.)
+ * too low. (Both are given to the journal in one turn, when it has room for both, and so share a batch but
+ * for a very rare case.)
  *
  *   thread  loop */
 #ifndef TOKENLOG_SERVER_DURABLE_ENTRY_H
@@ -45,12 +46,11 @@ uint64_t entry_tail_visible(const struct stream *stream);
 enum err entry_write(
     struct stream *stream, struct slice event, struct writer_state *state) NODISCARD;
 
-/* entry_add_fork, entry_drop_fork — one more, or one less, reads it as its source. The first counts as
- * use of it. The second says whether it was kept for that one alone; what fails is logged: the count stays
- * too high.
- *   answers append_event's */
+/* entry_add_fork — one more reads it as its source, which counts as use of it.  answers append_event's
+ * entry_release — one less; if it was kept for that one alone it goes too, and what that was forked from is
+ *   released. Done at once where the journal has room, else again until it has. */
 enum err entry_add_fork(struct stream *source) NODISCARD;
-bool entry_drop_fork(struct stream *source);
+void entry_release(struct stream *source);
 
 /* entry_remove — delete it, or keep it for its forks; then what was kept for it alone. `done` once all
  * that is given to the journal, maybe before the call returns; the owner keeps the removal until then.
