@@ -306,7 +306,7 @@ static bool attach_duplicate(struct call *call)
 static void go_on(struct call *call)
 {
     if (call->key.size == 0) {
-        if (!attach_duplicate(call) && !start(call, &(struct key_attempt){.number = 1}))
+        if (attach_duplicate(call) || !start(call, &(struct key_attempt){.number = 1}))
             call_free(call);
         return;
     }

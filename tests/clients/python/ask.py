@@ -1,11 +1,12 @@
 """One call by the official client. Prints {text, events, error} as JSON: what a program got.
 
-    ask.py BASE_URL KIND MODEL KEY     KIND: chat | chat-whole | responses
+    ask.py BASE_URL KIND MODEL [KEY]     KIND: chat | chat-whole | responses | messages
 """
 
 import json
 import sys
 
+import anthropic
 import openai
 
 MESSAGES = [{"role": "user", "content": "Hello?"}]
@@ -28,14 +29,23 @@ def responses(client, model, headers):
         yield event.delta if event.type == "response.output_text.delta" else ""
 
 
-KINDS = {"chat": chat, "chat-whole": chat_whole, "responses": responses}
+def messages(client, model, headers):
+    client = anthropic.Anthropic(base_url=str(client.base_url).removesuffix("/v1/"),
+                                 api_key="unused", max_retries=2, timeout=60)
+    for event in client.messages.create(model=model, messages=MESSAGES, max_tokens=1000,
+                                        stream=True, extra_headers=headers):
+        yield event.delta.text if event.type == "content_block_delta" else ""
 
 
-def main(base_url, kind, model, key):
+KINDS = {"chat": chat, "chat-whole": chat_whole, "responses": responses, "messages": messages}
+
+
+def main(base_url, kind, model, key=None):
     client = openai.OpenAI(base_url=base_url, api_key="unused", max_retries=2, timeout=60)
+    headers = {"Idempotency-Key": key} if key else {}
     result = {"text": "", "events": 0, "error": None}
     try:
-        for text in KINDS[kind](client, model, {"Idempotency-Key": key}):
+        for text in KINDS[kind](client, model, headers):
             result["events"] += 1
             result["text"] += text or ""
     except Exception as error:  # whatever a program would meet
