@@ -375,7 +375,8 @@ static int open_http(struct server *server)
         .handle = api_handle,
         .context = &server->api,
     };
-    if (upstreams_new(server->loop, proxy, &server->upstreams) ||
+    if (runs_new(server->hub, &server->api.runs) ||
+        upstreams_new(server->loop, proxy, &server->upstreams) ||
         tokens_new(server->loop, server->upstreams, &server->tokens) ||
         exchanges_new(&exchange, &server->exchanges))
         return complain(EXIT_FAILED, "%s", fault_origin());
@@ -464,6 +465,7 @@ static void server_close(struct server *server, int code)
     loop_free(server->loop);
     reactors_free(server->reactors);
     exchanges_free(server->exchanges);
+    runs_free(server->api.runs);
     hub_free(server->hub);
     keeper_free(server->keeper);
     catalogues_free(server->catalogues);

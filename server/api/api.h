@@ -13,6 +13,7 @@
 #include "server/route/catalogue.h"
 #include "server/route/health.h"
 #include "server/route/tokens.h"
+#include "server/run/runs.h"
 #include "server/stream/hub.h"
 #include "server/stream/producer.h"
 
@@ -27,6 +28,7 @@ struct api {
     struct producer_config producer;
     struct catalogues *catalogues;
     struct tokens *tokens;
+    struct runs *runs;
     struct health *health; /* of targets, for plans */
     uint64_t kept_bytes;   /* of requests that are kept for further attempts */
     bool is_draining;
@@ -46,10 +48,13 @@ api_handler streams_list;                                            /* listing.
 api_handler audit_head_get, audit_consistency_get, stream_proof;     /* audit.c */
 api_handler health_get, ready_get, metrics_get;                      /* operator.c */
 
-api_handler response_show, response_cancel, response_remove; /* responses.c */
-api_handler hold_put, hold_delete;                           /* hold.c */
-api_handler models_list, model_show;                         /* models.c */
-api_handler routes_list;                                     /* routes_listing.c */
+api_handler response_show, response_cancel, response_remove;                     /* responses.c */
+api_handler runs_list;                                                           /* listing.c */
+api_handler run_put, run_show, run_remove, run_fork_post;                        /* runs.c */
+api_handler checkpoint_put, checkpoint_get, checkpoint_remove, checkpoints_list; /* checkpoints.c */
+api_handler hold_put, hold_delete;                                               /* hold.c */
+api_handler models_list, model_show;                                             /* models.c */
+api_handler routes_list; /* routes_listing.c */
 
 /* api_answer_stream — 200 and what may be shown of it. api_answer_lookup_error — why it was not
  * found,

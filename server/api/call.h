@@ -7,6 +7,7 @@
 #define TOKENLOG_SERVER_API_CALL_H
 
 #include "server/api/attempts.h"
+#include "server/api/run_step.h"
 
 /* Lives until its look-up is done. */
 struct call {
@@ -21,6 +22,7 @@ struct call {
     bool is_sliding;
     bool never_attaches; /* Tokenlog-Attach: never */
     bool restarts;       /* Tokenlog-On-Interrupted: restart */
+    struct run_step_call run_step;
     uint8_t fingerprint[SHA256_BYTES];
     struct plan_policy wish; /* what the call itself asks for */
     /* Where it goes, by the catalogue as it was when the request came. */

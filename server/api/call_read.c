@@ -149,7 +149,7 @@ static bool read_body(struct call *call)
 bool call_read(struct call *call)
 {
     struct exchange *exchange = call->exchange;
-    if (!read_body(call) || !read_fields(call))
+    if (!read_body(call) || !read_fields(call) || !run_step_read(exchange, &call->run_step))
         return false;
     const struct http1_request *request = exchange_request(exchange);
     struct slice parts[] = {request->method, request->target, exchange_body(exchange)};

@@ -34,6 +34,7 @@ static void wait_to_start(struct call *call);
 
 static struct call *call_free(struct call *call)
 {
+    run_step_leave(&call->run_step);
     attempts_free(call->attempts);
     buf_deinit(&call->why);
     free(call);
@@ -66,6 +67,8 @@ static void make_row(struct call *call, const struct key_attempt *attempt,
         .model = request->model,
         .provider = request->provider,
         .metadata = call->metadata,
+        .run = call->run_step.run,
+        .step = call->run_step.step,
         .accepted_ns = exchange_accepted_ns(call->exchange),
         .ttl_s = call->ttl_s,
         .is_sliding = call->is_sliding,
@@ -237,6 +240,7 @@ static bool answer_known(struct call *call, struct stream *stream)
     } else {
         metrics_add_label(call->api->metrics, METRIC_streams_attached_total,
             has_ended ? "key_finished" : "key_live", 1);
+        run_step_note_replay(&call->run_step);
         stream_touch(stream);
         answer(call, stream, has_ended ? "finished" : "live");
     }
@@ -250,6 +254,35 @@ static void call_closed(void *context)
 }
 
 static const struct responder call_responder = {NULL, call_closed};
+
+static void step_closed(void *context)
+{
+    struct call *call = context;
+    call->exchange = call->run_step.exchange = NULL; /* the visit still holds the call */
+}
+
+static const struct responder step_responder = {NULL, step_closed};
+
+static void go_on(struct call *call);
+
+/* Its key is known: from here on it is a call with that key. */
+static void step_taken(struct run_step_call *step, bool is_taken, struct slice key)
+{
+    struct call *call = CONTAINER_OF(step, struct call, run_step);
+    if (!is_taken) {
+        call_free(call);
+        return;
+    }
+    exchange_release(call->exchange);
+    call->key = key;
+    go_on(call);
+}
+
+static void take_step(struct call *call)
+{
+    exchange_hold(call->exchange, &step_responder, call);
+    run_step_take(call->api, call->exchange, call->key, &call->run_step, step_taken);
+}
 
 static void claimed(struct hub_lookup *lookup, enum err err, struct stream *stream)
 {
@@ -305,6 +338,10 @@ static bool attach_duplicate(struct call *call)
 
 static void go_on(struct call *call)
 {
+    if (call->run_step.step.size && !call->run_step.visit.run) {
+        take_step(call);
+        return;
+    }
     if (call->key.size == 0) {
         if (attach_duplicate(call) || !start(call, &(struct key_attempt){.number = 1}))
             call_free(call);

@@ -6,6 +6,7 @@
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
 #include "server/api/visit.h"
+#include "server/stream/append.h"
 
 enum {
     LIST_DEFAULT = 20,
@@ -29,6 +30,7 @@ struct listing {
     bool has_before;
     int state;        /* enum stream_state, or -1 */
     bool is_appended; /* streams that clients write; else generations */
+    uint8_t space;    /* only of this one (append.h); 0: of all */
     struct buf model, key, run;
     struct item items[2 * LIST_PAGE_MAX]; /* from memory, then from the store */
     size_t memory_count, count;
@@ -59,6 +61,8 @@ static bool is_wanted(const struct listing *listing, const struct row *row, enum
     if (listing->state >= 0 && (int)state != listing->state)
         return false;
     if (row->is_appended != listing->is_appended)
+        return false;
+    if (listing->space && (row->key.size == 0 || row->key.data[0] != listing->space))
         return false;
     if (listing->run.size && !slice_equal(buf_slice(&listing->run), row->run))
         return false;
@@ -266,6 +270,7 @@ static const char *read_filters(struct exchange *exchange, struct listing *listi
         return "state";
     if (!read_kind(query, &listing->is_appended))
         return "kind";
+    listing->is_appended |= listing->space != 0;
     if (read_text(query, "model", &listing->model))
         return "model";
     if (read_text(query, "run", &listing->run))
@@ -308,9 +313,8 @@ static void listing_start(struct api *api, struct exchange *exchange, struct lis
         listing_done(&listing->query, err);
 }
 
-void streams_list(struct api *api, struct exchange *exchange, struct slice id)
+static void list(struct api *api, struct exchange *exchange, uint8_t space)
 {
-    (void)id;
     struct listing *listing = calloc(1, sizeof *listing);
     if (!listing) {
         api_answer_lookup_error(exchange, ERR_LIMIT);
@@ -319,6 +323,7 @@ void streams_list(struct api *api, struct exchange *exchange, struct slice id)
     buf_init(&listing->model, DIALECT_MODEL_BYTES);
     buf_init(&listing->key, KEY_BYTES_MAX);
     buf_init(&listing->run, KEY_BYTES_MAX);
+    listing->space = space;
     const char *wrong = read_filters(exchange, listing);
     if (!wrong) {
         listing_start(api, exchange, listing);
@@ -332,4 +337,16 @@ void streams_list(struct api *api, struct exchange *exchange, struct slice id)
         "each at most once",
         wrong, LIST_PAGE_MAX / 2);
     listing_free(listing);
+}
+
+void streams_list(struct api *api, struct exchange *exchange, struct slice id)
+{
+    (void)id;
+    list(api, exchange, 0);
+}
+
+void runs_list(struct api *api, struct exchange *exchange, struct slice id)
+{
+    (void)id;
+    list(api, exchange, APPEND_RUN);
 }

@@ -84,6 +84,14 @@ enum err append_close(struct stream *stream, struct slice event, struct slice st
     return tail_end(stream->tail, event, row.ended_ns, &row);
 }
 
+enum err append_describe(struct stream *stream, struct slice metadata)
+{
+    struct row row;
+    TRY(next_row(stream, false, SLICE_NONE, &row));
+    row.metadata = metadata;
+    return tail_update(stream->tail, &row);
+}
+
 int64_t append_expires_ns(const struct stream *stream)
 {
     struct row row = *stream_row(stream);

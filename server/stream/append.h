@@ -53,6 +53,8 @@ bool append_is_appended(const struct stream *stream); /* it is such a stream, op
  *   faults   ERR_NOMEM; nothing was appended */
 enum err append_event(struct stream *stream, struct slice event, struct slice state) NODISCARD;
 enum err append_close(struct stream *stream, struct slice event, struct slice state) NODISCARD;
+/* append_describe — other metadata, a JSON object, in the row.  Answers likewise. */
+enum err append_describe(struct stream *stream, struct slice metadata) NODISCARD;
 /* append_expires_ns — when it is to go (row_expires_ns), with all that is known here: events that are
  *   not durable yet, and readings (stream_touch) that were not worth noting. 0: never. From then on it is
  *   to be treated as one that is not there; it is deleted soon after, open or closed. */

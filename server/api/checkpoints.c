@@ -1,0 +1,403 @@
+/* checkpoints — PUT, GET, DELETE /v1/runs/{run}/checkpoints/{name}, and their list; server/run/README.md has what
+ * they answer. A checkpoint's bytes are read from its event; all else is in the runbook. Its version, and
+ * so its ETag, is the event's number. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "protocol/base/own.h"
+#include "protocol/data/timestamp.h"
+#include "protocol/http/url.h"
+#include "server/api/run_call.h"
+#include "server/stream/reader.h"
+
+enum { ETAG_BYTES = 24 };
+
+static void make_etag(const struct run_checkpoint *checkpoint, char out[ETAG_BYTES])
+{
+    (void)snprintf(out, ETAG_BYTES, "\"%" PRIu64 "\"", checkpoint->seq);
+}
+
+/* One of the field's entity tags is this one, or it is `*` (RFC 9110 §13.1). */
+static bool names_etag(struct slice field, const struct run_checkpoint *checkpoint)
+{
+    char etag[ETAG_BYTES];
+    make_etag(checkpoint, etag);
+    return slice_equal(field, SLICE("*")) || slice_find(field, slice_text(etag)) >= 0;
+}
+
+static void refuse_absent(struct run_call *call)
+{
+    run_call_refuse(call, 404, "checkpoint_not_found", "name", "the run has no such checkpoint");
+}
+
+/* False: answered. */
+static bool check_conditions(struct run_call *call, const struct run_checkpoint *checkpoint)
+{
+    struct slice match = exchange_header(call->exchange, "If-Match");
+    struct slice none_match = exchange_header(call->exchange, "If-None-Match");
+    bool is_met = (!match.data || (checkpoint && names_etag(match, checkpoint))) &&
+                  (!none_match.data || !checkpoint || !names_etag(none_match, checkpoint));
+    if (!is_met)
+        run_call_refuse(call, 412, "precondition_failed", match.data ? "If-Match" : "If-None-Match",
+            "the checkpoint is another one now: GET it, and put what comes of both");
+    return is_met;
+}
+
+/* ── as JSON ────────────────────────────────────────────────────────────────────────────────── */
+
+static void put(struct json_writer *json, const char *name, struct slice text)
+{
+    json_key(json, name);
+    json_string(json, text);
+}
+
+static void put_checkpoint(struct json_writer *json, const struct run_checkpoint *checkpoint)
+{
+    char etag[ETAG_BYTES], at[TIMESTAMP_TEXT_BYTES];
+    make_etag(checkpoint, etag);
+    timestamp_format(checkpoint->at_ms * 1000000, at);
+    json_open(json, '{');
+    put(json, "object", SLICE("checkpoint"));
+    put(json, "name", checkpoint->name);
+    json_key(json, "seq");
+    json_unsigned(json, checkpoint->seq);
+    put(json, "etag", slice_text(etag));
+    json_key(json, "size");
+    json_unsigned(json, checkpoint->size);
+    put(json, "content_type", checkpoint->content_type);
+    put(json, "created_at", slice_text(at));
+    json_key(json, "offsets");
+    if (checkpoint->offsets.size)
+        json_raw(json, checkpoint->offsets);
+    else
+        json_null(json);
+    json_close(json, '}');
+}
+
+static void answer_json(struct run_call *call, int status, const struct json_writer *json)
+{
+    if (json->err)
+        run_call_refuse(call, 500, "internal", "limit", "the page does not fit; ask for less");
+    else
+        run_call_reply(call, status, "application/json", buf_slice(json->out));
+}
+
+/* ── PUT ────────────────────────────────────────────────────────────────────────────────────── */
+
+/* call->kept is the request's: what it says of the blob, and the blob. */
+struct putting {
+    struct run_call call;
+    struct slice content_type, offsets, blob;
+    bool is_new;
+};
+
+static void is_put(struct run_call *call)
+{
+    CLEANUP(buf_deinit) struct buf text;
+    struct putting *putting = CONTAINER_OF(call, struct putting, call);
+    struct run_checkpoint *checkpoint =
+        runbook_checkpoint(run_book(call->visit.run), buf_slice(&call->item));
+    char etag[ETAG_BYTES];
+    struct json_writer json;
+    if (!checkpoint) { /* deleted again while this one was on its way to the disk */
+        refuse_absent(call);
+        return;
+    }
+    make_etag(checkpoint, etag);
+    run_call_add(call, "ETag", slice_text(etag));
+    buf_init(&text, REPLY_BYTES_MAX);
+    json_writer_init(&json, &text);
+    put_checkpoint(&json, checkpoint);
+    answer_json(call, putting->is_new ? 201 : 200, &json);
+}
+
+static void put_found(struct run_call *call)
+{
+    struct putting *putting = CONTAINER_OF(call, struct putting, call);
+    struct slice name = buf_slice(&call->item);
+    const struct run_checkpoint *older = runbook_checkpoint(run_book(call->visit.run), name);
+    if (!check_conditions(call, older))
+        return;
+    putting->is_new = !older;
+    struct run_record record = {.type = RUN_CHECKPOINT,
+        .name = name,
+        .content_type = putting->content_type,
+        .offsets = putting->offsets,
+        .at_ms = loop_wall_ns(call->api->loop) / 1000000,
+        .blob = putting->blob};
+    enum err err = run_write(call->visit.run, &record);
+    if (err)
+        run_call_refuse_err(call, err);
+    else
+        run_call_wait(call, is_put);
+}
+
+/* The code of what is wrong, or NULL. */
+static const char *read_fields(struct putting *putting)
+{
+    struct exchange *exchange = putting->call.exchange;
+    const char *why;
+    size_t at;
+    putting->content_type = exchange_header(exchange, "Content-Type");
+    putting->offsets = exchange_header(exchange, "Tokenlog-Offsets");
+    putting->blob = exchange_body(exchange);
+    if (putting->content_type.size == 0)
+        putting->content_type = SLICE("application/octet-stream");
+    if (slice_equal(buf_slice(&putting->call.item), SLICE("latest")))
+        return "invalid_checkpoint";
+    if (putting->content_type.size > RUN_TYPE_BYTES_MAX)
+        return "invalid_content_type";
+    if (putting->offsets.size > RUN_OFFSETS_BYTES_MAX ||
+        (putting->offsets.data && json_object_check(putting->offsets, &why, &at)))
+        return "invalid_offsets";
+    return NULL;
+}
+
+/* The request goes with its caller; what is to be written stays. */
+static enum err keep_request(struct putting *putting)
+{
+    struct buf *kept = &putting->call.kept;
+    size_t type = putting->content_type.size, offsets = putting->offsets.size;
+    TRY(buf_append(kept, putting->content_type));
+    TRY(buf_append(kept, putting->offsets));
+    TRY(buf_append(kept, putting->blob));
+    TRY(buf_append_byte(kept, 0)); /* so that it is somewhere, however empty it is */
+    struct slice all = buf_slice(kept);
+    putting->content_type = slice_sub(all, 0, type);
+    putting->offsets = slice_sub(all, type, offsets);
+    putting->blob = slice_sub(all, type + offsets, all.size - 1 - type - offsets);
+    return ERR_OK;
+}
+
+void checkpoint_put(struct api *api, struct exchange *exchange, struct slice id)
+{
+    (void)id;
+    struct putting *putting = run_call_new(api, exchange, sizeof *putting, NULL);
+    if (!putting)
+        return;
+    const char *wrong = read_fields(putting);
+    if (wrong) {
+        run_call_refuse(&putting->call, 400, wrong, NULL,
+            "a checkpoint is not named `latest`, has a Content-Type of at most %d bytes, and "
+            "Tokenlog-Offsets, if any, is one JSON object of at most %d bytes",
+            RUN_TYPE_BYTES_MAX, RUN_OFFSETS_BYTES_MAX);
+    } else if (putting->blob.size > RUN_BLOB_BYTES_MAX) {
+        run_call_refuse(&putting->call, 413, "checkpoint_too_large", NULL,
+            "a checkpoint has at most %d bytes: keep what is larger elsewhere, and its name here",
+            RUN_BLOB_BYTES_MAX);
+    } else if (keep_request(putting)) {
+        run_call_refuse_err(&putting->call, ERR_AGAIN);
+    } else {
+        putting->call.visit.begins = true;
+        putting->call.visit.ttl_s = exchange_project(exchange)->keep_s;
+        run_call_visit(&putting->call, put_found);
+    }
+}
+
+/* ── GET ────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A call that reads one event. */
+struct fetching {
+    struct run_call call;
+    struct reader *reader;
+    struct buf event;
+};
+
+static void fetching_end(struct run_call *call)
+{
+    struct fetching *fetching = CONTAINER_OF(call, struct fetching, call);
+    reader_close(fetching->reader);
+    buf_deinit(&fetching->event);
+}
+
+static void add_fields(struct run_call *call, const struct run_record *record, const char *etag)
+{
+    char at[TIMESTAMP_TEXT_BYTES];
+    timestamp_format(record->at_ms * 1000000, at);
+    run_call_add(call, "ETag", slice_text(etag));
+    run_call_add(call, "Content-Type", record->content_type);
+    run_call_add(call, "Tokenlog-Checkpoint", record->name);
+    run_call_add(call, "Tokenlog-Checkpoint-At", slice_text(at));
+    if (record->offsets.size)
+        run_call_add(call, "Tokenlog-Offsets", record->offsets);
+}
+
+static void answer_blob(struct fetching *fetching)
+{
+    CLEANUP(json_cleanup) struct json *tree = NULL;
+    struct run_call *call = &fetching->call;
+    struct run_record record;
+    char etag[ETAG_BYTES];
+    enum err err = run_record_read(buf_slice(&fetching->event), &tree, &record);
+    if (err) {
+        run_call_refuse_err(call, ERR_CORRUPT);
+        return;
+    }
+    (void)snprintf(etag, sizeof etag, "\"%" PRIu64 "\"", reader_seq(fetching->reader) - 1);
+    add_fields(call, &record, etag);
+    run_call_reply(call, 200, NULL, record.blob);
+}
+
+/* ERR_OK: the event is whole. */
+static enum err fetch(struct fetching *fetching)
+{
+    struct reader_view view;
+    for (;;) {
+        TRY(reader_peek(fetching->reader, &view));
+        bool is_last = !(view.block->frames[view.index].flags & FRAME_MORE);
+        TRY(buf_append(&fetching->event, block_frame(view.block, view.index)));
+        reader_take(fetching->reader, view.index + 1);
+        if (is_last)
+            return ERR_OK;
+    }
+}
+
+static void fetch_on(void *context)
+{
+    struct fetching *fetching = context;
+    enum err err = fetch(fetching);
+    if (err == ERR_AGAIN)
+        return;
+    if (!fetching->call.exchange)
+        run_call_end(&fetching->call);
+    else if (err)
+        run_call_refuse_err(&fetching->call, err);
+    else
+        answer_blob(fetching);
+}
+
+static void get_found(struct run_call *call)
+{
+    struct fetching *fetching = CONTAINER_OF(call, struct fetching, call);
+    struct stream *stream = run_stream(call->visit.run);
+    const struct run_checkpoint *checkpoint =
+        runbook_checkpoint(run_book(call->visit.run), buf_slice(&call->item));
+    struct slice known = exchange_header(call->exchange, "If-None-Match");
+    char etag[ETAG_BYTES];
+    if (!checkpoint) {
+        refuse_absent(call);
+        return;
+    }
+    make_etag(checkpoint, etag);
+    if (known.data && names_etag(known, checkpoint)) {
+        run_call_add(call, "ETag", slice_text(etag));
+        run_call_reply(call, 304, NULL, SLICE_NONE);
+        return;
+    }
+    buf_init(&fetching->event, RUN_BLOB_BYTES_MAX + RUN_LINE_BYTES_MAX);
+    enum err err = reader_new(
+        stream_ref(stream), checkpoint->seq, true, fetch_on, fetching, &fetching->reader);
+    if (err) {
+        stream_unref(stream);
+        run_call_refuse_err(call, ERR_AGAIN);
+        return;
+    }
+    fetch_on(fetching);
+}
+
+void checkpoint_get(struct api *api, struct exchange *exchange, struct slice id)
+{
+    (void)id;
+    struct fetching *fetching = run_call_new(api, exchange, sizeof *fetching, fetching_end);
+    if (fetching)
+        run_call_see(&fetching->call, get_found);
+}
+
+/* ── the list ───────────────────────────────────────────────────────────────────────────────── */
+
+/* Newest first, from before `before`. */
+static void write_list(
+    struct json_writer *json, const struct runbook *book, uint64_t before, uint64_t limit)
+{
+    uint64_t shown = 0, last = 0;
+    bool has_more = false;
+    json_open(json, '{');
+    put(json, "object", SLICE("list"));
+    json_key(json, "data");
+    json_open(json, '[');
+    const struct list *node = book->checkpoints.prev;
+    for (; node != &book->checkpoints && !has_more; node = node->prev) {
+        const struct run_checkpoint *checkpoint =
+            CONTAINER_OF((struct list *)(uintptr_t)node, struct run_checkpoint, node);
+        if (checkpoint->seq >= before)
+            continue;
+        has_more = shown == limit;
+        if (has_more)
+            break;
+        put_checkpoint(json, checkpoint);
+        last = checkpoint->seq;
+        shown++;
+    }
+    json_close(json, ']');
+    json_key(json, "has_more");
+    json_boolean(json, has_more);
+    json_key(json, "next");
+    if (has_more)
+        json_unsigned(json, last);
+    else
+        json_null(json);
+    json_close(json, '}');
+}
+
+static void list_found(struct run_call *call)
+{
+    CLEANUP(buf_deinit) struct buf text;
+    struct json_writer json;
+    struct slice raw;
+    uint64_t limit, before = UINT64_MAX;
+    buf_init(&text, REPLY_BYTES_MAX);
+    if (!run_call_page(call, &limit))
+        return;
+    enum err err = query_get(exchange_target(call->exchange).query, "before", &raw);
+    if (!err)
+        err = slice_u64(raw, &before);
+    if (err && err != ERR_NOTFOUND) {
+        run_call_refuse(call, 400, "invalid_parameter", "before",
+            "`before` is the `next` of the page before, once");
+        return;
+    }
+    json_writer_init(&json, &text);
+    write_list(&json, run_book(call->visit.run), before, limit);
+    answer_json(call, 200, &json);
+}
+
+void checkpoints_list(struct api *api, struct exchange *exchange, struct slice id)
+{
+    (void)id;
+    struct run_call *call = run_call_new(api, exchange, sizeof *call, NULL);
+    if (call)
+        run_call_see(call, list_found);
+}
+
+/* ── DELETE ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void is_removed(struct run_call *call)
+{
+    run_call_reply(call, 204, NULL, SLICE_NONE);
+}
+
+static void remove_found(struct run_call *call)
+{
+    const struct run_checkpoint *checkpoint =
+        runbook_checkpoint(run_book(call->visit.run), buf_slice(&call->item));
+    if (!check_conditions(call, checkpoint))
+        return;
+    if (!checkpoint) {
+        refuse_absent(call);
+        return;
+    }
+    struct run_record record = {.type = RUN_DELETE, .name = checkpoint->name};
+    enum err err = run_write(call->visit.run, &record);
+    if (err)
+        run_call_refuse_err(call, err);
+    else
+        run_call_wait(call, is_removed);
+}
+
+void checkpoint_remove(struct api *api, struct exchange *exchange, struct slice id)
+{
+    (void)id;
+    struct run_call *call = run_call_new(api, exchange, sizeof *call, NULL);
+    if (call)
+        run_call_visit(call, remove_found);
+}

@@ -1,0 +1,32 @@
+/* run_record — one event of a run's stream: a line of JSON, and behind a checkpoint's its bytes.
+ * README.md has each.
+ *
+ *   thread  any; no state */
+#ifndef TOKENLOG_SERVER_RUN_RUN_RECORD_H
+#define TOKENLOG_SERVER_RUN_RUN_RECORD_H
+
+#include "protocol/data/json.h"
+#include "server/run/bounds.h"
+
+enum run_record_type { RUN_STEP, RUN_REPLAY, RUN_CHECKPOINT, RUN_DELETE, RUN_FORK };
+
+/* Which fields count is a matter of the type; the others are SLICE_NONE. */
+struct run_record {
+    enum run_record_type type;
+    struct slice step, key;             /* STEP; REPLAY: step */
+    struct slice name;                  /* CHECKPOINT, DELETE */
+    struct slice content_type, offsets; /* CHECKPOINT; offsets: a JSON object, or none */
+    int64_t at_ms;                      /* CHECKPOINT */
+    struct slice blob;                  /* CHECKPOINT */
+    struct slice from, at;              /* FORK */
+    struct slice steps;                 /* FORK, to be written: a JSON array */
+    const struct json *steps_read;      /* FORK, read: of {"step","key"} */
+};
+
+/* run_record_write — appended to `out`.  answers buf_append's
+ * run_record_read — borrows from `event` and from *tree, which the caller frees.
+ *   answers  ERR_NOTFOUND a type of a later version · faults ERR_CORRUPT, ERR_NOMEM */
+enum err run_record_write(const struct run_record *record, struct buf *out) NODISCARD;
+enum err run_record_read(struct slice event, struct json **tree, struct run_record *out) NODISCARD;
+
+#endif

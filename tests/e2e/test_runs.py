@@ -1,0 +1,210 @@
+"""Runs and checkpoints: an agent that dies and starts over, what the provider billed, forks, states kept."""
+
+import os
+import urllib.parse
+
+import programs
+import wire
+
+STEPS = [str(number) for number in range(1, 11)]
+
+
+def step(run, name, **more):
+    return {"Tokenlog-Run": run, "Tokenlog-Step": name, **more}
+
+
+def run_of(server, run, query=""):
+    reply = server.call("GET", f"/v1/runs/{run}{query}")
+    assert reply.status == 200, reply.body
+    return reply.json()
+
+
+def generations(mock, names):
+    return [mock.of(name)["generations"] for name in names]
+
+
+def test_agent_starts_over_and_pays_nothing_twice(server, mock, model):
+    names = {name: model("events=60", "rate=25") if name == "7" else model("events=12")
+             for name in STEPS}
+    bodies = {}
+    for name in STEPS[:6]:
+        bodies[name] = server.post(names[name], step("night", name)).body
+    one = server.open(names["7"], step("night", "7"))
+    stream, received = one.reader.header("tokenlog-stream-id"), one.read_events(10)
+    one.abort()  # the agent dies in the middle of step 7
+
+    again = {name: server.post(names[name], step("night", name)) for name in STEPS[:6]}
+    assert {name: reply.body for name, reply in again.items()} == bodies
+    seventh = server.post(names["7"], step("night", "7"))
+    assert seventh.header("tokenlog-stream-id") == stream
+    events, rest = wire.split_events(seventh.body)
+    assert rest == b"" and events[:10] == received
+    wire.assert_exact(seventh.body, 60)
+    for name in STEPS[7:]:
+        wire.assert_exact(server.post(names[name], step("night", name)).body, 12)
+    assert generations(mock, names.values()) == [1] * 10
+
+    run = run_of(server, "night")
+    assert [one["step"] for one in run["steps"]] == STEPS
+    assert [one["replays"] for one in run["steps"]] == [1] * 7 + [0] * 3
+    assert {one["state"] for one in run["steps"]} == {"completed"}
+    assert run["saved"]["calls"] == 7
+    assert run["saved"]["output_tokens"] == sum(
+        one["usage"]["output_tokens"] for one in run["steps"][:7])
+    assert run["steps"][6]["stream_id"] == stream
+    assert run["steps"][6]["offset"] == len(events)
+    rows = server.rows("?run=night&limit=100")
+    assert sorted(int(row["step"]) for row in rows) == list(range(1, 11))
+    assert [one["step"] for one in run_of(server, "night", "?limit=2&after=3")["steps"]] == ["4", "5"]
+
+
+def test_server_dies_between_steps(serve, mock, model):
+    server = serve()
+    names = [model("events=8") for _ in range(4)]
+    first = [server.post(name, step("r", str(at))).body for at, name in enumerate(names[:3])]
+    server.kill()
+    server.start()
+    assert [server.post(name, step("r", str(at))).body
+            for at, name in enumerate(names[:3])] == first
+    server.post(names[3], step("r", "3"))
+    assert generations(mock, names) == [1] * 4
+    server.stop()  # all of it is archived
+    server.start()
+    run = run_of(server, "r")
+    assert [one["state"] for one in run["steps"]] == ["completed"] * 4
+    assert [one["replays"] for one in run["steps"]] == [1, 1, 1, 0]
+    assert server.post(names[0], step("r", "0")).body == first[0]
+    assert generations(mock, names) == [1] * 4
+
+
+def test_a_step_is_one_request(server, mock, model):
+    name, other = model("events=3"), model("events=3")
+    stream = server.post(name, step("one", "a")).header("tokenlog-stream-id")
+    wire.assert_error(server.post(other, step("one", "a")), 422, "idempotency_key_reused")
+    key = run_of(server, "one")["steps"][0]["idempotency_key"]
+    assert key.startswith("run-") and server.row(stream)["idempotency_key"] == key
+    keyed = {"Idempotency-Key": "mine"}
+    wire.assert_error(server.post(name, step("one", "a", **keyed)), 422, "step_reused")
+    server.post(other, step("one", "b", **keyed))
+    wire.assert_error(server.post(name, step("one", "b", **{"Idempotency-Key": "not"})), 422,
+                      "step_reused")
+    assert server.post(other, step("one", "b")).header("tokenlog-stream-id") == server.rows(
+        "?idempotency_key=mine")[0]["id"]
+    # The same step of another run, and of a run that was begun anew, is another.
+    assert server.post(name, step("two", "a")).header("tokenlog-stream-id") != stream
+    assert server.call("DELETE", "/v1/runs/one").status == 204
+    wire.assert_error(server.call("GET", "/v1/runs/one"), 404, "run_not_found")
+    assert server.post(name, step("one", "a")).header("tokenlog-stream-id") != stream
+    assert mock.of(name)["generations"] == 3
+    wire.assert_error(server.post(name, {"Tokenlog-Run": "r"}), 400, "invalid_step")
+    wire.assert_error(server.post(name, {"Tokenlog-Step": "r"}), 400, "invalid_run")
+    wire.assert_error(server.post(name, step("r" * 129, "s")), 400, "invalid_run")
+    wire.assert_error(server.post(name, step("r", 's"')), 400, "invalid_step")
+
+
+def test_forks(serve, mock, model):
+    server = serve()
+    names = [model("events=4") for _ in range(5)]
+    old = [server.post(name, step("old", str(at))).body for at, name in enumerate(names[:4])]
+    fork = lambda run, body: server.call("POST", f"/v1/runs/{run}/fork", body)
+    reply = fork("old", {"at": "1", "run": "new"})
+    assert reply.status == 201 and reply.json()["forked_from"] == {"run": "old", "at": "1"}
+    wire.assert_error(fork("old", {"at": "9", "run": "newer"}), 404, "step_not_found")
+    wire.assert_error(fork("old", {"at": "1", "run": "new"}), 409, "run_exists")
+    wire.assert_error(fork("none", {"at": "1", "run": "new"}), 404, "run_not_found")
+    wire.assert_error(fork("old", {"at": 1}), 400, "invalid_body")
+    assert server.call("DELETE", "/v1/runs/old").status == 204  # a fork outlives what it is from
+    server.kill()
+    server.start()
+    for at in range(2):
+        assert server.post(names[at], step("new", str(at))).body == old[at]
+    assert generations(mock, names[:4]) == [1] * 4
+    server.post(names[2], step("new", "2"))  # its own from here on
+    assert generations(mock, names[:3]) == [1, 1, 2]
+    assert fork("new", {"at": "2", "run": "newer"}).status == 201
+    assert server.post(names[2], step("newer", "2")).body == server.post(
+        names[2], step("new", "2")).body
+    assert generations(mock, names[:3]) == [1, 1, 2]
+    assert [(one["step"], one["inherited"]) for one in run_of(server, "new")["steps"]] == [
+        ("0", True), ("1", True), ("2", False)]
+
+
+def checkpoint(server, method, name, body=None, headers=None, run="states"):
+    return server.call(method, f"/v1/runs/{run}/checkpoints/{name}", body, headers)
+
+
+def test_checkpoints(serve):
+    server = serve()
+    large = os.urandom(1 << 20)
+    offsets = {"Tokenlog-Offsets": '{"a":7}', "Content-Type": "application/x-state"}
+    first = checkpoint(server, "PUT", "a", b"one", offsets)
+    assert (first.status, first.json()["offsets"]) == (201, {"a": 7})
+    assert checkpoint(server, "PUT", "large", large).status == 201
+    assert checkpoint(server, "PUT", "empty", b"").status == 201
+    wire.assert_error(checkpoint(server, "PUT", "a", b"x", {"If-None-Match": "*"}), 412,
+                      "precondition_failed")
+    wire.assert_error(checkpoint(server, "PUT", "b", b"x", {"If-Match": "*"}), 412,
+                      "precondition_failed")
+    second = checkpoint(server, "PUT", "a", b"two", {"If-Match": first.header("etag")})
+    assert second.status == 200
+    wire.assert_error(checkpoint(server, "PUT", "a", b"x", {"If-Match": first.header("etag")}), 412,
+                      "precondition_failed")
+    wire.assert_error(checkpoint(server, "PUT", "latest", b"x"), 400, "invalid_checkpoint")
+    wire.assert_error(checkpoint(server, "PUT", "c", b"x", {"Tokenlog-Offsets": "[]"}), 400,
+                      "invalid_offsets")
+    wire.assert_error(checkpoint(server, "PUT", "c", large + b"x"), 413, "checkpoint_too_large")
+    for end in (server.kill, server.stop):
+        got = checkpoint(server, "GET", "a")
+        assert (got.body, got.header("etag")) == (b"two", second.header("etag"))
+        assert checkpoint(server, "GET", "latest").body == b"two"
+        assert checkpoint(server, "GET", "large").body == large
+        assert checkpoint(server, "GET", "empty").body == b""
+        assert checkpoint(server, "GET", "a", None,
+                          {"If-None-Match": second.header("etag")}).status == 304
+        end()
+        server.start()
+    listed = server.call("GET", "/v1/runs/states/checkpoints?limit=2").json()
+    assert [one["name"] for one in listed["data"]] == ["a", "empty"] and listed["has_more"]
+    rest = server.call("GET", f"/v1/runs/states/checkpoints?before={listed['next']}").json()
+    assert [one["name"] for one in rest["data"]] == ["large"] and not rest["has_more"]
+    assert checkpoint(server, "DELETE", "a").status == 204
+    wire.assert_error(checkpoint(server, "GET", "a"), 404, "checkpoint_not_found")
+    wire.assert_error(checkpoint(server, "DELETE", "a"), 404, "checkpoint_not_found")
+    assert checkpoint(server, "GET", "latest").body == b""
+    assert checkpoint(server, "PUT", "a", b"three").status == 201
+
+
+def test_runs_themselves(serve, model):
+    server = serve()
+    name = urllib.parse.quote("a/b %c".replace(" ", "-"), safe="")
+    made = server.call("PUT", f"/v1/runs/{name}", {"team": "red"}, {"Tokenlog-TTL": "3600"})
+    assert made.status == 201 and made.json()["run"] == "a/b-%c"
+    assert server.call("PUT", f"/v1/runs/{name}").json()["metadata"] == {"team": "red"}
+    assert server.call("PUT", f"/v1/runs/{name}", {"team": "blue"}).status == 200
+    server.kill()
+    server.start()
+    run = run_of(server, name)
+    assert run["metadata"] == {"team": "blue"} and run["id"] == made.json()["id"]
+    assert run["steps"] == [] and run["expires_at"]
+    server.post(model("events=2"), step("other", "1"))
+    listed = server.call("GET", "/v1/runs").json()["data"]
+    assert [row["name"] for row in listed] == ["other", "a/b-%c"]
+    assert len(server.rows()) == 1 and len(server.rows("?kind=appended")) == 2
+    assert server.rows("?idempotency_key=run") == []
+    wire.assert_error(server.call("GET", "/v1/streams?idempotency_key=%02other"), 400,
+                      "invalid_parameter")
+    wire.assert_error(server.call("PUT", "/v1/runs/x", b"[]"), 400, "invalid_metadata")
+    wire.assert_error(server.call("PUT", "/v1/runs/x", None, {"Tokenlog-TTL": "x"}), 400,
+                      "invalid_ttl")
+    wire.assert_error(server.call("PUT", "/v1/runs/a%20b"), 400, "invalid_run")
+    wire.assert_error(server.call("GET", f"/v1/runs/{name}?limit=0"), 400, "invalid_parameter")
+
+
+def test_a_run_expires(serve):
+    server = serve()
+    assert server.call("PUT", "/v1/runs/brief", None, {"Tokenlog-TTL": "1"}).status == 201
+    row = server.call("GET", "/v1/runs").json()["data"][0]
+    programs.eventually(
+        lambda: server.call("GET", f"/v1/streams/{row['id']}").status == 410)
+    wire.assert_error(server.call("GET", "/v1/runs/brief"), 404, "run_not_found")
+    assert server.call("PUT", "/v1/runs/brief").status == 201
