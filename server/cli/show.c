@@ -13,13 +13,19 @@
 
 enum { NAME_COLUMNS = 18 };
 
+/* What callers named may hold what a terminal obeys. */
+static void put_clean(FILE *out, struct slice text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        (void)fputc(text.data[i] < 0x20 || text.data[i] == 0x7f ? '?' : text.data[i], out);
+}
+
 static void print_text(FILE *out, const char *name, struct slice text)
 {
     if (!text.size)
         return;
     (void)fprintf(out, "%-*s", NAME_COLUMNS, name);
-    for (size_t i = 0; i < text.size; i++)
-        (void)fputc(text.data[i] < 0x20 || text.data[i] == 0x7f ? '?' : text.data[i], out);
+    put_clean(out, text);
     (void)fputc('\n', out);
 }
 
@@ -62,6 +68,40 @@ static void print_usage(FILE *out, const struct json *usage)
     (void)fputs(between[0] ? "\n" : "", out);
 }
 
+/* 1 first openai/gpt-4o (key 2): 429 upstream_status */
+static void print_attempt(FILE *out, const struct json *attempt)
+{
+    struct slice key = json_text(json_get(attempt, "key"));
+    struct slice why = json_text(json_get(attempt, "why"));
+    int64_t status = json_int(json_get(attempt, "status"), 0);
+    (void)fprintf(out, "%-*s%" PRId64 " %.*s ", NAME_COLUMNS, "attempt",
+        json_int(json_get(attempt, "number"), 0),
+        SLICE_PRINT(json_text(json_get(attempt, "kind"))));
+    put_clean(out, json_text(json_get(attempt, "target")));
+    if (key.size)
+        (void)fprintf(out, " (%.*s)", SLICE_PRINT(key));
+    (void)fputc(':', out);
+    if (status)
+        (void)fprintf(out, " %" PRId64, status);
+    if (why.size)
+        (void)fprintf(out, " %.*s", SLICE_PRINT(why));
+    (void)fputs(json_bool(json_get(attempt, "shown"), false) ? ", shown\n" : "\n", out);
+}
+
+static void print_attempts(FILE *out, const struct json *attempts)
+{
+    for (const struct json *one = json_at(attempts, 0); one; one = json_next(one))
+        print_attempt(out, one);
+}
+
+/* As the JSON has it, so that no digit is lost. */
+static void print_cost(FILE *out, struct slice row)
+{
+    struct json_span cost;
+    if (json_scan(row, "cost", &cost) == ERR_OK && cost.type == JSON_NUMBER)
+        (void)fprintf(out, "%-*s%.*s US$\n", NAME_COLUMNS, "cost", SLICE_PRINT(cost.raw));
+}
+
 static int print_row(const struct cli *cli, struct slice text)
 {
     static const char *const fields[][2] = {
@@ -73,8 +113,8 @@ static int print_row(const struct cli *cli, struct slice text)
         {"method", "method"},
         {"path", "path"},
         {"idempotency_key", "idempotency key"},
-        {"attempt", "attempt"},
-        {"previous", "previous attempt"},
+        {"attempt", "attempt of key"},
+        {"previous", "previous of key"},
         {"status", "HTTP status"},
         {"content_type", "content type"},
         {"events", "events"},
@@ -95,6 +135,8 @@ static int print_row(const struct cli *cli, struct slice text)
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         print_field(cli->out, row, fields[i][0], fields[i][1]);
     print_usage(cli->out, json_get(row, "usage"));
+    print_cost(cli->out, text);
+    print_attempts(cli->out, json_get(row, "attempts"));
     struct json_span metadata;
     if (json_scan(text, "metadata", &metadata) == ERR_OK && metadata.type == JSON_OBJECT)
         print_text(cli->out, "metadata", metadata.raw);

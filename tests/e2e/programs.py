@@ -246,6 +246,10 @@ class Canned:
     def close(self):
         self.listener.close()
 
+    def answer_to(self, request):
+        """Called once it is among `requests`."""
+        return self.answers[min(len(self.requests), len(self.answers)) - 1]
+
     def _serve(self):
         while True:
             try:
@@ -261,7 +265,7 @@ class Canned:
             if request is None:
                 return
             self.requests.append(request)
-            answer = self.answers[min(len(self.requests), len(self.answers)) - 1]
+            answer = self.answer_to(request)
             for at in range(0, len(answer), self.piece_bytes):
                 one.sendall(answer[at : at + self.piece_bytes])
             if self.reset:
