@@ -1,6 +1,7 @@
 /* attempts — see the header. */
 #include "server/api/attempts.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -394,6 +395,18 @@ struct producer_request attempts_request(struct attempts *attempts, const struct
     return describe(attempts, asked, sending, translate);
 }
 
+bool attempts_take_up(struct attempts *attempts, const struct asked *asked, struct stream *before,
+    struct producer_request *request)
+{
+    if (attempts->plan && !attempts->kept)
+        keep_request(attempts, asked);
+    if (!attempts->plan || !attempts->kept)
+        return false;
+    attempts->has_chosen = true; /* nothing was sent to it */
+    request->before = before;
+    return true;
+}
+
 static struct attempts *of(struct producer_source *source)
 {
     return CONTAINER_OF(source, struct attempts, source);
@@ -404,11 +417,25 @@ static bool may_go_on(const struct attempts *attempts)
     return attempts->kept && !attempts->api->is_draining;
 }
 
-static enum err prepare(struct attempts *attempts, struct producer_request *out)
+static_assert((int)CONTINUE_PREFILL == CONTINUATION_PREFILL &&
+                  (int)CONTINUE_MESSAGE == CONTINUATION_MESSAGE_ONLY,
+    "a policy's words are those of a continuation");
+
+/* With `shown`: to go on with that. */
+static enum err prepare(
+    struct attempts *attempts, const struct continuation *shown, struct producer_request *out)
 {
-    const struct asked *asked = kept_asked(attempts->kept);
-    if (!asked)
+    const struct plan_policy *policy = plan_policy(attempts->plan);
+    const struct going_on going_on = {.shown = shown,
+        .takes_prefill = newest(attempts)->takes_prefill,
+        .by = (enum continuation_by)policy->continue_by,
+        .message = slice_text(policy->continue_message)};
+    const struct asked *kept = kept_asked(attempts->kept);
+    if (!kept)
         return ERR_NOMEM;
+    struct asked copy = *kept;
+    const struct asked *asked = &copy;
+    copy.going_on = shown ? &going_on : NULL;
     drop_sending(attempts);
     attempts->sending = malloc(sizeof *attempts->sending);
     if (!attempts->sending)
@@ -420,25 +447,57 @@ static enum err prepare(struct attempts *attempts, struct producer_request *out)
     return ERR_OK;
 }
 
-static enum err source_next(
-    struct producer_source *source, struct producer_request *out, int64_t *at_ns)
+static enum attempt_kind kind_of_newest(const struct attempts *attempts)
 {
-    struct attempts *attempts = of(source);
+    if (attempts->count < 2)
+        return ATTEMPT_FIRST;
+    const struct plan_target *newest_one = attempts_target(attempts);
+    return newest_one[-1].index == newest_one->index ? ATTEMPT_RETRY : ATTEMPT_FAILOVER;
+}
+
+static enum err next(struct attempts *attempts, const struct continuation *shown,
+    struct producer_request *out, int64_t *at_ns)
+{
     while (may_go_on(attempts)) {
         TRY(choose(attempts, at_ns));
-        enum err err = prepare(attempts, out);
+        enum err err = prepare(attempts, shown, out);
         if (err == ERR_AGAIN)
             *at_ns = INT64_MAX; /* the token tells */
-        if (!err) {
-            const struct plan_target *before = newest(attempts) - 1;
-            bool is_same = before->index == newest(attempts)->index;
-            out->kind = is_same ? ATTEMPT_RETRY : ATTEMPT_FAILOVER;
-        }
+        if (!err)
+            out->kind = kind_of_newest(attempts);
         if (!err || err == ERR_AGAIN)
             return err;
         skip(attempts, err);
     }
     return ERR_CLOSED;
+}
+
+static enum err source_next(
+    struct producer_source *source, struct producer_request *out, int64_t *at_ns)
+{
+    return next(of(source), NULL, out, at_ns);
+}
+
+static enum err source_go_on(struct producer_source *source, const struct continuation *shown,
+    struct producer_request *out, int64_t *at_ns)
+{
+    return next(of(source), shown, out, at_ns);
+}
+
+static bool continues(const struct attempts *attempts)
+{
+    return attempts->plan && plan_policy(attempts->plan)->on_death == PLAN_CONTINUE;
+}
+
+static bool source_goes_on(struct producer_source *source)
+{
+    return continues(of(source)) && may_go_on(of(source));
+}
+
+static bool source_holds(struct producer_source *source)
+{
+    const struct attempts *attempts = of(source);
+    return attempts->plan && plan_policy(attempts->plan)->holds_tools > 0;
 }
 
 static enum err source_hedge(
@@ -449,7 +508,7 @@ static enum err source_hedge(
         return ERR_CLOSED;
     TRY(plan_hedge(attempts->plan, now_ns(attempts), &attempts->targets[attempts->count], at_ns));
     note_chosen(attempts);
-    enum err err = prepare(attempts, out);
+    enum err err = prepare(attempts, NULL, out);
     if (err) {
         tokens_forget(&attempts->wait);
         skip(attempts, err);
@@ -472,7 +531,8 @@ static void source_shows(struct producer_source *source, uint32_t attempt, int64
         return;
     plan_shows(attempts->plan, &attempts->targets[attempt], first_event_ms, now_ns(attempts));
     drop_sending(attempts);
-    drop_kept(attempts);
+    if (!continues(attempts))
+        drop_kept(attempts);
 }
 
 /* Of a target without a plan only its keys are known. */
@@ -537,4 +597,7 @@ static const struct producer_source_calls source_calls = {
     .ended = source_ended,
     .cost = source_cost,
     .close = source_close,
+    .holds = source_holds,
+    .goes_on = source_goes_on,
+    .go_on = source_go_on,
 };

@@ -4,7 +4,8 @@
  *                      ▲            └─ERR_AGAIN─▶ attempts_wait ─┘
  *
  * What a further attempt is made of, the caller's request, is kept only where the plan allows one, and
- * until one shows its first event: so much is one more copy of the body. All that are kept take at most
+ * until one shows its first event (or, where a stream that dies is gone on with, until its end): so much is one
+ * more copy of the body. All that are kept take at most
  * bodies_bytes_max; past that a call has a single attempt.
  *
  *   thread  loop */
@@ -49,5 +50,9 @@ enum err attempts_describe(
  * more of them; is_keyed is yet to be said. Borrowed from all three, and *translate filled in. */
 struct producer_request attempts_request(struct attempts *attempts, const struct asked *asked,
     const struct sending *sending, struct producer_translate *translate);
+/* attempts_take_up — the same, to go on with `before`, which broke off: the first target is asked that and
+ * not what `sending` has. False: there is no plan, or no room to keep the request. */
+bool attempts_take_up(struct attempts *attempts, const struct asked *asked, struct stream *before,
+    struct producer_request *request) NODISCARD;
 
 #endif

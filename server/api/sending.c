@@ -87,17 +87,23 @@ static struct slice body_of(const struct sending *sending)
 static enum err translate(
     struct sending *out, const struct asked *asked, const struct route_choice *choice)
 {
-    if (is_native(asked) || !translated_find(&out->translated, asked->path, choice->provider))
-        return ERR_OK;
-    struct slice body = asked->body;
+    const struct going_on *going_on = asked->going_on;
+    bool is_found =
+        !is_native(asked) &&
+        (going_on ? translated_find_next(&out->translated, asked->path, choice->provider)
+                  : translated_find(&out->translated, asked->path, choice->provider));
+    if (!is_found)
+        return going_on ? ERR_INVALID : ERR_OK;
+    struct slice body = asked->body, model = slice_text(asked->request->model);
     if (asked->request->is_background) {
         bool hides_usage;
         TRY(dialect_write_request(
             asked->dialect, body, asked->request, SLICE_NONE, false, &out->body, &hides_usage));
         body = buf_slice(&out->body);
     }
-    return translated_make(
-        &out->translated, body, asked->headers, choice, slice_text(asked->request->model));
+    return going_on ? translated_make_next(
+                          &out->translated, body, asked->headers, choice, model, going_on)
+                    : translated_make(&out->translated, body, asked->headers, choice, model);
 }
 
 static enum err prepare(struct sending *out, struct api *api, const struct asked *asked,

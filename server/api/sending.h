@@ -17,6 +17,7 @@ struct asked {
     struct slice native_target; /* behind the provider's base URL, if it is passed on as it is */
     struct slice body;
     const struct headers *headers;
+    const struct going_on *going_on; /* with a response that broke off; NULL: it is asked anew */
 };
 
 struct sending {
@@ -37,7 +38,8 @@ void sending_deinit(struct sending *sending);
 /* sending_make — with the provider's `key`; borrows from `asked`. If it fails, `step` says where:
  *   ROUTE        ERR_NOTFOUND the provider has no calls of this kind
  *   TOKEN        ERR_AGAIN none yet: tokens_wait · ERR_CLOSED it could not be had: `why`
- *   TRANSLATION  ERR_INVALID its dialect has no words for something: translated.report · ERR_LIMIT
+ *   TRANSLATION  ERR_INVALID its dialect has no words for something, or such a call cannot be gone on with:
+ *                translated.report · ERR_LIMIT
  *   OUTBOUND     ERR_LIMIT it is too long
  *   faults       ERR_NOMEM */
 enum err sending_make(struct sending *sending, struct api *api, const struct asked *asked,

@@ -308,8 +308,11 @@ static enum err producer_new(const struct producer_config *config, struct stream
     buf_init(&producer->past, producer->attempts_bytes);
     buf_init(&producer->attempts, producer->attempts_bytes);
     enum err err = producer_hold_new(producer);
+    if (request->before)
+        producer->reading.hides_usage = request->hides_usage;
     if (!err)
-        err = producer_first(producer, request);
+        err = request->before ? producer_take_up(producer, request->before)
+                              : producer_first(producer, request);
     if (err)
         producer_free(producer);
     else

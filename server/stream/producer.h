@@ -122,6 +122,10 @@ struct producer_request {
     const char *target, *key_name;
     struct slice provider, model, provider_dialect;
     struct producer_source *source; /* of the first: it passes to the producer. NULL: none */
+    /* Of the first: a stream that broke off, to be gone on with in this one. Its events come first, byte for
+     * byte, and then what go_on of the source leads to; of the request only dialect, is_keyed, hides_usage and
+     * source are used. A reference is taken. */
+    struct stream *before;
 };
 
 /* producer_start — takes a reference of the stream. From here the stream always comes to an end,

@@ -424,7 +424,7 @@ void producer_source_ready(struct producer_source *source)
 void producer_showed(struct producer *producer)
 {
     struct run *run = producer->run;
-    if (run->record.first_event_ns)
+    if (!run || run->record.first_event_ns) /* none: what another stream has shown */
         return;
     run->record.first_event_ns = producer->first_event_ns;
     if (producer->source && !run->is_told)

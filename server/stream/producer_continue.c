@@ -10,6 +10,9 @@
  *     │        ▼        │ none     │ failed: source.go_on again
  *     └─▶ failed, as it would have been without ◀────────┘
  *
+ * A stream that broke off for another reason (the server died) is taken up so by the key's next one: its
+ * events are copied into that while they are read back.
+ *
  * An error that a provider sends as an event is not shown while this may go on; it is if it does not.
  * And what is held of a tool call (hold.h): it is dropped by a death that is gone on from, else shown. */
 #include "server/stream/producer_state.h"
@@ -26,11 +29,12 @@ struct producer_death {
     struct producer *producer;
     const char *reason; /* static */
     char detail[DIALECT_ERROR_BYTES];
+    struct stream *before; /* whose events are copied; NULL: the stream's own are read */
     struct buf last;       /* the error event that was not shown; empty: none */
     struct timer turn;     /* the next step, outside of whatever found the death */
     struct reader *reader; /* while it is read back */
     struct buf event;      /* of which only parts have come */
-    bool is_buried;
+    bool is_buried, is_head_in;
     struct continuation *continuation;
 };
 
@@ -172,6 +176,7 @@ static struct producer_death *death_free(struct producer_death *death)
     timer_cancel(hub_loop(stream_hub(death->producer->stream)), &death->turn);
     (void)reader_close(death->reader);
     (void)continuation_free(death->continuation);
+    (void)stream_unref(death->before);
     buf_deinit(&death->last);
     buf_deinit(&death->event);
     free(death);
@@ -181,6 +186,11 @@ static struct producer_death *death_free(struct producer_death *death)
 void producer_death_free(struct producer *producer)
 {
     producer->death = death_free(producer->death);
+}
+
+static void set_detail(struct producer_death *death, const char *detail)
+{
+    (void)snprintf(death->detail, sizeof death->detail, "%s", detail ? detail : "");
 }
 
 static void set_turn(struct producer_death *death, int64_t at_ns)
@@ -193,18 +203,27 @@ static void next_turn(struct producer_death *death)
     set_turn(death, loop_now_ns(hub_loop(stream_hub(death->producer->stream))));
 }
 
+static struct producer_death *death_new(
+    struct producer *producer, const char *reason, const char *detail)
+{
+    struct producer_death *death = calloc(1, sizeof *death);
+    if (!death)
+        return NULL;
+    *death = (struct producer_death){.producer = producer, .reason = reason};
+    death->turn.fire = turn_fired;
+    set_detail(death, detail);
+    buf_init(&death->last, FRAGMENT_BYTES_MAX);
+    buf_init(&death->event, EVENT_BYTES_MAX);
+    return death;
+}
+
 bool producer_goes_on(
     struct producer *producer, const char *reason, const char *detail, struct slice last)
 {
     struct producer_death *death;
     if (!producer_may_continue(producer) || last.size > FRAGMENT_BYTES_MAX ||
-        !(death = calloc(1, sizeof *death)))
+        !(death = death_new(producer, reason, detail)))
         return false;
-    *death = (struct producer_death){.producer = producer, .reason = reason};
-    death->turn.fire = turn_fired;
-    (void)snprintf(death->detail, sizeof death->detail, "%s", detail ? detail : "");
-    buf_init(&death->last, FRAGMENT_BYTES_MAX);
-    buf_init(&death->event, EVENT_BYTES_MAX);
     if (buf_append(&death->last, last)) {
         (void)death_free(death);
         return false;
@@ -212,6 +231,26 @@ bool producer_goes_on(
     producer->death = death;
     next_turn(death);
     return true;
+}
+
+enum err producer_take_up(struct producer *producer, struct stream *before)
+{
+    const struct row *row = stream_row(before);
+    struct producer_death *death = death_new(
+        producer, "not_gone_on_with", "the answer that broke off could not be gone on with");
+    if (!death)
+        return fault(ERR_NOMEM, "what is known of a stream that broke off");
+    producer->death = death;
+    death->before = stream_ref(before);
+    death->is_buried = true;
+    producer->status = (int)row->status;
+    producer->is_sse = producer->is_framed = row->is_sse;
+    producer->splitter = producer->event_start = (struct frame_splitter){.framing = FRAMING_SSE};
+    producer->content_length = -1;
+    TRY(buf_append(&producer->head, slice_sub(row->head, 0, producer->head.size_max)));
+    TRY(buf_append(&producer->content_type, row->content_type));
+    next_turn(death);
+    return ERR_OK;
 }
 
 /* As it would have ended without all this: the error that was kept back is shown now. */
@@ -228,6 +267,8 @@ void producer_die(struct producer *producer)
 
 static void say_why(const struct producer *producer, const char *why)
 {
+    if (producer->death->before)
+        set_detail(producer->death, why);
     LOG(producer->config.log, LOG_INFO, "not_gone_on_with",
         LOG_ID("stream", &stream_row(producer->stream)->id), LOG_TEXT("why", why));
 }
@@ -237,6 +278,13 @@ static void say_why(const struct producer *producer, const char *why)
 static void woken(void *context)
 {
     next_turn(context);
+}
+
+static enum err record_head(struct producer_death *death)
+{
+    TRY(producer_record_head(death->producer));
+    death->is_head_in = true;
+    return ERR_OK;
 }
 
 static enum err begin_reading(struct producer_death *death)
@@ -254,21 +302,35 @@ static enum err begin_reading(struct producer_death *death)
             .model = row->model,
             .includes_usage = !producer->reading.hides_usage},
         &death->continuation));
-    return reader_new(stream_ref(producer->stream), 0, true, woken, death, &death->reader);
+    struct stream *from = stream_ref(death->before ? death->before : producer->stream);
+    return reader_new(from, 0, !death->before, woken, death, &death->reader);
 }
 
-/* A frame is a part of an event; most are whole. */
+static enum err take_event(struct producer_death *death, struct slice event)
+{
+    struct producer *producer = death->producer;
+    if (death->before) {
+        TRY(producer_append(producer, event));
+        (void)producer->dialect->read_event(&producer->reading, event);
+    }
+    return continuation_take(death->continuation, event);
+}
+
+/* A frame is a part of an event; most are whole.   answers ERR_FULL storage takes no more: it is to come
+ * again */
 static enum err take_frame(struct producer_death *death, const struct block *block, uint32_t index)
 {
     struct slice frame = block_frame(block, index);
     bool has_more = block->frames[index].flags & FRAME_MORE;
     if (!has_more && death->event.size == 0)
-        return continuation_take(death->continuation, frame);
+        return take_event(death, frame);
+    size_t known = death->event.size;
     TRY(buf_append(&death->event, frame));
-    if (has_more)
-        return ERR_OK;
-    enum err err = continuation_take(death->continuation, buf_slice(&death->event));
-    buf_clear(&death->event);
+    enum err err = has_more ? ERR_OK : take_event(death, buf_slice(&death->event));
+    if (err)
+        death->event.size = known;
+    else if (!has_more)
+        buf_clear(&death->event);
     return err;
 }
 
@@ -277,13 +339,16 @@ static enum err read_block(struct producer_death *death)
 {
     struct tail *tail = stream_tail(death->producer->stream);
     struct reader_view view;
-    if (!tail || reader_seq(death->reader) >= tail_events(tail))
+    enum err err = ERR_OK;
+    if (!death->before && (!tail || reader_seq(death->reader) >= tail_events(tail)))
         return ERR_CLOSED;
     TRY(reader_peek(death->reader, &view));
-    for (uint32_t i = view.index; i < view.end; i++)
-        TRY(take_frame(death, view.block, i));
-    reader_take(death->reader, view.end);
-    return ERR_OK;
+    uint32_t taken = view.index;
+    while (taken < view.end && !(err = take_frame(death, view.block, taken)))
+        taken++;
+    if (taken > view.index)
+        reader_take(death->reader, taken);
+    return err;
 }
 
 /* ── what becomes of it ─────────────────────────────────────────────────────────────────────── */
@@ -355,17 +420,22 @@ static void turn_fired(struct timer *timer)
     enum err err = ERR_OK;
     if (is_over(producer))
         return;
-    if (!death->is_buried) {
+    if (!death->is_buried)
         bury(death);
+    else if (death->before && !death->is_head_in)
+        err = record_head(death);
+    else if (!death->continuation)
         err = begin_reading(death);
-    } else if (death->reader) {
+    else if (death->reader)
         err = read_block(death);
-    }
     if (err == ERR_CLOSED) {
         death->reader = reader_close(death->reader);
         decide(producer);
     } else if (!err) {
         next_turn(death);
+    } else if (err == ERR_FULL) {
+        set_turn(death,
+            loop_now_ns(hub_loop(stream_hub(producer->stream))) + PRODUCER_RETRY_MS * 1000000ll);
     } else if (err != ERR_AGAIN) {
         say_why(producer, err_text(err));
         producer_die(producer);
@@ -383,5 +453,5 @@ enum err producer_adopt_continuation(
         return ERR_LIMIT;
     TRY(continuation_begin(death->continuation, provider, out));
     producer->death = death_free(death);
-    return producer_hold_new(producer);
+    return producer->hold ? ERR_OK : producer_hold_new(producer);
 }

@@ -165,6 +165,7 @@ void producer_hedge_fired(struct timer *timer);
  * of that (static, as in the row; `last` is the event that said it, or empty): false: it is not gone on
  * with. Else it is worked at, and what still comes of the attempt is nothing.
  * producer_ask_to_go_on — the next attempt at that. producer_die — there is none: it ends as it died.
+ * producer_take_up — from the start: `before` is gone on with.
  * producer_adopt_continuation — an attempt at it has proved good: its translation. */
 enum err producer_hold_new(struct producer *producer) NODISCARD;
 void producer_hold_free(struct producer *producer);
@@ -175,6 +176,7 @@ bool producer_goes_on(
     struct producer *producer, const char *reason, const char *detail, struct slice last);
 void producer_ask_to_go_on(struct producer *producer);
 void producer_die(struct producer *producer);
+enum err producer_take_up(struct producer *producer, struct stream *before) NODISCARD;
 void producer_death_free(struct producer *producer);
 enum err producer_adopt_continuation(
     struct producer *producer, const struct codec *provider, struct translation **out) NODISCARD;
