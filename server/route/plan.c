@@ -158,20 +158,21 @@ static enum err take_route(struct plan *plan, const struct plan_ask *ask, struct
     return ERR_OK;
 }
 
-/* The choice may point into the ask. */
-static enum err take_single(struct plan *plan, const struct plan_ask *ask, struct buf *why)
+/* The choice may point into the call, which names `model`. */
+static enum err take_single(
+    struct plan *plan, const struct route_choice *choice, struct slice model)
 {
     struct route_target *single = &plan->single;
     const struct strategy_ask order = {.strategy = ROUTE_ORDER};
-    TRY(catalogue_pick(plan->catalogue, ask->model, &single->choice, why));
-    struct slice model = single->choice.model.size ? single->choice.model : ask->model;
-    TRY(route_choice_name(&single->choice, model, &plan->name));
+    if (choice->model.size)
+        model = choice->model;
+    TRY(route_choice_name(choice, model, &plan->name));
     TRY(buf_append_byte(&plan->name, 0));
-    single->name = (const char *)plan->name.data;
     model = slice_of(plan->name.data + plan->name.size - 1 - model.size, model.size);
-    if (single->choice.model.size)
+    *single = (struct route_target){
+        .choice = *choice, .name = (const char *)plan->name.data, .weight = 1};
+    if (choice->model.size)
         single->choice.model = model;
-    single->weight = 1;
     plan->policy = route_policy_default;
     plan->policy.retries = 0;
     return add_candidate(plan, single, 0, model, &order);
@@ -193,26 +194,46 @@ static enum err take_wish(struct plan *plan, const struct plan_policy *wish)
 
 static enum err fill(struct plan *plan, const struct plan_ask *ask, struct buf *why)
 {
-    enum err err = catalogue_route(plan->catalogue, ask->model, &plan->route);
-    if (err == ERR_OK)
+    struct route_choice choice;
+    if (catalogue_route(plan->catalogue, ask->model, &plan->route) == ERR_OK) {
         TRY(take_route(plan, ask, why));
-    else
-        TRY(take_single(plan, ask, why));
+    } else {
+        TRY(catalogue_pick(plan->catalogue, ask->model, &choice, why));
+        TRY(take_single(plan, &choice, ask->model));
+    }
     return take_wish(plan, ask->wish);
+}
+
+static struct plan *plan_new(struct catalogue *catalogue, struct health *health, uint64_t random)
+{
+    struct plan *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return NULL;
+    plan->catalogue = catalogue_ref(catalogue);
+    plan->health = health;
+    plan->random = random;
+    plan->last = NONE;
+    buf_init(&plan->name, CATALOGUE_FILE_BYTES_MAX);
+    return plan;
 }
 
 enum err plan_make(struct catalogue *catalogue, struct health *health, const struct plan_ask *ask,
     struct plan **out, struct buf *why)
 {
-    struct plan *plan = calloc(1, sizeof *plan);
-    if (!plan)
-        return fault(ERR_NOMEM, "plan");
-    plan->catalogue = catalogue_ref(catalogue);
-    plan->health = health;
-    plan->random = ask->random;
-    plan->last = NONE;
-    buf_init(&plan->name, CATALOGUE_FILE_BYTES_MAX);
-    enum err err = fill(plan, ask, why);
+    struct plan *plan = plan_new(catalogue, health, ask->random);
+    enum err err = plan ? fill(plan, ask, why) : fault(ERR_NOMEM, "plan");
+    if (err)
+        plan_free(plan);
+    else
+        *out = plan;
+    return err;
+}
+
+enum err plan_of_choice(struct catalogue *catalogue, struct health *health,
+    const struct route_choice *choice, struct plan **out)
+{
+    struct plan *plan = plan_new(catalogue, health, 0); /* nothing is left to chance */
+    enum err err = plan ? take_single(plan, choice, SLICE_NONE) : fault(ERR_NOMEM, "plan");
     if (err)
         plan_free(plan);
     else

@@ -89,8 +89,12 @@ struct plan;
  *   faults   ERR_NOMEM */
 enum err plan_make(struct catalogue *catalogue, struct health *health, const struct plan_ask *ask,
     struct plan **out, struct buf *why) NODISCARD;
-struct plan *plan_free(
-    struct plan *plan); /* NULL is taken; returns NULL. All attempts have ended */
+/* plan_of_choice — of a call whose path names its provider: that one target, and no route. The choice is
+ * the catalogue's; its model is copied.   faults ERR_NOMEM */
+enum err plan_of_choice(struct catalogue *catalogue, struct health *health,
+    const struct route_choice *choice, struct plan **out) NODISCARD;
+/* plan_free — all attempts have ended. NULL is taken; returns NULL. */
+struct plan *plan_free(struct plan *plan);
 const struct plan_policy *plan_policy(const struct plan *plan);
 /* plan_route — the route's name; NULL: there is none. */
 const char *plan_route(const struct plan *plan);

@@ -84,6 +84,29 @@ def test_targets_are_measured(serve, tmp_path):
     assert "\ntokenlog_target_first_event_seconds{" not in text  # nothing is known of it yet
 
 
+def test_a_target_that_fails_is_left_alone_and_seen_to_be(serve, mock, model, tmp_path):
+    name = model("events=3")
+    text = PROVIDERS.replace("127.0.0.1:1\n", f"{mock.url[7:]}\n", 1) + (
+        f"routes:\n  - model: smart\n    targets: [two/small, \"one/{name}\"]\n")
+    _, server = start(serve, tmp_path, text)
+    for _ in range(5):
+        reply = server.post("smart")
+        assert reply.status == 200 and reply.end == "clean"
+    # The last one's transfer may outlast its answer.
+    programs.eventually(lambda: not routes(server)[0]["targets"][1]["busy"])
+    dead, live = routes(server)[0]["targets"]
+    assert (dead["state"], dead["requests"], dead["failures"]) == ("open", 5, 5)
+    assert (live["state"], live["requests"], live["failures"]) == ("closed", 5, 0)
+    assert live["first_event_ms"] is not None
+    text = server.call("GET", "/metrics").body.decode()
+    assert '\ntokenlog_target_breaker{target="two/small"} 2\n' in text
+    assert f'\ntokenlog_target_attempts_total{{target="one/{name}",outcome="well"}} 5\n' in text
+    assert f'\ntokenlog_target_first_event_seconds{{target="one/{name}"}} ' in text
+    assert reload(server).returncode == 0  # what is known of targets outlives it
+    assert routes(server)[0]["targets"][0]["failures"] == 5
+    programs.eventually(lambda: mock.of(name)["completed"] == 5)
+
+
 def test_without_routes_there_are_none(serve, tmp_path):
     _, server = start(serve, tmp_path, PROVIDERS)
     assert routes(server) == []

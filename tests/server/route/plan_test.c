@@ -89,6 +89,34 @@ static void without_a_route_nothing_is_asked_twice(void **state)
     routing_free(routing);
 }
 
+/* /openai/…: the path says it all, and there may be no model. */
+static void a_provider_may_be_named_by_the_path(void **state)
+{
+    (void)state;
+    struct routing *routing = routing_new(ROUTE_ORDER);
+    struct plan *plan;
+    size_t count;
+    assert_int_equal(routing_build(routing), ERR_OK);
+    const struct provider *providers = catalogue_providers(routing->catalogue, &count);
+    char model[] = "smart"; /* a route's name is a model's like any other there */
+    struct route_choice choice = {.provider = &providers[1], .model = slice_text(model)};
+    assert_int_equal(plan_of_choice(routing->catalogue, routing->health, &choice, &plan), ERR_OK);
+    model[0] = '?';
+    struct plan_target target = asks(routing, plan, "b/smart");
+    assert_true(slice_equal(target.choice.model, SLICE("smart")));
+    assert_ptr_equal(target.choice.provider, &providers[1]);
+    ends(routing, plan, &target, PLAN_STATUS, 503);
+    (void)is_closed(routing, plan);
+    plan_free(plan);
+    choice = (struct route_choice){.provider = &providers[2]};
+    assert_int_equal(plan_of_choice(routing->catalogue, routing->health, &choice, &plan), ERR_OK);
+    target = asks(routing, plan, "c");
+    assert_int_equal(target.choice.model.size, 0);
+    ends(routing, plan, &target, PLAN_SERVED, 200);
+    plan_free(plan);
+    routing_free(routing);
+}
+
 static void a_call_may_wish_for_more(void **state)
 {
     (void)state;
@@ -684,6 +712,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_route_nothing_is_asked_twice),
+        cmocka_unit_test(a_provider_may_be_named_by_the_path),
         cmocka_unit_test(a_call_may_wish_for_more),
         cmocka_unit_test(nothing_keeps_a_call_from_its_only_target),
         cmocka_unit_test(a_name_that_leads_nowhere_is_told),
