@@ -57,6 +57,9 @@ typedef const char *codec_cannot(
 typedef enum err codec_go_on(void *state, const struct sequence_context *context,
     struct sequence *seen, struct fold *fold, struct buf *out);
 
+/* codec_follow — of a provider that answers a request by the place of its answer: see translate_follow. */
+typedef enum err codec_follow(struct slice body, bool is_streamed, struct buf *url);
+
 /* A reader is told frames and says what it saw to the sequence; it never fails: what is malformed
  * teaches it nothing, what cannot be translated is sequence_cannot. `state` is the codec's own,
  * `reader_bytes` of it, zeroed at the start of a response. */
@@ -71,6 +74,8 @@ struct codec_response {
     void (*read_end)(void *state, struct sequence *out);
     /* read_body — a response that was not streamed: all of it, up to DONE. */
     void (*read_body)(struct slice body, struct sequence *out);
+    codec_follow *follow;    /* NULL: a response is the answer */
+    const char *whole_event; /* with follow: what a stream that came whole, as a body, is told as */
 
     /* What write_event needs to know of the parts written so far; write_body knows everything. */
     enum fold_depth fold;

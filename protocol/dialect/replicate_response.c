@@ -19,6 +19,7 @@ enum { STATUS_FAILED = 500, STATUS_CANCELED = 499, STATUS_RUNNING = 504 };
 
 struct replicate_reader {
     bool is_cog;
+    bool has_output; /* pieces of it came */
 };
 
 /* ---- ends ---- */
@@ -78,7 +79,18 @@ static void read_chunk(struct slice data, struct sequence *out)
 
 /* ---- events ---- */
 
-static void read_completed(struct slice data, struct sequence *out)
+static void read_output(const struct replicate_prediction *prediction, struct sequence *out)
+{
+    sequence_start(out, SLICE_NONE, SLICE_NONE, 0);
+    if (prediction->output.type == JSON_ARRAY)
+        codec_each(prediction->output, read_piece, out);
+    else if (prediction->output.raw.size && prediction->output.type != JSON_NULL)
+        read_piece(prediction->output, 0, out);
+}
+
+/* Its output is the pieces once more; where none came, it is all there is. */
+static void read_completed(
+    const struct replicate_reader *reader, struct slice data, struct sequence *out)
 {
     struct replicate_prediction prediction;
     if (!codec_is_object(data)) {
@@ -86,7 +98,8 @@ static void read_completed(struct slice data, struct sequence *out)
         return;
     }
     replicate_read(data, &prediction);
-    sequence_start(out, SLICE_NONE, SLICE_NONE, 0);
+    if (!reader->has_output)
+        read_output(&prediction, out);
     read_status(&prediction, out);
 }
 
@@ -117,6 +130,7 @@ static void replicate_read_event(void *state, struct slice frame, struct sequenc
         sequence_start(out, SLICE_NONE, SLICE_NONE, 0);
     } else if (slice_equal(event, SLICE("output"))) {
         sequence_start(out, SLICE_NONE, SLICE_NONE, 0);
+        reader->has_output = true;
         if (reader->is_cog)
             read_chunk(data, out);
         else
@@ -124,7 +138,7 @@ static void replicate_read_event(void *state, struct slice frame, struct sequenc
     } else if (slice_equal(event, SLICE("done"))) {
         read_done(data, out);
     } else if (slice_equal(event, SLICE("completed"))) {
-        read_completed(data, out);
+        read_completed(reader, data, out);
     } else if (slice_equal(event, SLICE("error"))) {
         read_failure(false, data, out);
     } else if (!says_nothing(event)) {
@@ -136,12 +150,24 @@ static void replicate_read_body(struct slice body, struct sequence *out)
 {
     struct replicate_prediction prediction;
     replicate_read(body, &prediction);
-    sequence_start(out, SLICE_NONE, SLICE_NONE, 0);
-    if (prediction.output.type == JSON_ARRAY)
-        codec_each(prediction.output, read_piece, out);
-    else if (prediction.output.raw.size && prediction.output.type != JSON_NULL)
-        read_piece(prediction.output, 0, out);
+    read_output(&prediction, out);
     read_status(&prediction, out);
+}
+
+/* A stream has a place of its own, if the model can stream. */
+static enum err replicate_follow(struct slice body, bool is_streamed, struct buf *url)
+{
+    static const char *const names[] = {"urls"}, *const place_names[] = {"stream", "get"};
+    struct replicate_prediction prediction;
+    struct json_span urls, places[COUNT_OF(place_names)];
+    replicate_read(body, &prediction);
+    codec_scan((struct json_span){JSON_OBJECT, body}, names, 1, &urls);
+    codec_scan(urls, place_names, COUNT_OF(place_names), places);
+    bool has_stream = is_streamed && places[0].type == JSON_STRING && places[0].raw.size;
+    if (prediction.status != REPLICATE_RUNNING || !(has_stream || places[1].raw.size))
+        return ERR_NOTFOUND;
+    enum err err = json_span_text(has_stream ? places[0] : places[1], url);
+    return err == ERR_INVALID ? ERR_NOTFOUND : err ? err : has_stream ? ERR_OK : ERR_AGAIN;
 }
 
 const struct codec_response replicate_response = {
@@ -150,4 +176,6 @@ const struct codec_response replicate_response = {
     .reader_bytes = sizeof(struct replicate_reader),
     .read_event = replicate_read_event,
     .read_body = replicate_read_body,
+    .follow = replicate_follow,
+    .whole_event = "completed",
 };

@@ -245,6 +245,32 @@ enum err translation_body(
     return write_whole(translation, out, status);
 }
 
+bool translate_follows(const struct codec *provider)
+{
+    return provider->response->follow;
+}
+
+enum err translate_follow(
+    const struct codec *provider, struct slice body, bool is_streamed, struct buf *url)
+{
+    const char *why;
+    size_t at;
+    if (json_object_check(body, &why, &at) != ERR_OK)
+        return ERR_NOTFOUND;
+    return provider->response->follow(body, is_streamed, url);
+}
+
+/* Line ends in JSON are white space; in a block they would begin a field. */
+enum err translate_whole_event(const struct codec *provider, struct slice body, struct buf *out)
+{
+    TRY(buf_printf(out, "event: %s\ndata: ", provider->response->whole_event));
+    for (size_t i = 0; i < body.size; i++) {
+        bool is_end = body.data[i] == '\n' || body.data[i] == '\r';
+        TRY(buf_append_byte(out, is_end ? ' ' : body.data[i]));
+    }
+    return buf_append_text(out, "\n\n");
+}
+
 /* The places where providers put the message: {"error":{"message","code","type"}}, {"error":"…"},
  * {"message":"…"}, {"detail":"…"}. */
 static void read_failure(struct slice body, struct sequence *sequence)

@@ -110,6 +110,19 @@ enum err translation_event(
     struct translation *translation, struct slice frame, struct buf *out) NODISCARD;
 enum err translation_end(struct translation *translation, struct buf *out) NODISCARD;
 
+/* translate_follow — where the answer is to be had, of a provider that answers a request (status 2xx, a
+ * JSON body) by its place. The URL is appended.
+ *   answers  ERR_NOTFOUND the body is the answer
+ *            ERR_AGAIN    the place is to be asked again and again, until its body is the answer
+ *            ERR_LIMIT    the URL is too long · faults ERR_NOMEM
+ * translate_follows — whether the provider's dialect has such answers.
+ * translate_whole_event — a streamed answer that came whole, as a body: as an SSE block, appended. */
+bool translate_follows(const struct codec *provider);
+enum err translate_follow(
+    const struct codec *provider, struct slice body, bool is_streamed, struct buf *url) NODISCARD;
+enum err translate_whole_event(
+    const struct codec *provider, struct slice body, struct buf *out) NODISCARD;
+
 /* translation_body — a response with status 200 that was not streamed. *status is 200, or that of
  * the error that is in the body. One that is not of the provider's dialect: 502.
  * translation_failure — a response with another status, streamed or not: its error in the caller's

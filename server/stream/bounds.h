@@ -25,6 +25,7 @@ enum {
     PRODUCER_HELD_MAX = 2,   /* attempts under way before one has proved good: one, and its hedge */
     PRODUCER_PAUSE_STEP_MS = 500, /* of a wait between attempts: then it is looked at again */
     HOLD_BYTES_MAX = 256 * 1024,  /* of a response that has yet to prove good; then it passes */
+    FOLLOW_MS = 500,              /* between looks at a place where an answer will be */
     HOLD_MS = 1000,            /* after a first event that says nothing: an error follows at once */
     HOLD_ERROR_MS = 250,       /* for the body of an error, before the next attempt */
     CLAIM_WAITERS_MAX = 10000, /* requests with one key that wait for one look-up */

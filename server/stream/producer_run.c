@@ -72,6 +72,7 @@ enum err run_new(
         run->translate = *request->translate;
         run->dialect = translate_dialect(run->translate.provider);
     }
+    run_follow_init(run);
     take_timeouts(run, request, &producer->config);
     enum err err = keep_names(run, request);
     if (!err)
@@ -89,6 +90,7 @@ void run_free(struct run *run)
         return;
     ASSERT(!run->upstream);
     timer_cancel(run->loop, &run->hold.timer);
+    run_follow_deinit(run);
     buf_deinit(&run->hold.head);
     buf_deinit(&run->hold.bytes);
     buf_deinit(&run->url);
@@ -365,7 +367,27 @@ static void upstream_ended(void *context, enum upstream_end how, const char *mes
         producer_go_on(run->producer, run);
 }
 
-static const struct upstream_owner upstream_owner = {upstream_head, upstream_data, upstream_ended};
+const struct upstream_owner run_owner = {upstream_head, upstream_data, upstream_ended};
+
+void run_deliver(struct run *run, int status, struct slice head, struct slice body)
+{
+    if (buf_append(&run->hold.bytes, body)) {
+        upstream_ended(run, UPSTREAM_MALFORMED, "the provider's answer is too large");
+        return;
+    }
+    upstream_head(run, status, head);
+    if (run->state == RUN_LIVE)
+        offer(run);
+    else if (run->state == RUN_HELD)
+        judge(run, body.size);
+    upstream_ended(run, UPSTREAM_COMPLETE, NULL);
+}
+
+enum err run_send(
+    struct run *run, const struct upstream_request *request, const struct upstream_owner *owner)
+{
+    return upstream_start(run->producer->config.upstreams, request, owner, run, &run->upstream);
+}
 
 enum err run_dispatch(struct run *run)
 {
@@ -383,6 +405,5 @@ enum err run_dispatch(struct run *run)
     metrics_add(producer->config.metrics, METRIC_upstream_requests_total, 1);
     metrics_add_label(
         producer->config.metrics, METRIC_attempts_total, attempt_kind_name(run->record.kind), 1);
-    return upstream_start(
-        producer->config.upstreams, &request, &upstream_owner, run, &run->upstream);
+    return run_send(run, &request, run->follow.is_looked_for ? &run_follow_owner : &run_owner);
 }

@@ -31,6 +31,14 @@ struct run_hold {
     bool is_stream, is_json, has_frame;
 };
 
+/* What is kept of a response that may be no answer yet, but tell its place: producer_follow.c. */
+struct run_follow {
+    bool is_looked_for;
+    int status;
+    struct buf head, body, url;
+    struct timer timer; /* until the place is asked again */
+};
+
 struct run {
     struct loop *loop;
     struct producer *producer; /* NULL: given up */
@@ -46,6 +54,7 @@ struct run {
     int64_t retry_after_ms;
     int64_t dispatched_ns; /* wall */
     struct run_hold hold;
+    struct run_follow follow;
     const struct dialect *dialect; /* that the provider speaks */
     /* What is asked. */
     const struct dialect *caller_dialect;
@@ -78,6 +87,20 @@ void run_resume(struct run *run);
 void run_cancel(struct run *run);
 void run_drop(struct run *run);
 void run_free(struct run *run);
+
+/* run_owner — what a transfer that brings the answer is told to.
+ * run_deliver — an answer that came before it was known to be one: its head and body, and its end.
+ * run_send — a transfer, told to `owner`.   faults ERR_NOMEM */
+extern const struct upstream_owner run_owner;
+void run_deliver(struct run *run, int status, struct slice head, struct slice body);
+enum err run_send(struct run *run, const struct upstream_request *request,
+    const struct upstream_owner *owner) NODISCARD;
+
+/* producer_follow.c. run_follow_init, run_follow_deinit — of a run that is made, and freed.
+ * run_follow_owner — what its first transfer is told to: that looks whether the answer is elsewhere. */
+void run_follow_init(struct run *run);
+void run_follow_deinit(struct run *run);
+extern const struct upstream_owner run_follow_owner;
 
 /* producer_request.c. Copies what of the request is sent; a failure leaves parts of it. */
 enum err run_build_request(struct run *run, const struct producer_request *request) NODISCARD;

@@ -1,0 +1,164 @@
+/* producer_follow — an answer that is elsewhere: Replicate answers a request by the places of its
+ * prediction, and goes on with it.
+ *
+ *   the request ─▶ {"status": "starting", "urls": {…}} ─┬▶ GET urls.stream ─▶ the answer, as it comes
+ *                                                       └▶ GET urls.get, again and again ─▶ the answer
+ *   the request ─▶ anything else ─▶ the answer
+ *
+ * The key goes to the provider's own places only (place.h): elsewhere nothing is asked. */
+#include "server/stream/producer_state.h"
+
+#include <string.h>
+
+#include "protocol/http/place.h"
+
+static void ask_again(struct timer *timer);
+
+void run_follow_init(struct run *run)
+{
+    struct run_follow *follow = &run->follow;
+    follow->timer.fire = ask_again;
+    buf_init(&follow->head, HTTP_HEAD_BYTES_MAX);
+    buf_init(&follow->body, HOLD_BYTES_MAX);
+    buf_init(&follow->url, HTTP_TARGET_BYTES_MAX);
+    follow->is_looked_for = run->translate.provider && translate_follows(run->translate.provider);
+}
+
+void run_follow_deinit(struct run *run)
+{
+    timer_cancel(run->loop, &run->follow.timer);
+    buf_deinit(&run->follow.head);
+    buf_deinit(&run->follow.body);
+    buf_deinit(&run->follow.url);
+}
+
+/* ── the next request ───────────────────────────────────────────────────────────────────────── */
+
+/* Fields that speak of the first request's body, or of how it is to be answered. */
+static bool is_of_the_first(const char *line)
+{
+    static const char *const names[] = {"content-type", "prefer", "accept"};
+    struct slice name = slice_of(line, strcspn(line, ":"));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (slice_equal_nocase(name, slice_text(names[i])))
+            return true;
+    return false;
+}
+
+static enum err ask(struct run *run, bool is_stream)
+{
+    const char *headers[PRODUCER_HEADERS_MAX + 2];
+    size_t count = 0;
+    headers[count++] = is_stream ? "Accept: text/event-stream" : "Accept: application/json";
+    for (const char *const *line = run->headers; *line; line++)
+        if (!is_of_the_first(*line))
+            headers[count++] = *line;
+    headers[count] = NULL;
+    const struct upstream_request request = {.url = (const char *)run->follow.url.data,
+        .method = "GET",
+        .headers = headers,
+        .connect_timeout_ms = run->connect_timeout_ms,
+        .first_byte_timeout_ms = run->first_byte_timeout_ms,
+        .idle_timeout_ms = run->idle_timeout_ms,
+        .ca_file = run->ca_file[0] ? run->ca_file : NULL};
+    metrics_add(run->producer->config.metrics, METRIC_upstream_requests_total, 1);
+    return run_send(run, &request, is_stream ? &run_owner : &run_follow_owner);
+}
+
+static void give_up(struct run *run, const char *why)
+{
+    run_owner.ended(run, UPSTREAM_MALFORMED, why);
+}
+
+static void ask_again(struct timer *timer)
+{
+    struct run *run = CONTAINER_OF(timer, struct run, follow.timer);
+    if (run->producer && !run->producer->has_ended && !run->producer->end.is_owed &&
+        ask(run, false))
+        give_up(run, "the prediction could not be asked for: out of memory");
+}
+
+/* ── a response ─────────────────────────────────────────────────────────────────────────────── */
+
+static void follow_head(void *context, int status, struct slice head)
+{
+    struct run *run = context;
+    struct run_follow *follow = &run->follow;
+    struct headers all = {.count = 0};
+    producer_read_head(head, &all);
+    struct slice type = slice_sub(headers_get(&all, "content-type"), 0, 16);
+    buf_clear(&follow->head);
+    buf_clear(&follow->body);
+    follow->status = status;
+    if (status < 200 || status > 299 || !slice_equal_nocase(type, SLICE("application/json")) ||
+        buf_append(&follow->head, head)) {
+        follow->is_looked_for = false;
+        run_owner.head(run, status, head);
+    }
+}
+
+static enum err follow_data(void *context, struct slice bytes)
+{
+    struct run *run = context;
+    return run->follow.is_looked_for ? buf_append(&run->follow.body, bytes)
+                                     : run_owner.data(run, bytes);
+}
+
+/* Where a stream was asked for, the whole is told as the event that ends one. */
+static void deliver(struct run *run)
+{
+    struct run_follow *follow = &run->follow;
+    struct slice head = buf_slice(&follow->head), body = buf_slice(&follow->body);
+    struct buf event;
+    buf_init(&event, HOLD_BYTES_MAX);
+    if (!stream_row(run->producer->stream)->is_streamed)
+        run_deliver(run, follow->status, head, body);
+    else if (translate_whole_event(run->translate.provider, body, &event))
+        give_up(run, "the provider's answer is too large");
+    else
+        run_deliver(
+            run, follow->status, SLICE("Content-Type: text/event-stream\r\n"), buf_slice(&event));
+    buf_deinit(&event);
+}
+
+static enum err find_place(struct run *run)
+{
+    struct run_follow *follow = &run->follow;
+    buf_clear(&follow->url);
+    enum err err = translate_follow(run->translate.provider, buf_slice(&follow->body),
+        stream_row(run->producer->stream)->is_streamed, &follow->url);
+    if (err != ERR_OK && err != ERR_AGAIN)
+        return err;
+    if (!place_is_own(slice_text((const char *)run->url.data), buf_slice(&follow->url)))
+        return ERR_INVALID;
+    TRY(buf_append_byte(&follow->url, 0));
+    return err;
+}
+
+static void follow_place(struct run *run)
+{
+    enum err err = find_place(run);
+    if (err == ERR_NOTFOUND)
+        deliver(run);
+    else if (err == ERR_INVALID)
+        give_up(run, "the provider names a place for its answer that is not its own");
+    else if (err == ERR_AGAIN)
+        timer_set(run->loop, &run->follow.timer, loop_now_ns(run->loop) + FOLLOW_MS * 1000000ll);
+    else if (err || ask(run, true))
+        give_up(run, "the place of the answer could not be asked: out of memory");
+}
+
+static void follow_ended(void *context, enum upstream_end how, const char *message)
+{
+    struct run *run = context;
+    struct producer *producer = run->producer;
+    bool is_told = how == UPSTREAM_COMPLETE && run->follow.is_looked_for && producer &&
+                   !producer->has_ended && !producer->end.is_owed;
+    run->upstream = NULL;
+    if (is_told)
+        follow_place(run);
+    else
+        run_owner.ended(run, how, message);
+}
+
+const struct upstream_owner run_follow_owner = {follow_head, follow_data, follow_ended};
