@@ -521,7 +521,60 @@ static const struct rewrite rewrites[] = {
         "{\"stream_options\":{\"include_usage\":true},\"stream\":true,\"model\":\"bb\"}", true},
     {"openai_chat", "{\"stream\":true}", "m", true,
         "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true},\"stream\":true}", true},
+    /* In the background: streamed, and gone on with here. */
+    {"openai_responses", "{\"background\":true,\"model\":\"a\"}", "bb", true,
+        "{\"stream\":true,\"background\":false,\"model\":\"bb\"}", false},
+    {"openai_responses", "{\"stream\":false,\"background\": true}", "", true,
+        "{\"stream\":true,\"background\": false}", false},
+    {"openai_responses", "{\"stream\":null,\"background\":true}", "m", true,
+        "{\"model\":\"m\",\"stream\":true,\"background\":false}", false},
+    {"openai_responses", "{\"background\":true,\"stream\":true}", "", true,
+        "{\"background\":false,\"stream\":true}", false},
+    {"openai_responses", "{\"background\":null,\"stream\":false}", "", true,
+        "{\"background\":null,\"stream\":false}", false},
+    {"openai_chat", "{\"background\":true}", "", true, "{\"background\":true}", false},
 };
+
+static void test_openai_keeps_what_is_asked_in_the_background(void **state)
+{
+    const struct slice body = SLICE("{\"background\":true,\"stream\":false,\"store\":null}");
+    CLEANUP(buf_deinit) struct buf out;
+    bool hides_usage;
+    (void)state;
+    buf_init(&out, 4096);
+    struct dialect_request request = read_request("openai_responses", body);
+    assert_true(request.is_background && !request.refuses_store && !request.is_streamed);
+    request.keeps_background = true;
+    assert_int_equal(dialect_write_request(named("openai_responses"), body, &request, SLICE_NONE,
+                         true, &out, &hides_usage),
+        ERR_OK);
+    assert_true(slice_equal(
+        buf_slice(&out), SLICE("{\"background\":true,\"stream\":true,\"store\":null}")));
+    request = read_request("openai_responses", SLICE("{\"store\":false}"));
+    assert_true(request.refuses_store && !request.is_background);
+}
+
+/* The first one counts; what does not fit is none. */
+static void test_a_response_says_its_id(void **state)
+{
+    const struct dialect *dialect = named("openai_responses");
+    struct dialect_reading reading;
+    char longer[DIALECT_ID_BYTES * 2];
+    (void)state;
+    dialect_reading_init(&reading);
+    (void)snprintf(longer, sizeof longer,
+        "event: response.created\ndata: {\"response\":{\"id\":\"%0*d\"}}\n\n", DIALECT_ID_BYTES, 1);
+    (void)dialect->read_event(&reading, slice_text(longer));
+    assert_string_equal(reading.id, "");
+    (void)dialect->read_event(
+        &reading, SLICE("event: response.queued\ndata: {\"response\":{\"id\":\"resp_1\"}}\n\n"));
+    (void)dialect->read_event(
+        &reading, SLICE("event: response.created\ndata: {\"response\":{\"id\":\"resp_2\"}}\n\n"));
+    assert_string_equal(reading.id, "resp_1");
+    dialect_reading_init(&reading);
+    dialect->read_body(&reading, SLICE("{\"id\":\"resp_3\",\"status\":\"completed\"}"));
+    assert_string_equal(reading.id, "resp_3");
+}
 
 static void test_requests_rewritten(void **state)
 {
@@ -607,6 +660,8 @@ int main(void)
         cmocka_unit_test(test_requests_refused),
         cmocka_unit_test(test_requests_read),
         cmocka_unit_test(test_requests_rewritten),
+        cmocka_unit_test(test_openai_keeps_what_is_asked_in_the_background),
+        cmocka_unit_test(test_a_response_says_its_id),
         cmocka_unit_test(test_bytes_around_splices_are_untouched),
         cmocka_unit_test(test_a_full_buffer_is_a_limit),
     };
