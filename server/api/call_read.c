@@ -91,11 +91,30 @@ static bool read_number(
     return false;
 }
 
+static bool read_backoff(struct call *call, const char *name, int *out)
+{
+    static const struct slice words[] = {[BACKOFF_CONSTANT] = SLICE("constant"),
+        [BACKOFF_LINEAR] = SLICE("linear"),
+        [BACKOFF_EXPONENTIAL] = SLICE("exponential")};
+    const struct headers *headers = &exchange_request(call->exchange)->headers;
+    size_t count = headers_count(headers, name);
+    for (size_t i = 0; count == 1 && i < sizeof words / sizeof words[0]; i++)
+        if (slice_equal_nocase(headers_get(headers, name), words[i])) {
+            *out = (int)i;
+            return true;
+        }
+    if (count > 0)
+        exchange_error(call->exchange, 400, "invalid_backoff", name,
+            "%s is `constant`, `linear` or `exponential`, and sent once", name);
+    return count == 0;
+}
+
 /* What the call asks of its attempts, over what its route says. */
 static bool read_wish(struct call *call)
 {
     struct plan_policy *wish = &call->wish;
-    if (!read_number(
+    if (!read_backoff(call, "Tokenlog-Backoff", &wish->backoff) ||
+        !read_number(
             call, "Tokenlog-Retries", "invalid_retries", PLAN_RETRIES_MAX, &wish->retries) ||
         !read_number(
             call, "Tokenlog-Backoff-Ms", "invalid_backoff", ROUTE_WAIT_MS_MAX, &wish->backoff_ms) ||

@@ -7,7 +7,7 @@
 enum {
     ATTEMPTS_MAX = 5,
     RETRY_DELAY_MS_MAX = 5000,
-    REQUEST_TIMEOUT_MS_MAX = 24 * 3600 * 1000,
+    REQUEST_TIMEOUT_MS_MAX = ROUTE_WAIT_MS_MAX,
     CACHE_TTL_S_MAX = 31 * 24 * 3600,
 };
 
@@ -48,16 +48,32 @@ static bool is_word(struct slice value, const char *word)
     return slice_equal_nocase(value, slice_text(word));
 }
 
-/* In our words; what the caller says in them itself stands. */
-static enum err add_ours(struct headers *out)
+/* What the caller says in our words itself stands. */
+static enum err add_ours(struct headers *out, const char *name, struct slice value)
 {
-    struct slice metadata = headers_get(out, "cf-aig-metadata");
-    if (metadata.size && !headers_count(out, "Tokenlog-Metadata"))
-        TRY(add(out, SLICE("Tokenlog-Metadata"), metadata));
-    if (is_word(headers_get(out, "cf-aig-collect-log"), "false") &&
-        !headers_count(out, "Tokenlog-TTL"))
-        TRY(add(out, SLICE("Tokenlog-TTL"), SLICE("330")));
-    return ERR_OK;
+    return value.size && !headers_count(out, name) ? add(out, slice_text(name), value) : ERR_OK;
+}
+
+/* The attempts after the first. */
+static struct slice retries(struct slice attempts)
+{
+    static const struct slice counts[ATTEMPTS_MAX] = {
+        SLICE("0"), SLICE("1"), SLICE("2"), SLICE("3"), SLICE("4")};
+    uint64_t count;
+    bool is_fit = slice_u64(attempts, &count) == ERR_OK && count >= 1 && count <= ATTEMPTS_MAX;
+    return is_fit ? counts[count - 1] : SLICE_NONE; /* else it is refused by its rule */
+}
+
+static enum err translate(struct headers *out)
+{
+    static const char *const same[][2] = {{"cf-aig-metadata", "Tokenlog-Metadata"},
+        {"cf-aig-retry-delay", "Tokenlog-Backoff-Ms"}, {"cf-aig-backoff", "Tokenlog-Backoff"},
+        {"cf-aig-request-timeout", "Tokenlog-First-Byte-Timeout-Ms"}};
+    bool is_logged = !is_word(headers_get(out, "cf-aig-collect-log"), "false");
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        TRY(add_ours(out, same[i][1], headers_get(out, same[i][0])));
+    TRY(add_ours(out, "Tokenlog-Retries", retries(headers_get(out, "cf-aig-max-attempts"))));
+    return add_ours(out, "Tokenlog-TTL", is_logged ? SLICE_NONE : SLICE("330"));
 }
 
 enum err cloudflare_fields_make(
@@ -69,7 +85,7 @@ enum err cloudflare_fields_make(
     for (size_t i = 0; i < outer->count; i++)
         if (!has(out, outer->items[i].name, own))
             TRY(add(out, outer->items[i].name, outer->items[i].value));
-    return add_ours(out);
+    return translate(out);
 }
 
 /* Of each field that is a number or a word. */
@@ -82,7 +98,7 @@ static const struct rule {
     {"cf-aig-retry-delay", "is a number of milliseconds up to 5000", 0, RETRY_DELAY_MS_MAX, {0}},
     {"cf-aig-backoff", "is constant, linear or exponential", 0, 0,
         {"constant", "linear", "exponential"}},
-    {"cf-aig-request-timeout", "is a number of milliseconds up to a day's", 1,
+    {"cf-aig-request-timeout", "is a number of milliseconds up to an hour's", 1,
         REQUEST_TIMEOUT_MS_MAX, {0}},
     {"cf-aig-cache-ttl", "is a number of seconds up to a month's", 0, CACHE_TTL_S_MAX, {0}},
     {"cf-aig-skip-cache", "is true or false", 0, 0, {"true", "false"}},

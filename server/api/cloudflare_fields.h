@@ -5,7 +5,9 @@
  *   cf-aig-collect-log      false: kept for as long as Cloudflare keeps a run, 330 s (Tokenlog-TTL)
  *   cf-aig-event-id         given back
  *   cf-aig-skip-cache, -cache-ttl, -cache-key   nothing is cached: cf-aig-cache-status: BYPASS
- *   cf-aig-max-attempts, -retry-delay, -backoff, -request-timeout   checked
+ *   cf-aig-max-attempts     as Tokenlog-Retries, one less
+ *   cf-aig-retry-delay, -backoff, -request-timeout   as Tokenlog-Backoff-Ms, Tokenlog-Backoff,
+ *                           Tokenlog-First-Byte-Timeout-Ms
  *   any other               no effect; none goes to a provider
  *
  *   thread  any; pure, but for the answers'

@@ -174,6 +174,22 @@ def test_the_fields(gateway, model):
     assert gateway.row(reply.header("tokenlog-stream-id"))["metadata"] == {"inner": True}
 
 
+def test_retries(gateway, mock, model):
+    """One run, one stream; Cloudflare has no run ID where it retries."""
+    retries = {"maxAttempts": 3, "retryDelayMs": 10, "backoff": "constant"}
+    name = model("events=5", "fail=2")
+    path, body, headers = calls(name)[0]
+    body["options"]["gateway"] |= {"retries": retries}
+    reply = gateway.call("POST", path, body, headers)
+    assert reply.status == 200 and mock.of(name)["requests"] == 3
+    wire.assert_exact(reply.body, 5)
+    assert resume(gateway, reply.header("cf-aig-run-id"), 0).body == reply.body
+    name = model("events=5", "fail=2")
+    reply = gateway.call("POST", f"{API}/ai/v1/chat/completions", programs.ask(f"openai/{name}"),
+                         {"cf-aig-max-attempts": "2", "cf-aig-retry-delay": "10"})
+    assert reply.status == 500 and mock.of(name)["requests"] == 2
+
+
 @pytest.mark.parametrize("field", [
     ("cf-aig-max-attempts", "6"), ("cf-aig-max-attempts", "0"), ("cf-aig-retry-delay", "-1"),
     ("cf-aig-backoff", "random"), ("cf-aig-request-timeout", "1s"), ("cf-aig-skip-cache", "yes"),
