@@ -21,7 +21,7 @@ struct kept {
 struct attempts {
     struct producer_source source;
     struct api *api;
-    struct plan *plan; /* NULL: a single target */
+    struct plan *plan;
     struct plan_target targets[PLAN_ATTEMPTS_MAX];
     bool is_open[PLAN_ATTEMPTS_MAX]; /* its end was not told yet */
     size_t count;
@@ -35,10 +35,6 @@ struct attempts {
     int64_t at_ns;
     void (*done)(void *context);
     void *context;
-    /* Of a single target. */
-    struct catalogue *catalogue;
-    int64_t began_ns;
-    struct buf name;
 };
 
 static const struct producer_source_calls source_calls;
@@ -52,62 +48,21 @@ static int64_t now_ns(const struct attempts *attempts)
 
 /* ── made ───────────────────────────────────────────────────────────────────────────────────── */
 
-static enum err attempts_make(struct api *api, struct attempts **out)
+enum err attempts_new(struct api *api, struct plan *plan, struct attempts **out)
 {
     struct attempts *attempts = calloc(1, sizeof *attempts);
-    if (!attempts)
+    if (!attempts) {
+        plan_free(plan);
         return fault(ERR_NOMEM, "attempts");
+    }
     attempts->source.calls = &source_calls;
     attempts->api = api;
+    attempts->plan = plan;
     list_init(&attempts->wait.node);
     attempts->wait.done = token_came;
     attempts->timer.fire = time_came;
-    buf_init(&attempts->name, NAME_BYTES_MAX + DIALECT_MODEL_BYTES + 2);
     *out = attempts;
     return ERR_OK;
-}
-
-enum err attempts_new(struct api *api, struct plan *plan, struct attempts **out)
-{
-    enum err err = attempts_make(api, out);
-    if (err)
-        plan_free(plan);
-    else
-        (*out)->plan = plan;
-    return err;
-}
-
-/* "provider/model", and a NUL; where no model is known, "provider". */
-static enum err name_single(struct attempts *attempts, const struct route_choice *choice)
-{
-    struct buf *name = &attempts->name;
-    TRY(buf_append_text(name, choice->provider->name));
-    size_t prefix = name->size + 1;
-    if (choice->model.size) {
-        TRY(buf_append_byte(name, '/'));
-        TRY(buf_append(name, choice->model));
-    }
-    TRY(buf_append_byte(name, '\0'));
-    struct plan_target *target = &attempts->targets[0];
-    target->choice = *choice;
-    if (choice->model.size)
-        target->choice.model = slice_of(name->data + prefix, choice->model.size);
-    target->name = (const char *)name->data;
-    return ERR_OK;
-}
-
-enum err attempts_new_single(struct api *api, struct catalogue *catalogue,
-    const struct route_choice *choice, struct attempts **out)
-{
-    struct attempts *attempts;
-    TRY(attempts_make(api, &attempts));
-    attempts->catalogue = catalogue_ref(catalogue);
-    enum err err = name_single(attempts, choice);
-    if (err)
-        attempts_free(attempts);
-    else
-        *out = attempts;
-    return err;
 }
 
 static void drop_sending(struct attempts *attempts)
@@ -144,8 +99,6 @@ struct attempts *attempts_free(struct attempts *attempts)
     drop_sending(attempts);
     drop_kept(attempts);
     plan_free(attempts->plan);
-    catalogue_unref(attempts->catalogue);
-    buf_deinit(&attempts->name);
     free(attempts);
     return NULL;
 }
@@ -170,34 +123,10 @@ static void note_chosen(struct attempts *attempts)
     attempts->has_chosen = true;
 }
 
-/* Its keys take turns as those of others. */
-static enum err choose_single(struct attempts *attempts)
-{
-    static const char *const names[PROVIDER_KEY_COUNT_MAX] = {"key 1", "key 2", "key 3", "key 4",
-        "key 5", "key 6", "key 7", "key 8", "key 9", "key 10", "key 11", "key 12", "key 13",
-        "key 14", "key 15", "key 16"};
-    if (attempts->count > 0)
-        return ERR_CLOSED;
-    struct plan_target *target = &attempts->targets[0];
-    int64_t again_ns;
-    enum err err = health_key(
-        attempts->api->health, target->choice.provider, now_ns(attempts), &target->key, &again_ns);
-    if (err && err != ERR_AGAIN)
-        return err;
-    if (err) /* a resting one: there is no other */
-        target->key = 0;
-    target->key_name = target->choice.provider->key_count ? names[target->key] : "";
-    attempts->began_ns = now_ns(attempts);
-    note_chosen(attempts);
-    return ERR_OK;
-}
-
 static enum err choose(struct attempts *attempts, int64_t *at_ns)
 {
     if (attempts->has_chosen)
         return ERR_OK;
-    if (!attempts->plan)
-        return choose_single(attempts);
     TRY(plan_next(attempts->plan, now_ns(attempts), &attempts->targets[attempts->count], at_ns));
     note_chosen(attempts);
     return ERR_OK;
@@ -221,8 +150,7 @@ static void skip(struct attempts *attempts, enum err err)
         LOG_TEXT("why", err_name(err)));
     attempts->has_chosen = false;
     attempts->is_open[attempts->count - 1] = false;
-    if (attempts->plan)
-        plan_ended(attempts->plan, newest(attempts), &unfit);
+    plan_ended(attempts->plan, newest(attempts), &unfit);
 }
 
 /* ── the first ──────────────────────────────────────────────────────────────────────────────── */
@@ -239,7 +167,7 @@ static enum err refuse(struct attempts *attempts, int64_t at_ns, struct attempts
 static bool pass_by(
     struct attempts *attempts, const struct asked *asked, struct sending *sending, enum err err)
 {
-    if (err_is_fault(err) || err == ERR_AGAIN || !attempts->plan)
+    if (err_is_fault(err) || err == ERR_AGAIN)
         return false;
     skip(attempts, err);
     if (choose(attempts, &attempts->at_ns))
@@ -378,8 +306,6 @@ static struct producer_request describe(struct attempts *attempts, const struct 
     request.target = target->name;
     request.key_name = target->key_name;
     request.source = &attempts->source;
-    if (!attempts->plan)
-        return request;
     const struct plan_policy *policy = plan_policy(attempts->plan);
     request.connect_timeout_ms = policy->connect_timeout_ms;
     request.first_byte_timeout_ms = policy->first_byte_timeout_ms;
@@ -390,7 +316,7 @@ static struct producer_request describe(struct attempts *attempts, const struct 
 struct producer_request attempts_request(struct attempts *attempts, const struct asked *asked,
     const struct sending *sending, struct producer_translate *translate)
 {
-    if (attempts->plan && plan_is_worth_more(attempts->plan, now_ns(attempts)))
+    if (plan_is_worth_more(attempts->plan, now_ns(attempts)))
         keep_request(attempts, asked);
     return describe(attempts, asked, sending, translate);
 }
@@ -398,9 +324,9 @@ struct producer_request attempts_request(struct attempts *attempts, const struct
 bool attempts_take_up(struct attempts *attempts, const struct asked *asked, struct stream *before,
     struct producer_request *request)
 {
-    if (attempts->plan && !attempts->kept)
+    if (!attempts->kept && asked->native_target.size == 0)
         keep_request(attempts, asked);
-    if (!attempts->plan || !attempts->kept)
+    if (!attempts->kept)
         return false;
     attempts->has_chosen = true; /* nothing was sent to it */
     request->before = before;
@@ -486,7 +412,7 @@ static enum err source_go_on(struct producer_source *source, const struct contin
 
 static bool continues(const struct attempts *attempts)
 {
-    return attempts->plan && plan_policy(attempts->plan)->on_death == PLAN_CONTINUE;
+    return plan_policy(attempts->plan)->on_death == PLAN_CONTINUE;
 }
 
 static bool source_goes_on(struct producer_source *source)
@@ -497,7 +423,7 @@ static bool source_goes_on(struct producer_source *source)
 static bool source_holds(struct producer_source *source)
 {
     const struct attempts *attempts = of(source);
-    return attempts->plan && plan_policy(attempts->plan)->holds_tools > 0;
+    return plan_policy(attempts->plan)->holds_tools > 0;
 }
 
 static enum err source_hedge(
@@ -527,27 +453,10 @@ static bool source_is_more(struct producer_source *source)
 static void source_shows(struct producer_source *source, uint32_t attempt, int64_t first_event_ms)
 {
     struct attempts *attempts = of(source);
-    if (!attempts->plan)
-        return;
     plan_shows(attempts->plan, &attempts->targets[attempt], first_event_ms, now_ns(attempts));
     drop_sending(attempts);
     if (!continues(attempts))
         drop_kept(attempts);
-}
-
-/* Of a target without a plan only its keys are known. */
-static void note_key(struct attempts *attempts, const struct producer_outcome *outcome)
-{
-    const struct plan_target *target = &attempts->targets[0];
-    const struct provider *provider = target->choice.provider;
-    struct health *health = attempts->api->health;
-    if (outcome->end == PRODUCER_SERVED)
-        health_key_works(health, provider, target->key, attempts->began_ns);
-    else if (outcome->status == 429)
-        health_key_limited(
-            health, provider, target->key, outcome->retry_after_ms, now_ns(attempts));
-    else if (outcome->status == 401 || outcome->status == 403)
-        health_key_refused(health, provider, target->key, now_ns(attempts));
 }
 
 static void source_ended(
@@ -566,10 +475,6 @@ static void source_ended(
     struct attempts *attempts = of(source);
     ASSERT(attempt < attempts->count && attempts->is_open[attempt]);
     attempts->is_open[attempt] = false;
-    if (!attempts->plan) {
-        note_key(attempts, outcome);
-        return;
-    }
     plan_ended(attempts->plan, &attempts->targets[attempt],
         &(struct plan_outcome){.end = ends[outcome->end],
             .status = outcome->status,

@@ -18,12 +18,8 @@
 struct attempts;
 
 /* attempts_new — takes `plan` over, also if it fails.   faults ERR_NOMEM
- * attempts_new_single — of a call that has no plan: its one target. Takes a reference of the catalogue,
- * which `choice` refers to; its model is copied.   faults likewise
  * attempts_free — one that was not given to a producer. NULL is taken; returns NULL. */
 enum err attempts_new(struct api *api, struct plan *plan, struct attempts **out) NODISCARD;
-enum err attempts_new_single(struct api *api, struct catalogue *catalogue,
-    const struct route_choice *choice, struct attempts **out) NODISCARD;
 struct attempts *attempts_free(struct attempts *attempts);
 
 /* attempts_first — chooses the first target, and makes what is sent to it, in `sending`, which was

@@ -415,6 +415,14 @@ static enum err make_plan(struct call *call)
     return attempts_new(api, plan, &call->attempts);
 }
 
+static enum err make_plan_of_choice(
+    struct call *call, struct catalogue *catalogue, const struct route_choice *choice)
+{
+    struct plan *plan;
+    TRY(plan_of_choice(catalogue, call->api->health, choice, &plan));
+    return attempts_new(call->api, plan, &call->attempts);
+}
+
 void inference_post(struct api *api, struct exchange *exchange, struct slice id)
 {
     (void)id;
@@ -447,6 +455,6 @@ void inference_native(struct api *api, struct exchange *exchange, const struct n
         call_free(call);
         return;
     }
-    call->plan_err = attempts_new_single(api, catalogue, &choice, &call->attempts);
+    call->plan_err = make_plan_of_choice(call, catalogue, &choice);
     go_on(call);
 }

@@ -366,3 +366,23 @@ def test_a_killed_server(serve, mock, model, tmp_path, provider):
     assert shown(server, finished)["status"] == "completed"
     assert shown(server, response)["status"] == "failed"
     assert bytes(get(server, finished, "?stream=true").body) == whole
+
+
+def test_a_long_one(serve, mock, model, tmp_path, provider):
+    """More than is gathered in one turn, from memory and from the store, without its last event."""
+    server = serve(*flags(tmp_path, mock.url), provider=None)
+    one, response = begin(server, provider, model("events=3000", "burst=50", "fault=stall@3000"))
+    with one:
+        while one.reader.body.count(b"output_text.delta\n") < 3000:
+            one.pump()
+        received = bytes(one.reader.body)
+        live = shown(server, response)
+        wire.assert_exact(text_of(live).encode(), 3000)
+        cancelled = server.call("POST", f"/v1/responses/{response}/cancel").json()
+    for _ in range(2):
+        assert shown(server, response) == cancelled
+        assert cancelled["output"][0]["content"] == live["output"][0]["content"]
+        rest = get(server, response, "?stream=true&starting_after=2500")
+        assert received.endswith(bytes(rest.body)) and bytes(rest.body).count(b"\n\n") > 500
+        server.stop()
+        server.start()

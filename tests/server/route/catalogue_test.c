@@ -178,7 +178,7 @@ static void wrong_providers_are_refused_by_name(void **state)
     finish(&missing);
 }
 
-/* What is sent to the n-th provider for a call of OpenAI's kind. */
+/* What is sent to the n-th provider for a call of OpenAI's kind, or, where it has none, for one of its own. */
 static void sends(struct world *world, size_t index, const char *url, const char *const *lines)
 {
     CLEANUP(outbound_deinit) struct outbound outbound;
@@ -189,8 +189,10 @@ static void sends(struct world *world, size_t index, const char *url, const char
     const struct provider *provider = &catalogue_providers(world->catalogue, &count)[index];
     assert_true(index < count);
     buf_init(&target, 4096);
-    assert_int_equal(
-        outbound_api_target(provider, SLICE("/v1/chat/completions?a=b"), &target), ERR_OK);
+    enum err err = outbound_api_target(provider, SLICE("/v1/chat/completions?a=b"), &target);
+    if (err == ERR_NOTFOUND)
+        err = outbound_native_target(provider, SLICE("/model/m/converse"), &target);
+    assert_int_equal(err, ERR_OK);
     const struct outbound_request request = {.provider = provider,
         .method = "POST",
         .target = buf_slice(&target),
@@ -247,8 +249,7 @@ static void each_kind_of_credential_is_sent(void **state)
     sends(&world, 8, "https://api.anthropic.com/v1/chat/completions?a=b", LINES("x-api-key: k"));
     sends(&world, 9, "https://api.perplexity.ai/chat/completions?a=b",
         LINES("Authorization: Bearer k"));
-    sends(&world, 10,
-        "https://bedrock-runtime.eu-west-1.amazonaws.com/openai/v1/chat/completions?a=b",
+    sends(&world, 10, "https://bedrock-runtime.eu-west-1.amazonaws.com/model/m/converse",
         LINES("Authorization: AWS4-HMAC-SHA256 Credential=ID/20150830/eu-west-1/bedrock/",
             "X-Amz-Date: 20150830T123600Z", "X-Amz-Content-Sha256: 44136fa3",
             "X-Amz-Security-Token: TOKEN"));
