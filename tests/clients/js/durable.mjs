@@ -1,0 +1,73 @@
+// The protocol's official client, and TanStack AI's chat over it; what they saw, as JSON.
+//
+//   durable.mjs write URL COUNT        an idempotent producer's messages, and the end
+//   durable.mjs read URL LIVE [FROM]   all messages up to the end; LIVE is sse or long-poll
+//   durable.mjs chat URL               a chat's chunks into a stream, and back as its connection gives them
+import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client";
+import {
+  durableStreamConnection,
+  materializeSnapshotFromDurableStream,
+  toDurableChatSessionResponse,
+} from "@durable-streams/tanstack-ai-transport";
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function write(url, count) {
+  const errors = [];
+  const target = await DurableStream.create({ url, contentType: "application/json" });
+  const producer = new IdempotentProducer(target, "writer", {
+    lingerMs: 2,
+    onError: (error) => errors.push(String(error)),
+  });
+  for (let n = 0; n < count; n++) {
+    producer.append(JSON.stringify({ n }));
+    if (n % 10 === 0) await pause(5);
+  }
+  await producer.close(JSON.stringify({ n: count }));
+  return { errors, closed: (await target.head()).streamClosed };
+}
+
+async function read(url, live, offset = "-1") {
+  const messages = [];
+  const response = await stream({ url, offset, live });
+  for await (const message of response.jsonStream()) messages.push(message.n);
+  return { messages, offset: response.offset, closed: response.streamClosed };
+}
+
+async function* answer() {
+  yield { type: "RUN_STARTED", runId: "r", threadId: "t" };
+  yield { type: "TEXT_MESSAGE_START", messageId: "a", role: "assistant" };
+  for (const delta of ["Hello", ", ", "world"])
+    yield { type: "TEXT_MESSAGE_CONTENT", messageId: "a", delta };
+  yield { type: "TEXT_MESSAGE_END", messageId: "a" };
+  yield { type: "RUN_FINISHED", runId: "r", threadId: "t" };
+}
+
+async function chat(url) {
+  const response = await toDurableChatSessionResponse({
+    stream: { writeUrl: url, createIfMissing: true },
+    newMessages: [{ id: "q", role: "user", parts: [{ type: "text", content: "Hi" }] }],
+    responseStream: answer(),
+    mode: "await",
+  });
+  const abort = new AbortController();
+  const connection = durableStreamConnection({
+    sendUrl: url,
+    readUrl: url,
+    initialOffset: "-1",
+    emitSnapshotOnSubscribe: false,
+  });
+  const chunks = [];
+  for await (const chunk of connection.subscribe(abort.signal)) {
+    chunks.push(chunk.delta ?? chunk.type);
+    if (chunk.type === "RUN_FINISHED") break;
+  }
+  abort.abort();
+  const { messages } = await materializeSnapshotFromDurableStream({ readUrl: url });
+  return { status: response.status, chunks, roles: messages.map((message) => message.role) };
+}
+
+const [mode, url, ...rest] = process.argv.slice(2);
+const calls = { write: () => write(url, Number(rest[0])), read: () => read(url, ...rest), chat: () => chat(url) };
+console.log(JSON.stringify(await calls[mode]()));
+process.exit(0); // a connection may be kept alive
