@@ -94,7 +94,8 @@ def test_a_changed_proof_proves_nothing(recorded, tmp_path):
         return [events[1], events[0], *events[2:]]
 
     changes = [
-        ("digest", flipped), ("statement", flipped), ("record", lambda text: text[:-2] + "ff"),
+        ("digest", flipped), ("statement", flipped),
+        ("record", lambda text: flipped(text[::-1])[::-1]),
         ("body", flipped), ("index", lambda index: index + 1), ("path", lambda path: path[:-1]),
         ("events", swap), ("events", lambda events: events[:-1]),
         ("events", lambda events: [events[0] | {"time_ns": "5"}, *events[1:]]),
