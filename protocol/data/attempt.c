@@ -6,7 +6,8 @@
 #include "protocol/data/timestamp.h"
 
 enum {
-    ATTEMPT_ELEMENTS = 16,
+    ATTEMPT_ELEMENTS = 17,
+    ATTEMPT_ELEMENTS_MIN = 16, /* without `from` */
     ATTEMPT_ELEMENTS_MAX = 64, /* of a later version; a bound on the skipping */
     MILLISECONDS_END = sizeof "2026-11-23T05:06:39.123" - 1,
     NANO_PER_USD = 1000000000,
@@ -50,6 +51,7 @@ enum err attempt_encode(const struct attempt *attempt, struct buf *out)
     pack_signed(&writer, attempt->usage.reasoning);
     pack_signed(&writer, attempt->usage.total);
     pack_signed(&writer, attempt->cost_nano_usd);
+    pack_unsigned(&writer, attempt->from);
     ASSERT(!writer.is_full); /* ATTEMPT_BYTES_MAX */
     return buf_append(out, slice_of(encoded, writer.size));
 }
@@ -95,9 +97,11 @@ enum err attempt_decode(struct slice *rest, struct attempt *out)
     struct attempt attempt = {0};
     uint32_t count;
     TRY(pack_read_array(&input, &count));
-    if (count < ATTEMPT_ELEMENTS || count > ATTEMPT_ELEMENTS_MAX)
+    if (count < ATTEMPT_ELEMENTS_MIN || count > ATTEMPT_ELEMENTS_MAX)
         return fault(ERR_CORRUPT, "attempt: %u elements", count);
     TRY(read_elements(&input, &attempt));
+    if (count >= ATTEMPT_ELEMENTS)
+        TRY(pack_read_unsigned(&input, UINT64_MAX, &attempt.from));
     for (uint32_t i = ATTEMPT_ELEMENTS; i < count; i++)
         TRY(pack_skip(&input));
     *out = attempt;
@@ -193,6 +197,7 @@ static void put_attempt(struct json_writer *writer, const struct attempt *attemp
     put_text(writer, "kind", slice_text(attempt_kind_name(attempt->kind)));
     json_key(writer, "shown");
     json_boolean(writer, attempt->is_shown);
+    put_count(writer, "from", attempt->is_shown ? (int64_t)attempt->from : -1);
     put_text(writer, "target", attempt->target);
     put_text(writer, "key", attempt->key);
     put_time(writer, "started_at", attempt->started_ns);

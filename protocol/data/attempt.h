@@ -2,9 +2,10 @@
  *
  *     attempts = attempt*      one after another, without a count
  *     attempt  = array [ number, kind, is shown, target, key, started, first event, ended, status, why,
- *                        input, output, cached, reasoning, total, cost ]
+ *                        input, output, cached, reasoning, total, cost, from ]
  *
- * Oldest first. A later version may append elements, which today's reader skips.
+ * Oldest first. A later version may append elements, which today's reader skips; the last one was, and may
+ * be missing: it is then 0.
  *
  *   thread  any; no state                                                                        */
 #ifndef TOKENLOG_PROTOCOL_DATA_ATTEMPT_H
@@ -25,8 +26,8 @@ const char *attempt_kind_name(enum attempt_kind kind); /* "first" … */
 enum {
     ATTEMPT_TARGET_BYTES_MAX = 160, /* a provider's name and the most of any model's */
     ATTEMPT_WORD_BYTES_MAX = 64,    /* of a key's name, and of why */
-    /* Encoded: three texts with heads of at most 2 bytes, 12 numbers of at most 9, and an array. */
-    ATTEMPT_BYTES_MAX = ATTEMPT_TARGET_BYTES_MAX + 2 * ATTEMPT_WORD_BYTES_MAX + 120,
+    /* Encoded: three texts with heads of at most 2 bytes, 14 numbers of at most 9, and an array. */
+    ATTEMPT_BYTES_MAX = ATTEMPT_TARGET_BYTES_MAX + 2 * ATTEMPT_WORD_BYTES_MAX + 136,
     /* Of a row: what routing allows is 6, each less than 200 bytes with usual names. */
     ATTEMPTS_BYTES_MAX = 3 * 1024,
 };
@@ -34,7 +35,8 @@ enum {
 struct attempt {
     uint32_t number; /* 1, 2… of its stream */
     enum attempt_kind kind;
-    bool is_shown;       /* the stream's response, or a part of it, is this one's */
+    bool is_shown;       /* the stream's response, or a part of it, is this one's: */
+    uint64_t from;       /* it begins with this event of the stream, counted from 0; else 0 */
     struct slice target; /* "provider/model"; what is too long is cut, as of the two below */
     struct slice key;    /* a name for the provider's key, never the key; or empty */
     int64_t started_ns, first_event_ns, ended_ns; /* as row.h's: 0 = has not happened */

@@ -68,12 +68,14 @@ static void print_usage(FILE *out, const struct json *usage)
     (void)fputs(between[0] ? "\n" : "", out);
 }
 
-/* 1 first openai/gpt-4o (key 2): 429 upstream_status */
+/* 1 first openai/gpt-4o (key 2): 429 upstream_status
+ * 2 continuation openai/gpt-5: 200, shown from 17 */
 static void print_attempt(FILE *out, const struct json *attempt)
 {
     struct slice key = json_text(json_get(attempt, "key"));
     struct slice why = json_text(json_get(attempt, "why"));
     int64_t status = json_int(json_get(attempt, "status"), 0);
+    int64_t from = json_int(json_get(attempt, "from"), 0);
     (void)fprintf(out, "%-*s%" PRId64 " %.*s ", NAME_COLUMNS, "attempt",
         json_int(json_get(attempt, "number"), 0),
         SLICE_PRINT(json_text(json_get(attempt, "kind"))));
@@ -85,7 +87,11 @@ static void print_attempt(FILE *out, const struct json *attempt)
         (void)fprintf(out, " %" PRId64, status);
     if (why.size)
         (void)fprintf(out, " %.*s", SLICE_PRINT(why));
-    (void)fputs(json_bool(json_get(attempt, "shown"), false) ? ", shown\n" : "\n", out);
+    if (json_bool(json_get(attempt, "shown"), false))
+        (void)fputs(", shown", out);
+    if (from > 0)
+        (void)fprintf(out, " from %" PRId64, from);
+    (void)fputc('\n', out);
 }
 
 static void print_attempts(FILE *out, const struct json *attempts)

@@ -99,6 +99,7 @@ enum err producer_adopt(struct producer *producer, struct run *run)
     ASSERT(!producer->run);
     producer->run = run;
     run->record.is_shown = true;
+    run->record.from = tail_events(stream_tail(producer->stream));
     producer->reading.hides_usage = run->hides_usage;
     producer->is_going_on = producer->death != NULL;
     return run->translate.provider ? producer_translate_new(producer, &run->translate) : ERR_OK;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <string.h>
 
 #include "protocol/base/own.h"
 
@@ -14,6 +15,7 @@ static struct attempt example(void)
     return (struct attempt){.number = 2,
         .kind = ATTEMPT_FAILOVER,
         .is_shown = true,
+        .from = 17,
         .target = SLICE("anthropic/claude-sonnet-4-5"),
         .key = SLICE("key 2"),
         .started_ns = 1700000000123456789,
@@ -30,6 +32,7 @@ static void assert_same(const struct attempt *a, const struct attempt *b)
     assert_int_equal(a->number, b->number);
     assert_int_equal(a->kind, b->kind);
     assert_int_equal(a->is_shown, b->is_shown);
+    assert_true(a->from == b->from);
     assert_true(slice_equal(a->target, b->target));
     assert_true(slice_equal(a->key, b->key));
     assert_true(slice_equal(a->why, b->why));
@@ -72,12 +75,31 @@ static void what_is_too_long_is_cut(void **state)
     attempt.usage = (struct usage){INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN};
     attempt.started_ns = attempt.first_event_ns = attempt.ended_ns = INT64_MAX;
     attempt.number = attempt.status = UINT32_MAX;
+    attempt.from = UINT64_MAX;
     attempt.cost_nano_usd = INT64_MAX;
     assert_int_equal(attempt_encode(&attempt, &bytes), ERR_OK);
     struct slice rest = buf_slice(&bytes);
     assert_int_equal(attempt_decode(&rest, &read), ERR_OK);
     assert_int_equal(read.target.size, ATTEMPT_TARGET_BYTES_MAX);
     assert_int_equal(read.why.size, ATTEMPT_WORD_BYTES_MAX);
+}
+
+/* As it was written before it said where its part begins. */
+static void an_older_one_is_read(void **state)
+{
+    (void)state;
+    enum { ARRAY_OF_17 = 3 };
+    static const uint8_t array_of_16[] = {0xdc, 0, 16};
+    CLEANUP(buf_deinit) struct buf bytes;
+    buf_init(&bytes, ATTEMPTS_BYTES_MAX);
+    struct attempt attempt = example(), read;
+    attempt.from = 0;
+    assert_int_equal(attempt_encode(&attempt, &bytes), ERR_OK);
+    memcpy(bytes.data, array_of_16, ARRAY_OF_17);
+    struct slice rest = slice_of(bytes.data, bytes.size - 1);
+    assert_int_equal(attempt_decode(&rest, &read), ERR_OK);
+    assert_same(&read, &attempt);
+    assert_int_equal(rest.size, 0);
 }
 
 static void what_is_cut_short_is_corrupt(void **state)
@@ -101,7 +123,7 @@ static void people_read_it(void **state)
 {
     (void)state;
     static const char expected[] =
-        "[{\"number\":2,\"kind\":\"failover\",\"shown\":true,\"target\":\"anthropic/"
+        "[{\"number\":2,\"kind\":\"failover\",\"shown\":true,\"from\":17,\"target\":\"anthropic/"
         "claude-sonnet-4-5\",\"key\":\"key 2\",\"started_at\":\"2023-11-14T22:13:20.123Z\","
         "\"first_event_at\":\"2023-11-14T22:13:20.500Z\",\"ended_at\":\"2023-11-14T22:13:22.000Z\","
         "\"status\":529,\"why\":\"upstream_status\",\"usage\":{\"input_tokens\":10,"
@@ -129,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(what_is_too_long_is_cut),
+        cmocka_unit_test(an_older_one_is_read),
         cmocka_unit_test(what_is_cut_short_is_corrupt),
         cmocka_unit_test(people_read_it),
     };

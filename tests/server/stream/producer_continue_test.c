@@ -225,7 +225,7 @@ static void test_another_goes_on(void **state)
         assert_int_equal(attempt_decode(&rest, &attempt), ERR_OK);
         assert_int_equal(attempt.number, i);
         assert_int_equal(attempt.kind, i == 1 ? ATTEMPT_FIRST : ATTEMPT_CONTINUATION);
-        assert_true(attempt.is_shown);
+        assert_true(attempt.is_shown && attempt.from == i - 1); /* of each one event */
     }
     assert_int_equal(rest.size, 0);
     close_world(&world);
