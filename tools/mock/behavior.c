@@ -105,6 +105,7 @@ static enum err item_number(struct slice key, struct slice value, struct behavio
         {"status", 400, 599, &out->status},
         {"retry_after", 1, RETRY_AFTER_S_MAX, &out->retry_after_s},
         {"fail", 0, UINT32_MAX, &out->fails},
+        {"poll", 0, UINT32_MAX, &out->polls},
     };
     for (size_t i = 0; i < COUNT(numbers); i++)
         if (slice_equal(key, slice_text(numbers[i].key)))

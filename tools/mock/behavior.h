@@ -30,6 +30,7 @@ struct behavior {
     uint64_t status;        /* an error answer instead; 0: none */
     uint64_t retry_after_s; /* with status; 0: no header */
     uint64_t fails;         /* so many first requests of this name get a 500 */
+    uint64_t polls;         /* so often a prediction is said not to be done */
     uint64_t fault_at;      /* the N of the fault; clipped to `events` */
     enum behavior_fault fault;
     enum behavior_sse sse;

@@ -21,6 +21,7 @@ enum {
     BURST_MAX = 100000,
     RETRY_AFTER_S_MAX = 86400,
     MODEL_BYTES_MAX = 1024,      /* a model's name */
+    PREDICTIONS_MAX = 256,       /* kept to be read; Replicate itself forgets them in time */
     MODELS_MAX = 4096,           /* names counted one by one in /mock/stats */
     EMBEDDING_INPUTS_MAX = 2048, /* the provider's own limit */
     DRAIN_MS = 2000,             /* a closing connection waits so long for the caller's FIN */

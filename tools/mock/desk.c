@@ -26,6 +26,8 @@ static const char *reason(unsigned status)
 {
     switch (status) {
     case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
     case 403: return "Forbidden";
@@ -71,6 +73,7 @@ enum err desk_init(struct desk *desk, const char *require_key)
 
 void desk_deinit(struct desk *desk)
 {
+    predictions_deinit(&desk->predictions);
     desk->last = request_free(desk->last);
     desk->stats = stats_free(desk->stats);
 }
@@ -202,6 +205,58 @@ static bool is_text_too_long(const struct visit *visit)
     return bytes * visit->behavior.events > TEXT_TOTAL_BYTES_MAX;
 }
 
+static bool prefers(const struct request *request, const char *how)
+{
+    return slice_has_prefix(request_header(request, "prefer"), slice_text(how));
+}
+
+static enum err put_prediction(
+    struct visit *visit, const struct prediction *prediction, unsigned status, const char *state)
+{
+    CLEANUP(buf_deinit) struct buf body;
+    buf_init(&body, WRITE_BYTES_MAX);
+    TRY(prediction_render(prediction, state, &body));
+    struct reply reply = {.status = status,
+        .body = buf_slice(&body),
+        .keeps_alive = request_keeps_alive(visit->request)};
+    return put_reply(&reply, visit->out);
+}
+
+static enum err read_prediction(struct visit *visit, const struct prediction *prediction,
+    bool is_stream, struct desk_answer *answer)
+{
+    struct stream_order order = prediction_order(prediction);
+    order.is_stream = is_stream;
+    order.keeps_alive = request_keeps_alive(visit->request);
+    order.is_http10 = request_is_http10(visit->request);
+    answer->stream = stream_new(&order);
+    return answer->stream ? ERR_OK : fault(ERR_NOMEM, "a stream");
+}
+
+/* Answered by a place; or by all of it, where the caller waits and the model's name does not say to poll. */
+static enum err predict(struct visit *visit, struct stream_order *order, struct desk_answer *answer)
+{
+    struct prediction *prediction;
+    bool is_cog = shape_is_cog(visit->shape); /* has no places */
+    order->answer.host = is_cog ? SLICE_NONE : request_header(visit->request, "host");
+    TRY(prediction_begin(&visit->desk->predictions, visit->desk->stats, order, &prediction));
+    if (prefers(visit->request, "wait") && visit->behavior.polls == 0)
+        return read_prediction(visit, prediction, false, answer);
+    return put_prediction(visit, prediction, is_cog ? 202 : 201, "starting");
+}
+
+static enum err serve_prediction(
+    struct visit *visit, struct prediction *prediction, bool is_stream, struct desk_answer *answer)
+{
+    if (!has_key(visit))
+        return reject(visit, 401, "Incorrect API key provided.");
+    if (strcmp(request_method(visit->request), "GET") != 0)
+        return reject(visit, 405, "Only GET is allowed here.");
+    if (!is_stream && !prediction_poll(prediction, visit->now_ns))
+        return put_prediction(visit, prediction, 200, "processing");
+    return read_prediction(visit, prediction, is_stream, answer);
+}
+
 static enum err generate(struct visit *visit, struct desk_answer *answer)
 {
     CLEANUP(buf_deinit) struct buf model;
@@ -217,7 +272,9 @@ static enum err generate(struct visit *visit, struct desk_answer *answer)
             .text_bytes = visit->behavior.text_bytes,
             .inputs = visit->call.inputs,
             .has_tool = visit->behavior.has_tool,
-            .has_usage = visit->call.has_usage},
+            .has_usage = visit->call.has_usage,
+            .is_failure =
+                visit->behavior.fault == FAULT_ERROR || visit->behavior.fault == FAULT_FIRST_ERROR},
         .now_ns = visit->now_ns,
         .is_stream = visit->call.is_stream,
         .keeps_alive = request_keeps_alive(visit->request),
@@ -225,6 +282,9 @@ static enum err generate(struct visit *visit, struct desk_answer *answer)
     };
     TRY(stats_begin(visit->desk->stats, buf_slice(&visit->call.model), &order.ticket));
     order.answer.generation = order.ticket.generation;
+    if (shape_is_elsewhere(visit->shape) ||
+        (shape_is_cog(visit->shape) && prefers(visit->request, "respond-async")))
+        return predict(visit, &order, answer);
     answer->stream = stream_new(&order);
     if (answer->stream)
         return ERR_OK;
@@ -267,6 +327,9 @@ static enum err serve_inference(struct visit *visit, struct desk_answer *answer)
         return reject(visit, 400, "The body must be a JSON object with a \"model\".");
     TRY(err);
     visit->call.is_stream |= shape_asks(visit->shape) && !visit->call.refuses_stream;
+    if (shape_is_cog(visit->shape))
+        visit->call.is_stream =
+            slice_equal(request_header(visit->request, "accept"), SLICE("text/event-stream"));
     err = serve_call(visit, answer);
     call_deinit(&visit->call);
     return err;
@@ -281,7 +344,14 @@ enum err desk_serve(struct desk *desk, struct request **request, int64_t now_ns,
         .shape = shape_find(request_path(*request)),
         .now_ns = now_ns,
         .out = out};
+    struct prediction *prediction;
+    bool is_stream;
     *answer = (struct desk_answer){.closes = !request_keeps_alive(*request)};
+    if (prediction_find(&desk->predictions, request_path(*request), &prediction, &is_stream) ==
+        ERR_OK) {
+        visit.shape = prediction_order(prediction).shape;
+        return serve_prediction(&visit, prediction, is_stream, answer);
+    }
     if (!visit.shape)
         return serve_control(desk, *request, out);
     if (strcmp(request_method(*request), "POST") != 0)

@@ -4,12 +4,14 @@
 #ifndef TOKENLOG_TOOLS_MOCK_DESK_H
 #define TOKENLOG_TOOLS_MOCK_DESK_H
 
+#include "tools/mock/prediction.h"
 #include "tools/mock/request.h"
 #include "tools/mock/stats.h"
 #include "tools/mock/stream.h"
 
 struct desk {
-    struct stats *stats;     /* owned */
+    struct stats *stats; /* owned */
+    struct predictions predictions;
     struct request *last;    /* owned: the last inference request; NULL before the first */
     const char *require_key; /* borrowed for good; NULL: none needed */
 };

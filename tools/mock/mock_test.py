@@ -346,6 +346,76 @@ def test_bedrock(mock):
     assert (response.status, list(json.loads(body))) == (429, ["message"])
 
 
+def place_of(mock, place):
+    """What a prediction's place answers: the response, and its body."""
+    connection = mock.connect()
+    connection.request("GET", place.partition(mock.address)[2])
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    return response, body
+
+
+def predict(mock, model, headers=None, path="/v1/models/meta/{}/predictions"):
+    headers = {"Host": mock.address, **(headers or {})}
+    return mock.post(path.format(model.replace(",", "%2C")), headers, input={"prompt": "Hello?"})
+
+
+def test_a_prediction_is_read_elsewhere(mock):
+    response, body = predict(mock, "mock,events=12,poll=1")
+    made = json.loads(body)
+    assert (response.status, made["status"], made["output"]) == (201, "starting", None)
+    response, body = place_of(mock, made["urls"]["stream"])
+    events = body.decode().split("\n\n")
+    assert [event.split("\n")[0] for event in events] == ["event: output"] * 12 + ["event: done", ""]
+    assert events[1] == f"event: output\ndata:  g{made['id'][4:]}t1"
+    states = [json.loads(place_of(mock, made["urls"]["get"])[1]) for _ in range(2)]
+    assert [state["status"] for state in states] == ["processing", "succeeded"]
+    assert tokens_of("".join(states[1]["output"])) == list(range(12))
+    assert states[1]["metrics"]["output_token_count"] == 12
+    stats = mock.wait_stats(active=0)
+    assert (stats["generations"], stats["completed"], stats["tokens"]) == (1, 1, 12)
+    assert place_of(mock, f"{mock.address}/v1/predictions/mock0")[0].status == 404
+
+
+def test_a_prediction_that_is_waited_for(mock):
+    response, body = predict(mock, "mock,events=3,rate=100", {"Prefer": "wait=5"})
+    answer = json.loads(body)
+    assert (response.status, answer["status"], len(answer["output"])) == (200, "succeeded", 3)
+    made = json.loads(predict(mock, "mock,events=3,rate=0.001")[1])
+    assert json.loads(place_of(mock, made["urls"]["get"])[1])["status"] == "processing"
+
+
+def test_a_prediction_that_fails(mock):
+    made = json.loads(predict(mock, "mock,events=4,fault=error@2")[1])
+    answer = json.loads(place_of(mock, made["urls"]["get"])[1])
+    assert (answer["status"], answer["output"], bool(answer["error"])) == ("failed", None, True)
+    body = place_of(mock, made["urls"]["stream"])[1]
+    assert body.count(b"event: output") == 2
+    assert body.endswith(b'event: done\ndata: {"reason":"error"}\n\n') and b"event: error" in body
+    stats = mock.wait_stats(active=0)
+    assert (stats["generations"], stats["failed"], stats["tokens"]) == (1, 1, 2)
+    response, body = predict(mock, "mock,status=402")
+    assert (response.status, json.loads(body)["status"]) == (402, 402)
+
+
+def test_a_cog_container(mock):
+    stream = {"Accept": "text/event-stream"}
+    response, body = predict(mock, "mock,events=12,size=90", stream, "/{}/predictions")
+    names = [name for name, _ in events_of(body)]
+    assert names == ["start"] + ["output"] * 12 + ["completed"]
+    outputs = [json.loads(data) for _, data in events_of(body)][1:-1]
+    assert [output["index"] for output in outputs] == list(range(12))
+    assert tokens_of("".join(output["chunk"] for output in outputs)) == list(range(12))
+    assert {len(event) + 2 for event in body.decode().split("\n\n")[1:-2]} == {90}
+    answer = json.loads(predict(mock, "", path="/predictions")[1])
+    assert (answer["status"], len(answer["output"])) == ("succeeded", 20)
+    response, body = predict(mock, "", {"Prefer": "respond-async"}, "/predictions")
+    assert (response.status, json.loads(body)["status"]) == (202, "starting")
+    failed = predict(mock, "mock,events=4,fault=error@2", stream, "/{}/predictions")[1]
+    assert json.loads(events_of(failed)[-1][1])["status"] == "failed"
+
+
 def test_a_call_of_a_tool(mock):
     """Streamed in pieces that cut a number and an escape; whole, the same arguments."""
     def whole(path, **more):

@@ -49,7 +49,8 @@ enum err shape_whole_text(const struct answer *answer, struct buf *out)
 
 static const struct shape *const shapes[] = {&shape_chat, &shape_completions, &shape_embeddings,
     &shape_responses, &shape_messages, &shape_gemini, &shape_gemini_stream, &shape_cohere,
-    &shape_ollama, &shape_bedrock, &shape_bedrock_stream};
+    &shape_ollama, &shape_bedrock, &shape_bedrock_stream, &shape_replicate, &shape_cog,
+    &shape_cog_named};
 
 static bool is_at(const struct shape *shape, struct slice path)
 {
@@ -100,6 +101,8 @@ static int hex(uint8_t digit)
 
 enum err shape_model(const struct shape *shape, struct slice path, struct buf *out)
 {
+    if (shape->known_model)
+        return buf_append_text(out, shape->known_model);
     if (!shape->method)
         return ERR_NOTFOUND;
     size_t start = (size_t)slice_find(path, slice_text(shape->path)) + strlen(shape->path);
@@ -124,6 +127,16 @@ bool shape_repeats_text(const struct shape *shape)
 bool shape_is_anthropic(const struct shape *shape)
 {
     return shape && shape->family == FAMILY_ANTHROPIC;
+}
+
+bool shape_is_elsewhere(const struct shape *shape)
+{
+    return shape->is_elsewhere;
+}
+
+bool shape_is_cog(const struct shape *shape)
+{
+    return shape->family == FAMILY_COG;
 }
 
 const char *shape_token_event(const struct shape *shape)
@@ -236,6 +249,10 @@ enum err shape_error(
         return buf_printf(out, "{\"id\":\"mock\",\"message\":\"%.*s\"}\n", SLICE_PRINT(message));
     case FAMILY_OLLAMA: return buf_printf(out, "{\"error\":\"%.*s\"}", SLICE_PRINT(message));
     case FAMILY_BEDROCK: return buf_printf(out, "{\"message\":\"%.*s\"}", SLICE_PRINT(message));
+    case FAMILY_REPLICATE:
+        return buf_printf(out, "{\"title\":\"The mock refuses\",\"detail\":\"%.*s\",\"status\":%u}",
+            SLICE_PRINT(message), status);
+    case FAMILY_COG: return buf_printf(out, "{\"detail\":\"%.*s\"}", SLICE_PRINT(message));
     case FAMILY_OPENAI:
     case FAMILY_RESPONSES: break;
     }
@@ -243,8 +260,6 @@ enum err shape_error(
         "{\"error\":{\"message\":\"%.*s\",\"type\":\"%s\",\"param\":null,\"code\":%s}}\n",
         SLICE_PRINT(message), name->openai_type, name->openai_code);
 }
-
-#define FAIL_MESSAGE "The mock was asked to fail here."
 
 static enum err put_error_event(const struct shape *shape, uint64_t index, struct buf *out)
 {
@@ -255,23 +270,27 @@ static enum err put_error_event(const struct shape *shape, uint64_t index, struc
     case FAMILY_RESPONSES:
         return buf_printf(out,
             "{\"type\":\"error\",\"sequence_number\":%" PRIu64 ",\"code\":\"server_error\","
-            "\"message\":\"" FAIL_MESSAGE "\",\"param\":null}",
+            "\"message\":\"" SHAPE_FAIL_MESSAGE "\",\"param\":null}",
             shape_token_sequence(index));
     case FAMILY_GEMINI:
-        return buf_append_text(out, "{\"error\":{\"code\":503,\"message\":\"" FAIL_MESSAGE
+        return buf_append_text(out, "{\"error\":{\"code\":503,\"message\":\"" SHAPE_FAIL_MESSAGE
                                     "\",\"status\":\"UNAVAILABLE\"}}");
     case FAMILY_COHERE:
         return buf_append_text(out, "{\"type\":\"message-end\",\"delta\":{\"error\":"
-                                    "\"" FAIL_MESSAGE "\",\"finish_reason\":\"ERROR\"}}");
-    case FAMILY_OLLAMA: return buf_append_text(out, "{\"error\":\"" FAIL_MESSAGE "\"}");
+                                    "\"" SHAPE_FAIL_MESSAGE "\",\"finish_reason\":\"ERROR\"}}");
+    case FAMILY_OLLAMA: return buf_append_text(out, "{\"error\":\"" SHAPE_FAIL_MESSAGE "\"}");
     case FAMILY_BEDROCK:
         return buf_append_text(
-            out, "{\"message\":\"" FAIL_MESSAGE "\",\"originalStatusCode\":500}");
+            out, "{\"message\":\"" SHAPE_FAIL_MESSAGE "\",\"originalStatusCode\":500}");
+    case FAMILY_REPLICATE: return buf_append_text(out, SHAPE_FAIL_MESSAGE);
+    case FAMILY_COG:
+        return buf_append_text(
+            out, "{\"status\":\"failed\",\"error\":\"" SHAPE_FAIL_MESSAGE "\",\"metrics\":{}}");
     case FAMILY_OPENAI: break;
     }
-    return buf_append_text(out,
-        "{\"error\":{\"message\":\"" FAIL_MESSAGE "\",\"type\":\"server_error\",\"param\":null,"
-        "\"code\":\"server_error\"}}");
+    return buf_append_text(out, "{\"error\":{\"message\":\"" SHAPE_FAIL_MESSAGE
+                                "\",\"type\":\"server_error\",\"param\":null,"
+                                "\"code\":\"server_error\"}}");
 }
 
 enum err shape_error_event(
@@ -280,11 +299,16 @@ enum err shape_error_event(
     static const char *const names[] = {[FAMILY_RESPONSES] = "error",
         [FAMILY_ANTHROPIC] = "error",
         [FAMILY_COHERE] = "message-end",
-        [FAMILY_BEDROCK] = "modelStreamErrorException"};
+        [FAMILY_BEDROCK] = "modelStreamErrorException",
+        [FAMILY_REPLICATE] = "error",
+        [FAMILY_COG] = "completed"};
     CLEANUP(buf_deinit) struct buf data;
     buf_init(&data, ERROR_DATA_BYTES_MAX);
     TRY(put_error_event(shape, index, &data));
     size_t known = sizeof names / sizeof names[0];
     const char *name = (size_t)shape->family < known ? names[shape->family] : NULL;
-    return frame_event(frame, name, buf_slice(&data), out, NULL);
+    TRY(frame_event(frame, name, buf_slice(&data), out, NULL));
+    return shape->family == FAMILY_REPLICATE
+               ? frame_event(frame, "done", SLICE("{\"reason\":\"error\"}"), out, NULL)
+               : ERR_OK;
 }

@@ -15,20 +15,23 @@ struct answer {
     uint64_t generation;
     int64_t created_s;  /* Unix time */
     struct slice model; /* inside of a JSON string; borrowed */
+    struct slice host;  /* ours, as the caller calls it; borrowed, and for predictions only */
     uint64_t prompt_tokens;
     uint64_t events;
     uint64_t text_bytes; /* of one token's text; 0: no filling */
     uint64_t inputs;     /* embeddings */
     bool has_usage;      /* a usage event was asked for */
     bool has_tool;       /* a call of a tool follows the text */
+    bool is_failure;     /* of a prediction: it tells of one */
     unsigned piece;      /* of its arguments: which one is to be printed */
 };
 
 /* Where the bytes that differ between two tokens lie in the data of an event. */
 struct token_spot {
-    size_t index_at;    /* the token's index, in the text */
-    size_t sequence_at; /* sequence_number; SIZE_MAX where the shape has none */
-    size_t pad_at;      /* where padding goes; behind the others */
+    size_t index_at;         /* the token's index, in the text */
+    size_t sequence_at;      /* a number of the event; SIZE_MAX where the shape has none */
+    uint64_t sequence_first; /* that of token 0 */
+    size_t pad_at;           /* where padding goes; behind the others; SIZE_MAX: nowhere */
     char pad;
 };
 
@@ -44,6 +47,10 @@ enum err shape_model(const struct shape *shape, struct slice path, struct buf *o
 /* shape_repeats_text — some of the stream's events hold the whole text. */
 bool shape_repeats_text(const struct shape *shape);
 bool shape_is_anthropic(const struct shape *shape);
+/* shape_is_elsewhere — it is answered by a place (prediction.h).
+ * shape_is_cog — a stream is asked for by the field Accept. */
+bool shape_is_elsewhere(const struct shape *shape);
+bool shape_is_cog(const struct shape *shape);
 
 /* shape_prelude, shape_tail — the events before the first and after the last token; `*count` is
  * increased by each. */
@@ -56,7 +63,7 @@ enum err shape_tail(const struct shape *shape, const struct answer *answer,
 enum err shape_token(const struct shape *shape, const struct answer *answer, uint64_t index,
     struct buf *out, struct token_spot *spot) NODISCARD;
 const char *shape_token_event(const struct shape *shape); /* the event's name; NULL for none */
-uint64_t shape_token_sequence(uint64_t index);            /* sequence_number of token `index` */
+uint64_t shape_token_sequence(uint64_t index); /* Responses: sequence_number of token `index` */
 /* shape_whole — the JSON of the answer that is no stream. */
 enum err shape_whole(
     const struct shape *shape, const struct answer *answer, struct buf *out) NODISCARD;

@@ -29,12 +29,15 @@ enum family {
     FAMILY_COHERE,
     FAMILY_OLLAMA,
     FAMILY_BEDROCK,
+    FAMILY_REPLICATE,
+    FAMILY_COG,
 };
 enum streams { STREAMS_IF_ASKED, STREAMS_ALWAYS, STREAMS_NEVER, STREAMS_UNLESS_REFUSED };
 
 struct shape {
     const char *path;
     const char *method; /* …path, the model's name, and this; NULL: the name is in the body */
+    const char *known_model; /* the name where there is none; else NULL */
     enum family family;
     enum streams streams;
     enum frame_kind frames;
@@ -44,11 +47,14 @@ struct shape {
     struct line prelude[LINES_MAX];
     struct line tail[LINES_MAX];
     bool repeats_text;
+    bool is_elsewhere;
 };
 
 extern const struct shape shape_chat, shape_completions, shape_embeddings, shape_responses,
     shape_messages, shape_gemini, shape_gemini_stream, shape_cohere, shape_ollama, shape_bedrock,
-    shape_bedrock_stream;
+    shape_bedrock_stream, shape_replicate, shape_cog, shape_cog_named;
+
+#define SHAPE_FAIL_MESSAGE "The mock was asked to fail here."
 
 /* shape_text — a token's text; its index begins at *index_at, unless that is NULL.
  * shape_whole_text — that of all tokens.   answers buf_append's */

@@ -115,6 +115,7 @@ static enum err responses_token(
 {
     TRY(buf_append_text(out, "{\"type\":\"response.output_text.delta\",\"sequence_number\":"));
     spot->sequence_at = out->size;
+    spot->sequence_first = PRELUDE_EVENTS;
     TRY(buf_printf(out, "%" PRIu64 ",", shape_token_sequence(index)));
     TRY(responses_place(a, out));
     TRY(buf_append_text(out, "\"delta\":\""));

@@ -140,7 +140,7 @@ void stats_sent(struct stats *stats, const struct ticket *ticket, uint64_t event
 {
     if (ticket->model)
         ticket->model->counts.tokens += tokens;
-    if (ticket->epoch != stats->epoch)
+    if (ticket->generation == 0 || ticket->epoch != stats->epoch)
         return;
     stats->events_sent += events;
     stats->total.tokens += tokens;
@@ -148,7 +148,9 @@ void stats_sent(struct stats *stats, const struct ticket *ticket, uint64_t event
 
 void stats_end(struct stats *stats, struct ticket *ticket, enum outcome outcome)
 {
-    ASSERT(stats->active > 0 && ticket->generation > 0);
+    if (ticket->generation == 0)
+        return;
+    ASSERT(stats->active > 0);
     stats->active--;
     if (ticket->epoch == stats->epoch)
         stats->total.ends[outcome]++;

@@ -20,7 +20,7 @@ struct ticket {
     uint64_t generation; /* 1, 2, … for the process; never reset, so that no two share a text */
     uint64_t epoch;      /* the resets before it began */
     struct stats_model *model; /* shared with the books; NULL when they are full */
-};
+};                             /* all zero: none, and nothing is counted */
 
 struct stats *stats_new(void);                 /* NULL: out of memory */
 struct stats *stats_free(struct stats *stats); /* no generation may be open */

@@ -47,6 +47,24 @@ struct stream {
     uint8_t model[];
 };
 
+static int64_t token_due_ns(int64_t zero_ns, uint64_t rate_milli, uint64_t index)
+{
+    if (!rate_milli)
+        return zero_ns;
+    unsigned __int128 wait = (unsigned __int128)index * MILLI_NS_PER_S;
+    return zero_ns + (int64_t)(wait / rate_milli);
+}
+
+static int64_t zero_of(const struct stream_order *order)
+{
+    return order->now_ns + (int64_t)(order->behavior.ttft_ms * NS_PER_MS);
+}
+
+int64_t stream_end_ns(const struct stream_order *order)
+{
+    return token_due_ns(zero_of(order), order->behavior.rate_milli, order->answer.events);
+}
+
 struct stream *stream_new(const struct stream_order *order)
 {
     struct slice model = order->answer.model;
@@ -60,13 +78,14 @@ struct stream *stream_new(const struct stream_order *order)
     stream->ticket = order->ticket;
     stream->frame =
         (struct frame){shape_frames(order->shape), order->behavior.sse, !is_close_framed};
-    stream->zero_ns = order->now_ns + (int64_t)(order->behavior.ttft_ms * NS_PER_MS);
+    stream->zero_ns = zero_of(order);
     stream->outcome = OUTCOME_ABORTED;
     stream->is_stream = shape_streams(order->shape, order->is_stream);
     stream->keeps_alive = order->keeps_alive && !is_close_framed;
     buf_init(&stream->event, WRITE_BYTES_MAX);
     memcpy(stream->model, model.data, model.size);
     stream->answer.model = slice_of(stream->model, model.size);
+    stream->answer.host = SLICE_NONE;
     return stream;
 }
 
@@ -96,19 +115,12 @@ void stream_over(struct stream *stream)
     stream->outcome = stream->last_outcome;
 }
 
-static int64_t token_due_ns(const struct stream *stream, uint64_t index)
-{
-    if (!stream->behavior.rate_milli)
-        return stream->zero_ns;
-    unsigned __int128 wait = (unsigned __int128)index * MILLI_NS_PER_S;
-    return stream->zero_ns + (int64_t)(wait / stream->behavior.rate_milli);
-}
-
 int64_t stream_due_ns(const struct stream *stream)
 {
-    if (stream->phase != PHASE_HEAD)
-        return token_due_ns(stream, stream->index);
-    return token_due_ns(stream, stream->is_stream ? 0 : stream->answer.events);
+    uint64_t index = stream->phase != PHASE_HEAD ? stream->index
+                     : stream->is_stream         ? 0
+                                                 : stream->answer.events;
+    return token_due_ns(stream->zero_ns, stream->behavior.rate_milli, index);
 }
 
 /* ---- the token event ---- */
@@ -150,7 +162,7 @@ static enum err event_build(struct stream *stream)
     const char *name = shape_token_event(stream->shape);
     TRY(shape_token(stream->shape, &stream->answer, stream->index, &data, &stream->spot));
     size_t size = frame_event_size(&stream->frame, name, data.size);
-    if (size < stream->behavior.size_bytes)
+    if (size < stream->behavior.size_bytes && stream->spot.pad_at != SIZE_MAX)
         TRY(pad(&data, &stream->spot, stream->behavior.size_bytes - size));
     size_t data_at;
     buf_clear(&stream->event);
@@ -160,13 +172,13 @@ static enum err event_build(struct stream *stream)
         stream->spot.sequence_at += data_at;
     stream->index_digits = digits_of(stream->index, &stream->index_limit);
     stream->sequence_digits =
-        digits_of(shape_token_sequence(stream->index), &stream->sequence_limit);
+        digits_of(stream->spot.sequence_first + stream->index, &stream->sequence_limit);
     return ERR_OK;
 }
 
 static enum err event_ready(struct stream *stream)
 {
-    uint64_t sequence = shape_token_sequence(stream->index);
+    uint64_t sequence = stream->spot.sequence_first + stream->index;
     bool has_sequence = stream->spot.sequence_at != SIZE_MAX;
     if (!stream->event.size || stream->index >= stream->index_limit ||
         (has_sequence && sequence >= stream->sequence_limit))

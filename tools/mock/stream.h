@@ -24,7 +24,7 @@ struct stream_order {
     const struct shape *shape;
     struct behavior behavior;
     struct answer answer; /* `model` is copied */
-    struct ticket ticket; /* open; the stream ends it */
+    struct ticket ticket; /* open; the stream ends it. Empty: of what is in the books already */
     int64_t now_ns;       /* monotonic: the schedule's zero */
     bool is_stream;
     bool keeps_alive; /* the connection may serve another request */
@@ -36,6 +36,8 @@ struct stream *stream_new(const struct stream_order *order);
 /* stream_free — ends the ticket, as aborted unless stream_over() came first. */
 struct stream *stream_free(struct stream *stream, struct stats *stats);
 
+/* stream_end_ns — when an order's whole answer is due. */
+int64_t stream_end_ns(const struct stream_order *order);
 /* stream_due_ns — when the next write is due; may be in the past. */
 int64_t stream_due_ns(const struct stream *stream);
 /* stream_render — append the next write's bytes to `out`. Answers and faults are buf_append's.
