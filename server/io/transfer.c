@@ -1,12 +1,7 @@
 /* transfer — see transfer.h.
  *
- *   libcurl wants a socket watched ─▶ struct watch: one-shot poll on the ring ─▶ socket_action ─▶
- *   armed again with what libcurl wants by then                (arming is the level check)
- *   libcurl wants a timer ─▶ the loop's timer ─▶ socket_action(TIMEOUT)
- *
- * A socket that libcurl closes while its poll is in flight is closed when the cancelled poll has
- * been reaped: until then the kernel would hold back the FIN, and the number could be taken by a
- * new socket under an old poll.
+ *   libcurl wants a socket watched ─▶ watch.h ─▶ socket_action
+ *   libcurl wants a timer          ─▶ the loop's timer ─▶ socket_action(TIMEOUT)
  *
  * libcurl must not be re-entered from its own callbacks: start, resume and cancel only mark the
  * transfer, and a task of the loop does the work. A transfer's phases and what bounds each:
@@ -16,15 +11,12 @@
 #include "server/io/transfer.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <limits.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include "server/io/watch.h"
 
 static const char system_ca_file[] = "/etc/ssl/certs/ca-certificates.crt";
 static const int64_t ns_per_ms = 1000000;
@@ -42,27 +34,11 @@ struct transfers {
     struct task task; /* works on `marked` */
     bool is_queued;   /* the task */
     bool is_closing;
-    struct list open;    /* of transfer.node: all */
-    struct list marked;  /* of transfer.mark: to start, resume or cancel */
-    struct list closing; /* of watch.node: given up, the poll not reaped yet */
+    struct list open;   /* of transfer.node: all */
+    struct list marked; /* of transfer.mark: to start, resume or cancel */
+    struct watches watches;
     CURL *spare[UPSTREAM_HANDLES_KEPT];
     size_t spare_count;
-};
-
-/* One socket that libcurl wants watched. */
-struct watch {
-    struct op op;
-    struct transfers *transfers; /* NULL once that is freed */
-    struct list node;
-    int64_t acks_due_ns;  /* see ease_acks */
-    int64_t acks_wait_ns; /* 0: not asked yet */
-    curl_socket_t socket;
-    short wanted; /* poll events; 0: none */
-    short armed;  /* those of the poll in flight */
-    bool is_removed;
-    bool is_dispatching;
-    bool is_canceling;
-    bool owns_socket; /* close it when the poll is reaped */
 };
 
 struct transfer {
@@ -97,6 +73,7 @@ static void multi_timer_fired(struct timer *timer);
 static void transfer_timer_fired(struct timer *timer);
 static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *context, void *pointer);
 static int watch_timer(CURLM *multi, long timeout_ms, void *context);
+static void socket_ready(void *context, int socket, int32_t result);
 static void drive(struct transfers *transfers, curl_socket_t socket, int events);
 
 /* ---- the multi handle ------------------------------------------------------------------------ */
@@ -128,7 +105,7 @@ enum err transfers_new(struct loop *loop, const char *proxy, struct transfers **
     transfers->timer.fire = multi_timer_fired;
     list_init(&transfers->open);
     list_init(&transfers->marked);
-    list_init(&transfers->closing);
+    watches_init(&transfers->watches, loop, socket_ready, transfers);
     transfers->proxy = strdup(proxy ? proxy : ""); /* "" also shuts out the environment's */
     transfers->multi = curl_multi_init();
     if (!transfers->proxy || !transfers->multi) {
@@ -141,35 +118,6 @@ enum err transfers_new(struct loop *loop, const char *proxy, struct transfers **
 }
 
 /* ---- sockets --------------------------------------------------------------------------------- */
-
-static void watch_free(struct watch *watch)
-{
-    if (watch->owns_socket)
-        (void)close(watch->socket);
-    list_unlink(&watch->node);
-    free(watch);
-}
-
-static void watch_disarm(struct watch *watch)
-{
-    if (watch->is_canceling)
-        return;
-    watch->is_canceling = true;
-    loop_cancel(watch->transfers->loop, &watch->op);
-}
-
-/* Brings the poll in line with what libcurl wants. */
-static void watch_settle(struct watch *watch)
-{
-    if (watch->op.in_flight) {
-        if (watch->armed != watch->wanted)
-            watch_disarm(watch);
-    } else if (watch->wanted && !watch->is_dispatching) {
-        watch->armed = watch->wanted;
-        watch->is_canceling = false;
-        loop_poll(watch->transfers->loop, &watch->op, watch->socket, watch->wanted);
-    }
-}
 
 static int events_of(int32_t result)
 {
@@ -185,75 +133,9 @@ static int events_of(int32_t result)
     return events;
 }
 
-/* Has the kernel delay its acknowledgements: else each receive of a small pushed segment sends one,
- * which costs more than the receive. The kernel gives that up by itself when an acknowledgement had
- * to wait 40 ms for the next segment: a slow provider, or one with Nagle's algorithm, which held its
- * next bytes back for it. So it is asked again after a second, and after twice as long each time
- * that it had given up: what such a provider loses is 40 ms a handful of times a minute.
- *   source  tcp(7) TCP_QUICKACK; Linux's tcp_cleanup_rbuf, tcp_delack_timer_handler */
-static void ease_acks(struct watch *watch)
+static void socket_ready(void *context, int socket, int32_t result)
 {
-    int64_t now_ns = loop_now_ns(watch->transfers->loop);
-    if (now_ns < watch->acks_due_ns)
-        return;
-    int is_quick = 1;
-    socklen_t size = sizeof is_quick;
-    if (watch->acks_wait_ns != 0)
-        (void)getsockopt(watch->socket, IPPROTO_TCP, TCP_QUICKACK, &is_quick, &size);
-    if (!is_quick || watch->acks_wait_ns == 0)
-        watch->acks_wait_ns = (int64_t)UPSTREAM_ACKS_MS_MIN * ns_per_ms;
-    else if (watch->acks_wait_ns < (int64_t)UPSTREAM_ACKS_MS_MAX * ns_per_ms)
-        watch->acks_wait_ns *= 2;
-    watch->acks_due_ns = now_ns + watch->acks_wait_ns;
-    if (is_quick)
-        (void)setsockopt(watch->socket, IPPROTO_TCP, TCP_QUICKACK, &(int){0}, sizeof(int));
-}
-
-static void poll_done(struct op *op, int32_t result, uint32_t flags)
-{
-    (void)flags;
-    struct watch *watch = CONTAINER_OF(op, struct watch, op);
-    if (watch->is_removed) {
-        watch_free(watch);
-        return;
-    }
-    if (result != -ECANCELED) {
-        watch->is_dispatching = true;
-        if (result > 0 && result & POLLIN)
-            ease_acks(watch);
-        drive(watch->transfers, watch->socket, events_of(result));
-        watch->is_dispatching = false;
-    }
-    if (watch->is_removed)
-        watch_free(watch);
-    else
-        watch_settle(watch);
-}
-
-static void watch_remove(struct watch *watch)
-{
-    (void)curl_multi_assign(watch->transfers->multi, watch->socket, NULL);
-    watch->is_removed = true;
-    if (!watch->op.in_flight && !watch->is_dispatching) {
-        watch_free(watch);
-        return;
-    }
-    list_append(&watch->transfers->closing, &watch->node);
-    if (watch->op.in_flight)
-        watch_disarm(watch);
-}
-
-static struct watch *watch_new(struct transfers *transfers, curl_socket_t socket)
-{
-    struct watch *watch = calloc(1, sizeof *watch);
-    if (!watch)
-        return NULL;
-    watch->op.done = poll_done;
-    watch->transfers = transfers;
-    watch->socket = socket;
-    list_init(&watch->node);
-    (void)curl_multi_assign(transfers->multi, socket, watch);
-    return watch;
+    drive(context, socket, events_of(result));
 }
 
 static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *context, void *pointer)
@@ -262,32 +144,23 @@ static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *contex
     struct transfers *transfers = context;
     struct watch *watch = pointer;
     if (what == CURL_POLL_REMOVE) {
+        (void)curl_multi_assign(transfers->multi, socket, NULL);
         if (watch)
             watch_remove(watch);
         return 0;
     }
-    if (!watch && !(watch = watch_new(transfers, socket)))
+    if (!watch && !(watch = watch_new(&transfers->watches, socket)))
         return -1; /* libcurl then fails the transfer */
-    watch->wanted =
-        (short)((what & CURL_POLL_IN ? POLLIN : 0) | (what & CURL_POLL_OUT ? POLLOUT : 0));
-    watch_settle(watch);
+    (void)curl_multi_assign(transfers->multi, socket, watch);
+    watch_want(
+        watch, (short)((what & CURL_POLL_IN ? POLLIN : 0) | (what & CURL_POLL_OUT ? POLLOUT : 0)));
     return 0;
 }
 
-/* libcurl lets go of a socket: at once, unless a poll still pins it. The one wanted was given up
- * just before, so it is the last of the list that has this number. */
 static int close_socket(void *context, curl_socket_t socket)
 {
     struct transfers *transfers = context;
-    for (struct list *node = transfers->closing.prev; node != &transfers->closing;
-         node = node->prev) {
-        struct watch *watch = CONTAINER_OF(node, struct watch, node);
-        if (watch->socket == socket && !watch->owns_socket) {
-            watch->owns_socket = true;
-            return 0;
-        }
-    }
-    return close(socket);
+    return watches_close(&transfers->watches, socket);
 }
 
 static int watch_timer(CURLM *multi, long timeout_ms, void *context)
@@ -782,8 +655,7 @@ struct transfers *transfers_free(struct transfers *transfers)
     if (transfers->multi)
         (void)curl_multi_cleanup(transfers->multi);
     timer_cancel(transfers->loop, &transfers->timer);
-    while ((node = list_pop(&transfers->closing)))
-        CONTAINER_OF(node, struct watch, node)->transfers = NULL;
+    watches_deinit(&transfers->watches);
     free(transfers->proxy);
     if (!transfers->is_queued) /* else the loop still holds the task, which frees it */
         free(transfers);
