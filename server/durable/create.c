@@ -210,12 +210,12 @@ static void make_state(
  * no word for a life of 0 s. */
 static int64_t life_s(const struct creation *creation, const struct writer_state *state)
 {
-    int64_t left_ns = state->expires_ns - loop_wall_ns(creation->call.api->loop);
+    int64_t now_ns = loop_wall_ns(creation->call.api->loop);
     if (state->has_ttl)
         return state->ttl_s ? (int64_t)state->ttl_s : 1;
     if (!state->expires_ns)
         return 0;
-    return left_ns > 0 ? left_ns / 1000000000 + 1 : 1;
+    return state->expires_ns > now_ns ? (state->expires_ns - now_ns) / 1000000000 + 1 : 1;
 }
 
 static enum err create_row(

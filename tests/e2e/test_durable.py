@@ -114,6 +114,15 @@ def test_a_creation_that_says_nonsense_is_refused(streams, name, fields):
     assert streams.status(name) == 404
 
 
+@pytest.mark.parametrize("time", ["1677-09-21T00:12:44Z", "1700-01-01T00:00:00Z",
+                                  "2020-01-01T00:00:00Z"])
+def test_a_time_that_is_long_past(streams, name, time):
+    """Created, and over: nobody finds it, and its name is free."""
+    assert streams.put(name, b"x", stream_expires_at=time).status == 201
+    assert streams.status(name) == 404
+    assert streams.put(name, b"y").status == 201
+
+
 def test_names(streams):
     for bad in ("", "x" * 255, "__ds/subscriptions/1", "__ds", "-", "-/other", "%5F%5Fds/x"):
         refused(streams.put(bad), 400, "invalid_name")
