@@ -423,12 +423,17 @@ bool cloudflare_serves(struct api *api, struct slice path)
                                             : cloudflare_path_is_certain(&read);
 }
 
+/* A call that only Cloudflare has: its errors look as there. */
+static bool is_own(const struct cloudflare_path *path)
+{
+    return path->kind == CLOUDFLARE_RUN || path->kind == CLOUDFLARE_UNIVERSAL ||
+           path->kind == CLOUDFLARE_RESUME;
+}
+
 void cloudflare_admit(struct api *api, struct exchange *exchange)
 {
     struct cloudflare_path path = cloudflare_path_read(exchange_target(exchange).path);
-    bool is_own = path.kind == CLOUDFLARE_RUN || path.kind == CLOUDFLARE_UNIVERSAL ||
-                  path.kind == CLOUDFLARE_RESUME;
-    if (api->config->cloudflare_paths && is_own && cloudflare_path_is_certain(&path))
+    if (api->config->cloudflare_paths && is_own(&path) && cloudflare_path_is_certain(&path))
         exchange_set_dialect(exchange, &cloudflare_errors);
 }
 
@@ -452,7 +457,7 @@ bool cloudflare_handle(struct api *api, struct exchange *exchange)
     struct cloudflare_path path = cloudflare_path_read(exchange_target(exchange).path);
     if (!api->config->cloudflare_paths || !is_meant(api, exchange, &path))
         return false;
-    if (path.kind == CLOUDFLARE_RUN || path.kind == CLOUDFLARE_UNIVERSAL)
+    if (is_own(&path))
         exchange_set_dialect(exchange, &cloudflare_errors);
     if (!check_method(exchange, &path))
         return true;

@@ -146,6 +146,8 @@ def test_runs_that_cannot_be_resumed(gateway, model):
                       stream):
         reply = resume(gateway, malformed, 0)
         assert reply.status == 500 and reply.json()["errors"][0]["code"] == 2002, malformed
+    path = f"/client/v4/accounts/any/ai-gateway/gateways/gw/run/{'0' * 64}/resume"
+    assert gateway.call("GET", path).json()["errors"][0]["code"] == 2002
     for offset in ("-1", "", "1.0", "x", "1&from=1", "99999999999999999999"):
         reply = resume(gateway, run, offset)
         assert (reply.status, reply.json()["errors"][0]["name"]) == (400, "invalid_offset"), offset
