@@ -3,6 +3,8 @@
  * so its ETag, is the event's number. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "protocol/base/own.h"
 #include "protocol/data/timestamp.h"
@@ -305,60 +307,162 @@ void checkpoint_get(struct api *api, struct exchange *exchange, struct slice id)
 
 /* ── the list ───────────────────────────────────────────────────────────────────────────────── */
 
-/* Newest first, from before `before`. */
-static void write_list(
-    struct json_writer *json, const struct runbook *book, uint64_t before, uint64_t limit)
+/* Which of them, in which order. */
+struct list_query {
+    struct buf prefix;   /* of the name */
+    struct buf before;   /* names less than this one; empty: any */
+    uint64_t before_seq; /* and older than this */
+    bool is_by_name;     /* the greatest name first; else newest first */
+    uint64_t limit;
+};
+
+/* As bytes; a name that goes on behind another one is greater. */
+static int compare(struct slice a, struct slice b)
 {
-    uint64_t shown = 0, last = 0;
-    bool has_more = false;
+    size_t common = a.size < b.size ? a.size : b.size;
+    int order = common ? memcmp(a.data, b.data, common) : 0;
+    return order ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+static bool is_wanted(const struct list_query *query, const struct run_checkpoint *checkpoint)
+{
+    return checkpoint->seq < query->before_seq &&
+           slice_has_prefix(checkpoint->name, buf_slice(&query->prefix)) &&
+           (query->before.size == 0 || compare(checkpoint->name, buf_slice(&query->before)) < 0);
+}
+
+/* Where a name belongs among `count` descending ones. */
+static size_t place_of(struct slice name, const struct run_checkpoint *const *found, size_t count)
+{
+    size_t from = 0, to = count;
+    while (from < to) {
+        size_t middle = (from + to) / 2;
+        if (compare(found[middle]->name, name) > 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+/* The first `most` of them; how many there are. Names that grow with time, as most do, are found in
+ * descending order. */
+static size_t select_first(const struct runbook *book, const struct list_query *query,
+    const struct run_checkpoint **found, size_t most)
+{
+    size_t count = 0;
+    const struct list *node = book->checkpoints.prev;
+    for (; node != &book->checkpoints && (query->is_by_name || count < most); node = node->prev) {
+        const struct run_checkpoint *checkpoint =
+            CONTAINER_OF((struct list *)(uintptr_t)node, struct run_checkpoint, node);
+        if (!is_wanted(query, checkpoint))
+            continue;
+        size_t at = query->is_by_name ? place_of(checkpoint->name, found, count) : count;
+        if (at == most)
+            continue;
+        size_t behind = (count < most ? count : most - 1) - at;
+        memmove(found + at + 1, found + at, behind * sizeof(struct run_checkpoint *));
+        found[at] = checkpoint;
+        count += count < most;
+    }
+    return count;
+}
+
+static void put_next(
+    struct json_writer *json, const struct list_query *query, const struct run_checkpoint *last)
+{
+    json_key(json, "has_more");
+    json_boolean(json, last);
+    json_key(json, "next");
+    if (!last)
+        json_null(json);
+    else if (query->is_by_name)
+        json_string(json, last->name);
+    else
+        json_unsigned(json, last->seq);
+}
+
+static void write_list(struct json_writer *json, const struct list_query *query,
+    const struct run_checkpoint *const *found, size_t count)
+{
+    bool has_more = count > query->limit;
+    size_t shown = has_more ? query->limit : count;
     json_open(json, '{');
     put(json, "object", SLICE("list"));
     json_key(json, "data");
     json_open(json, '[');
-    const struct list *node = book->checkpoints.prev;
-    for (; node != &book->checkpoints && !has_more; node = node->prev) {
-        const struct run_checkpoint *checkpoint =
-            CONTAINER_OF((struct list *)(uintptr_t)node, struct run_checkpoint, node);
-        if (checkpoint->seq >= before)
-            continue;
-        has_more = shown == limit;
-        if (has_more)
-            break;
-        put_checkpoint(json, checkpoint);
-        last = checkpoint->seq;
-        shown++;
-    }
+    for (size_t i = 0; i < shown; i++)
+        put_checkpoint(json, found[i]);
     json_close(json, ']');
-    json_key(json, "has_more");
-    json_boolean(json, has_more);
-    json_key(json, "next");
-    if (has_more)
-        json_unsigned(json, last);
-    else
-        json_null(json);
+    put_next(json, query, has_more ? found[shown - 1] : NULL);
     json_close(json, '}');
+}
+
+/* A parameter that is a name, or the beginning of one; or not given. */
+static enum err read_name(struct slice query, const char *parameter, struct buf *out)
+{
+    struct slice raw;
+    enum err err = query_get(query, parameter, &raw);
+    return err == ERR_NOTFOUND ? ERR_OK : err ? err : percent_decode(raw, true, out);
+}
+
+static enum err read_seq(struct slice query, const char *parameter, uint64_t *out)
+{
+    struct slice raw;
+    enum err err = query_get(query, parameter, &raw);
+    return err == ERR_NOTFOUND ? ERR_OK : err ? err : slice_u64(raw, out);
+}
+
+/* The parameter that is wrong, or NULL. */
+static const char *read_query(struct slice text, struct list_query *query)
+{
+    struct slice order;
+    enum err err = query_get(text, "order", &order);
+    query->is_by_name = !err && slice_equal(order, SLICE("name"));
+    if (err != ERR_NOTFOUND && !query->is_by_name)
+        return "order";
+    if (read_name(text, "prefix", &query->prefix))
+        return "prefix";
+    err = query->is_by_name ? read_name(text, "before", &query->before)
+                            : read_seq(text, "before", &query->before_seq);
+    return err ? "before" : NULL;
+}
+
+static void answer_list(struct run_call *call, const struct list_query *query)
+{
+    CLEANUP(buf_deinit) struct buf text;
+    struct json_writer json;
+    size_t most = (size_t)query->limit + 1;
+    const struct run_checkpoint **found = calloc(most, sizeof *found);
+    if (!found) {
+        run_call_refuse_err(call, ERR_AGAIN);
+        return;
+    }
+    size_t count = select_first(run_book(call->visit.run), query, found, most);
+    buf_init(&text, REPLY_BYTES_MAX);
+    json_writer_init(&json, &text);
+    write_list(&json, query, found, count);
+    free(found);
+    answer_json(call, 200, &json);
 }
 
 static void list_found(struct run_call *call)
 {
-    CLEANUP(buf_deinit) struct buf text;
-    struct json_writer json;
-    struct slice raw;
-    uint64_t limit, before = UINT64_MAX;
-    buf_init(&text, REPLY_BYTES_MAX);
-    if (!run_call_page(call, &limit))
+    struct list_query query = {.before_seq = UINT64_MAX};
+    if (!run_call_page(call, &query.limit))
         return;
-    enum err err = query_get(exchange_target(call->exchange).query, "before", &raw);
-    if (!err)
-        err = slice_u64(raw, &before);
-    if (err && err != ERR_NOTFOUND) {
-        run_call_refuse(call, 400, "invalid_parameter", "before",
-            "`before` is the `next` of the page before, once");
-        return;
-    }
-    json_writer_init(&json, &text);
-    write_list(&json, run_book(call->visit.run), before, limit);
-    answer_json(call, 200, &json);
+    buf_init(&query.prefix, RUN_NAME_BYTES_MAX);
+    buf_init(&query.before, RUN_NAME_BYTES_MAX);
+    const char *wrong = read_query(exchange_target(call->exchange).query, &query);
+    if (wrong)
+        run_call_refuse(call, 400, "invalid_parameter", wrong,
+            "`order` is `name` or left out, `prefix` the beginning of names, `before` the `next` "
+            "of "
+            "the page before; each once");
+    else
+        answer_list(call, &query);
+    buf_deinit(&query.prefix);
+    buf_deinit(&query.before);
 }
 
 void checkpoints_list(struct api *api, struct exchange *exchange, struct slice id)

@@ -1,7 +1,10 @@
 """Runs and checkpoints: an agent that dies and starts over, what the provider billed, forks, states kept."""
 
+import hashlib
 import os
 import urllib.parse
+
+import pytest
 
 import programs
 import wire
@@ -200,11 +203,183 @@ def test_runs_themselves(serve, model):
     wire.assert_error(server.call("GET", f"/v1/runs/{name}?limit=0"), 400, "invalid_parameter")
 
 
-def test_a_run_expires(serve):
+def test_a_run_expires(server):
+    made = server.call("PUT", "/v1/runs/brief", None, {"Tokenlog-TTL": "1"})
+    assert made.status == 201
+    programs.eventually(lambda: server.call("GET", "/v1/runs/brief").status == 404)
+    again = server.call("PUT", "/v1/runs/brief")
+    assert again.status == 201 and again.json()["id"] != made.json()["id"]
+
+
+@pytest.mark.parametrize("ttl", ["", "-1", "1.5", "x", "0x10", "1 2", "99999999999999999999"])
+def test_a_life_that_is_none(server, ttl):
+    wire.assert_error(server.call("PUT", "/v1/runs/odd", None, {"Tokenlog-TTL": ttl}), 400,
+                      "invalid_ttl")
+    wire.assert_error(server.call("GET", "/v1/runs/odd"), 404, "run_not_found")
+
+
+def test_usage_cost_and_what_replay_saved(serve, mock, model):
+    server = serve("--provider", f"openai={mock.url}")
+    prices = server.call("GET", "/v1/models/gpt-5-mini").json()["pricing"]
+    server.post("gpt-5-mini", step("bill", "a"))
+    server.post(f"mock/{model('events=4')}", step("bill", "b"))
+    for _ in range(3):
+        server.post("gpt-5-mini", step("bill", "a"))
+    run = run_of(server, "bill")
+    a, b = run["steps"]
+    usage = a["usage"]
+    cost = sum(usage[f"{way}_tokens"] * prices[way]["nano_usd"] / prices[way]["per"] / 1e9
+               for way in ("input", "output"))
+    assert cost > 0 and a["cost_usd"] == pytest.approx(cost, abs=2e-9)
+    assert b["cost_usd"] is None and b["usage"]["output_tokens"] == 4
+    assert (run["saved"]["calls"], a["replays"]) == (3, 3)
+    assert run["saved"]["output_tokens"] == 3 * usage["output_tokens"]
+    assert run["saved"]["cost_usd"] == pytest.approx(3 * a["cost_usd"], abs=2e-9)
+    assert a["url"] == f"/v1/streams/{a['stream_id']}"
+    assert len(wire.split_numbered(server.events(a["stream_id"]).body)[0]) == a["offset"]
+
+
+def test_the_server_dies_in_mid_step(serve, mock, model):
     server = serve()
-    assert server.call("PUT", "/v1/runs/brief", None, {"Tokenlog-TTL": "1"}).status == 201
-    row = server.call("GET", "/v1/runs").json()["data"][0]
-    programs.eventually(
-        lambda: server.call("GET", f"/v1/streams/{row['id']}").status == 410)
-    wire.assert_error(server.call("GET", "/v1/runs/brief"), 404, "run_not_found")
-    assert server.call("PUT", "/v1/runs/brief").status == 201
+    names = [model("events=6"), model("events=4000", "rate=50")]
+    first = server.post(names[0], step("r", "1")).body
+    assert checkpoint(server, "PUT", "c", b"before", run="r").status == 201
+    with server.open(names[1], step("r", "2")) as one:
+        one.read_events(8)
+        stream = one.reader.header("tokenlog-stream-id")
+        server.kill()
+        received = wire.split_events(one.finish().body)[0]
+    server.start()
+    assert server.post(names[0], step("r", "1")).body == first
+    second = run_of(server, "r")["steps"][1]
+    assert (second["state"], second["stream_id"]) == ("interrupted", stream)
+    assert second["offset"] >= len(received)
+    # It is never asked again silently; the part is there, and is cut off as a broken answer is.
+    part = server.post(names[1], step("r", "2"))
+    assert part.header("tokenlog-stream-state") == "interrupted" and part.end == "cut"
+    assert wire.split_events(part.body)[0][:len(received)] == received
+    assert generations(mock, names) == [1, 1]
+    with server.open(names[1], step("r", "2", **{"Tokenlog-On-Interrupted": "restart"})) as one:
+        assert one.reader.header("tokenlog-stream-id") != stream
+        one.read_events(4)
+        assert server.call("POST", f"/v1/streams/{one.reader.header('tokenlog-stream-id')}/stop"
+                           ).status == 200
+    assert generations(mock, names) == [1, 2]
+    assert checkpoint(server, "GET", "latest", run="r").body == b"before"
+
+
+def test_forks_of_forks_go_in_any_order(server, mock, model):
+    name = model("events=4")
+    names = ["t0", "t1", "t2", "t3"]
+    body = server.post(name, step("t0", "1")).body
+    for older, newer in zip(names, names[1:]):
+        made = server.call("POST", f"/v1/runs/{older}/fork", {"at": "1", "run": newer})
+        assert made.status == 201
+        server.post(name, step(newer, "2"))
+    left = list(names)
+    for gone in ("t1", "t3", "t0", "t2"):
+        assert server.call("DELETE", f"/v1/runs/{gone}").status == 204
+        left.remove(gone)
+        for run in left:
+            assert server.post(name, step(run, "1")).body == body
+        wire.assert_error(server.call("GET", f"/v1/runs/{gone}"), 404, "run_not_found")
+        wire.assert_error(server.call("DELETE", f"/v1/runs/{gone}"), 404, "run_not_found")
+    assert mock.of(name)["generations"] == 1 + 3  # the first step, and a second one of each fork
+
+
+KEYS = {"red": "tlk_red_0123456789", "blue": "tlk_blue_0123456789"}
+
+
+def test_another_projects_runs_do_not_exist(serve, mock, model, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("projects:\n" + "".join(
+        f"  - name: {project}\n    keys: [\"{hashlib.sha256(key.encode()).hexdigest()}\"]\n"
+        for project, key in KEYS.items()))
+    server = serve("--config", str(path))
+    as_ = lambda project, **more: {"Authorization": f"Bearer {KEYS[project]}", **more}
+    name = model("events=3")
+    server.post(name, as_("red", **step("r", "1")))
+    assert server.call("PUT", "/v1/runs/r/checkpoints/c", b"red", as_("red")).status == 201
+    absent = server.call("GET", "/v1/runs/none", None, as_("blue"))
+    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/checkpoints"),
+                         ("GET", "/checkpoints/c"), ("GET", "/checkpoints/latest"),
+                         ("DELETE", "/checkpoints/c")):
+        reply = server.call(method, f"/v1/runs/r{path}", None, as_("blue"))
+        wire.assert_error(reply, 404, "run_not_found")
+        assert reply.body == absent.body  # nothing tells that it is another one's
+    fork = server.call("POST", "/v1/runs/r/fork", {"at": "1", "run": "s"}, as_("blue"))
+    wire.assert_error(fork, 404, "run_not_found")
+    assert server.call("GET", "/v1/runs", None, as_("blue")).json()["data"] == []
+    server.post(name, as_("blue", **step("r", "1")))  # a run of their own
+    assert mock.of(name)["generations"] == 2
+    assert server.call("GET", "/v1/runs/r/checkpoints/c", None, as_("red")).body == b"red"
+
+
+def listing(server, query, run="pages"):
+    reply = server.call("GET", f"/v1/runs/{run}/checkpoints{query}")
+    assert reply.status == 200, reply.body
+    return [one["name"] for one in reply.json()["data"]], reply.json()["next"]
+
+
+def test_pages_of_checkpoints_by_name(server):
+    names = ["a/2", "b/1", "a/10", "a/3", "b", "a/1", "c%/x"]
+    for name in names:
+        quoted = urllib.parse.quote(name, safe="")
+        assert checkpoint(server, "PUT", quoted, b"x", run="pages").status == 201
+    checkpoint(server, "PUT", "b", b"again", run="pages")
+    newest = ["b", "c%/x", "a/1", "a/3", "a/10", "b/1", "a/2"]
+    assert listing(server, "") == (newest, None)
+    assert listing(server, "?prefix=a/") == (["a/1", "a/3", "a/10", "a/2"], None)
+    assert listing(server, "?order=name") == (sorted(names, reverse=True), None)
+    assert listing(server, "?order=name&prefix=a%2F&limit=1") == (["a/3"], "a/3")
+    seen, before = [], ""
+    while before is not None:
+        page, before = listing(server, "?order=name&limit=2" + (
+            f"&before={urllib.parse.quote(before, safe='')}" if before else ""))
+        seen += page
+    assert seen == sorted(names, reverse=True)
+    assert listing(server, "?order=name&before=a/2&prefix=a") == (["a/10", "a/1"], None)
+    assert listing(server, "?prefix=z") == ([], None)
+    for query in ("order=size", "order=name&order=name", "prefix=%zz", f"prefix={'p' * 129}",
+                  "before=x", "limit=1001", f"order=name&before={'p' * 129}"):
+        wire.assert_error(server.call("GET", f"/v1/runs/pages/checkpoints?{query}"), 400)
+
+
+def test_states_are_all_there_or_not_at_all(serve):
+    """Writers that count in one checkpoint under its condition, while the server is killed."""
+    server = serve()
+    count, etag = 0, None
+    for _ in range(3):
+        for _ in range(20):
+            condition = {"If-Match": etag} if etag else {"If-None-Match": "*"}
+            body = (b"%d " % (count + 1)) * 500
+            reply = checkpoint(server, "PUT", "counter", body, condition)
+            assert reply.status in (200, 201)
+            count, etag = count + 1, reply.header("etag")
+        cut = server.wire()
+        cut.ask("PUT", "/v1/runs/states/checkpoints/counter", (b"%d " % (count + 1)) * 500)
+        server.kill()
+        cut.close()
+        server.start()
+        got = checkpoint(server, "GET", "counter")
+        number = int(bytes(got.body).split()[0])
+        assert number in (count, count + 1) and got.body == (b"%d " % number) * 500
+        count, etag = number, got.header("etag")
+
+
+def test_names_that_are_none(server):
+    for name in ("a%20b", "a%22b", "%ff", "%00", "p" * 129):
+        wire.assert_error(server.call("PUT", f"/v1/runs/{name}"), 400)
+        wire.assert_error(checkpoint(server, "PUT", name, b"x", run="names"), 400)
+    wire.assert_error(server.call("GET", "/v1/runs/names"), 404, "run_not_found")
+    wire.assert_error(checkpoint(server, "GET", "c", run="names"), 404, "run_not_found")
+    wire.assert_error(server.call("POST", "/v1/runs/names/fork", b"{"), 400, "invalid_body")
+    long = "p" * 128
+    assert server.call("PUT", f"/v1/runs/{long}").status == 201
+    assert checkpoint(server, "PUT", long, b"x", run=long).status == 201
+    wire.assert_error(checkpoint(server, "PUT", "c", b"x", {"Content-Type": "t" * 257}, long), 400,
+                      "invalid_content_type")
+    wire.assert_error(checkpoint(server, "PUT", "c", b"x", {
+        "Tokenlog-Offsets": '{"a":"%s"}' % ("o" * 4096)}, long), 400, "invalid_offsets")
+    wire.assert_error(server.call("PUT", f"/v1/runs/{long}", {"m": "m" * 4096}), 400,
+                      "invalid_metadata")
