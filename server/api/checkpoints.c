@@ -89,7 +89,8 @@ static void answer_json(struct run_call *call, int status, const struct json_wri
 /* call->kept is the request's: what it says of the blob, and the blob. */
 struct putting {
     struct run_call call;
-    struct slice content_type, offsets, blob;
+    struct run_checkpoint own; /* another may have its name by the time that it is durable */
+    struct slice blob;
     bool is_new;
 };
 
@@ -97,41 +98,41 @@ static void is_put(struct run_call *call)
 {
     CLEANUP(buf_deinit) struct buf text;
     struct putting *putting = CONTAINER_OF(call, struct putting, call);
-    struct run_checkpoint *checkpoint =
-        runbook_checkpoint(run_book(call->visit.run), buf_slice(&call->item));
     char etag[ETAG_BYTES];
     struct json_writer json;
-    if (!checkpoint) { /* deleted again while this one was on its way to the disk */
-        refuse_absent(call);
-        return;
-    }
-    make_etag(checkpoint, etag);
-    run_call_add(call, "ETag", slice_text(etag));
     buf_init(&text, REPLY_BYTES_MAX);
+    make_etag(&putting->own, etag);
+    run_call_add(call, "ETag", slice_text(etag));
     json_writer_init(&json, &text);
-    put_checkpoint(&json, checkpoint);
+    put_checkpoint(&json, &putting->own);
     answer_json(call, putting->is_new ? 201 : 200, &json);
 }
 
 static void put_found(struct run_call *call)
 {
     struct putting *putting = CONTAINER_OF(call, struct putting, call);
-    struct slice name = buf_slice(&call->item);
-    const struct run_checkpoint *older = runbook_checkpoint(run_book(call->visit.run), name);
+    struct run_checkpoint *own = &putting->own;
+    const struct runbook *book = run_book(call->visit.run);
+    own->name = buf_slice(&call->item);
+    own->at_ms = loop_wall_ns(call->api->loop) / 1000000;
+    own->size = putting->blob.size;
+    const struct run_checkpoint *older = runbook_checkpoint(book, own->name);
     if (!check_conditions(call, older))
         return;
     putting->is_new = !older;
     struct run_record record = {.type = RUN_CHECKPOINT,
-        .name = name,
-        .content_type = putting->content_type,
-        .offsets = putting->offsets,
-        .at_ms = loop_wall_ns(call->api->loop) / 1000000,
+        .name = own->name,
+        .content_type = own->content_type,
+        .offsets = own->offsets,
+        .at_ms = own->at_ms,
         .blob = putting->blob};
     enum err err = run_write(call->visit.run, &record);
-    if (err)
+    if (err) {
         run_call_refuse_err(call, err);
-    else
-        run_call_wait(call, is_put);
+        return;
+    }
+    own->seq = runbook_checkpoint(book, own->name)->seq;
+    run_call_wait(call, is_put);
 }
 
 /* The code of what is wrong, or NULL. */
@@ -140,17 +141,17 @@ static const char *read_fields(struct putting *putting)
     struct exchange *exchange = putting->call.exchange;
     const char *why;
     size_t at;
-    putting->content_type = exchange_header(exchange, "Content-Type");
-    putting->offsets = exchange_header(exchange, "Tokenlog-Offsets");
+    putting->own.content_type = exchange_header(exchange, "Content-Type");
+    putting->own.offsets = exchange_header(exchange, "Tokenlog-Offsets");
     putting->blob = exchange_body(exchange);
-    if (putting->content_type.size == 0)
-        putting->content_type = SLICE("application/octet-stream");
+    if (putting->own.content_type.size == 0)
+        putting->own.content_type = SLICE("application/octet-stream");
     if (slice_equal(buf_slice(&putting->call.item), SLICE("latest")))
         return "invalid_checkpoint";
-    if (putting->content_type.size > RUN_TYPE_BYTES_MAX)
+    if (putting->own.content_type.size > RUN_TYPE_BYTES_MAX)
         return "invalid_content_type";
-    if (putting->offsets.size > RUN_OFFSETS_BYTES_MAX ||
-        (putting->offsets.data && json_object_check(putting->offsets, &why, &at)))
+    if (putting->own.offsets.size > RUN_OFFSETS_BYTES_MAX ||
+        (putting->own.offsets.data && json_object_check(putting->own.offsets, &why, &at)))
         return "invalid_offsets";
     return NULL;
 }
@@ -159,14 +160,14 @@ static const char *read_fields(struct putting *putting)
 static enum err keep_request(struct putting *putting)
 {
     struct buf *kept = &putting->call.kept;
-    size_t type = putting->content_type.size, offsets = putting->offsets.size;
-    TRY(buf_append(kept, putting->content_type));
-    TRY(buf_append(kept, putting->offsets));
+    size_t type = putting->own.content_type.size, offsets = putting->own.offsets.size;
+    TRY(buf_append(kept, putting->own.content_type));
+    TRY(buf_append(kept, putting->own.offsets));
     TRY(buf_append(kept, putting->blob));
     TRY(buf_append_byte(kept, 0)); /* so that it is somewhere, however empty it is */
     struct slice all = buf_slice(kept);
-    putting->content_type = slice_sub(all, 0, type);
-    putting->offsets = slice_sub(all, type, offsets);
+    putting->own.content_type = slice_sub(all, 0, type);
+    putting->own.offsets = slice_sub(all, type, offsets);
     putting->blob = slice_sub(all, type + offsets, all.size - 1 - type - offsets);
     return ERR_OK;
 }
@@ -434,12 +435,12 @@ static void answer_list(struct run_call *call, const struct list_query *query)
     struct json_writer json;
     size_t most = (size_t)query->limit + 1;
     const struct run_checkpoint **found = calloc(most, sizeof *found);
+    buf_init(&text, REPLY_BYTES_MAX);
     if (!found) {
         run_call_refuse_err(call, ERR_AGAIN);
         return;
     }
     size_t count = select_first(run_book(call->visit.run), query, found, most);
-    buf_init(&text, REPLY_BYTES_MAX);
     json_writer_init(&json, &text);
     write_list(&json, query, found, count);
     free(found);

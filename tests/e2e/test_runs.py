@@ -177,6 +177,24 @@ def test_checkpoints(serve):
     assert checkpoint(server, "PUT", "a", b"three").status == 201
 
 
+def test_checkpoints_that_are_put_and_deleted_at_once(serve):
+    """Each answer is of what its own call has put, whatever has come behind it before it was durable."""
+    server = serve("--test-commit-delay-ms", "200")
+    path = "/v1/runs/crowd/checkpoints/a"
+    assert server.call("PUT", "/v1/runs/crowd").status == 201
+    calls = [("PUT", b"x" * size) for size in range(1, 5)] + [("DELETE", None), ("PUT", b"x" * 5)]
+    wires = [server.wire() for _ in calls]
+    for one, (method, body) in zip(wires, calls):
+        one.ask(method, path, body)
+    replies = [one.finish() for one in wires]
+    puts = [reply for reply, (method, _) in zip(replies, calls) if method == "PUT"]
+    assert {reply.status for reply in puts} <= {200, 201} and replies[4].status in (204, 404)
+    assert [reply.json()["size"] for reply in puts] == [1, 2, 3, 4, 5]
+    assert len({reply.header("etag") for reply in puts}) == 5
+    last = max(puts, key=lambda reply: reply.json()["seq"])
+    assert checkpoint(server, "GET", "a", run="crowd").header("etag") in (None, last.header("etag"))
+
+
 def test_runs_themselves(serve, model):
     server = serve()
     name = urllib.parse.quote("a/b %c".replace(" ", "-"), safe="")
