@@ -21,16 +21,17 @@ extern const struct codec_response openai_chat_response, openai_responses_respon
     replicate_response;
 
 static const struct codec codecs[] = {
-    {"openai_chat", openai_chat_read_request, openai_chat_write_request, &openai_chat_response},
+    {"openai_chat", openai_chat_read_request, openai_chat_write_request, &openai_chat_response,
+        NULL},
     {"openai_responses", openai_responses_read_request, openai_responses_write_request,
-        &openai_responses_response},
-    {"anthropic", anthropic_read_request, anthropic_write_request, &anthropic_response},
-    {"gemini", NULL, gemini_write_request, &gemini_response},
-    {"cohere", NULL, cohere_write_request, &cohere_response},
-    {"ollama", NULL, ollama_write_request, &ollama_response},
-    {"bedrock", NULL, bedrock_write_request, &bedrock_response},
-    {"replicate", NULL, replicate_write_request, &replicate_response},
-    {"cog", NULL, cog_write_request, &replicate_response},
+        &openai_responses_response, NULL},
+    {"anthropic", anthropic_read_request, anthropic_write_request, &anthropic_response, NULL},
+    {"gemini", NULL, gemini_write_request, &gemini_response, "/v1beta"},
+    {"cohere", NULL, cohere_write_request, &cohere_response, "/v2"},
+    {"ollama", NULL, ollama_write_request, &ollama_response, "/api"},
+    {"bedrock", NULL, bedrock_write_request, &bedrock_response, "/model"},
+    {"replicate", NULL, replicate_write_request, &replicate_response, "/v1"},
+    {"cog", NULL, cog_write_request, &replicate_response, ""},
 };
 
 enum err translate_codec(struct slice dialect, const struct codec **out)
@@ -51,6 +52,11 @@ bool translate_takes_calls(const struct codec *codec)
 bool translate_asks(const struct codec *codec)
 {
     return codec->write_request && codec->response->read_event;
+}
+
+const char *translate_prefix(const struct codec *codec)
+{
+    return codec->prefix;
 }
 
 enum framing translate_framing_of(const struct codec *codec)

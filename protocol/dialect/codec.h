@@ -111,6 +111,7 @@ struct codec {
     codec_read_request *read_request;
     codec_write_request *write_request;
     const struct codec_response *response;
+    const char *prefix; /* translate_prefix */
 };
 
 /* ---- what writers share ---- */

@@ -49,6 +49,9 @@ struct codec;
 enum err translate_codec(struct slice dialect, const struct codec **out) NODISCARD;
 bool translate_takes_calls(const struct codec *codec);
 bool translate_asks(const struct codec *codec);
+/* translate_prefix — what its own calls stand behind where a provider's address says nothing else: "/v1beta".
+ * NULL: callers speak it, and its calls have the paths of theirs. */
+const char *translate_prefix(const struct codec *codec);
 enum framing translate_framing_of(const struct codec *codec);
 const char *translate_content_type(const struct codec *codec); /* of its streamed responses */
 /* translate_dialect — that the codec is of. */

@@ -4,6 +4,7 @@
  *   base_url       base_url                      base_url                      an error
  *   api_prefix     api_prefix                    base_url told: /v1, else its  /v1
  *   dialects       dialects, or dialect          dialects                      any: nothing is known
+ *   dialect_prefix                               dialect_prefix                the dialect's, if another
  *   auth           auth                          auth                          bearer (x-api-key for
  *                                                                              an "anthropic")
  *   keys           key, keys, api_key_env        key_env, in the environment   none: nothing is sent
@@ -271,8 +272,19 @@ static enum err take_urls(struct making *making)
     if (config && config->api_prefix)
         prefix = config->api_prefix;
     TRY(fill(making, url, &making->out->base_url));
-    TRY(fill(making, prefix, &making->out->api_prefix));
-    return fill(making, spec ? spec->dialect_prefix : NULL, &making->out->dialect_prefix);
+    return fill(making, prefix, &making->out->api_prefix);
+}
+
+static enum err take_dialect_prefix(struct making *making)
+{
+    struct provider *out = making->out;
+    const struct codec *codec;
+    const char *prefix = NULL;
+    if (making->spec && strcmp(out->dialect, making->spec->dialect) == 0)
+        prefix = making->spec->dialect_prefix;
+    else if (translate_codec(slice_text(out->dialect), &codec) == ERR_OK)
+        prefix = translate_prefix(codec);
+    return fill(making, prefix, &out->dialect_prefix);
 }
 
 /* Whether chats are translated into its own dialect, which callers do not speak. */
@@ -330,6 +342,7 @@ static enum err take_auth(struct making *making)
                                   : "openai_chat";
     if (config && config->dialect)
         out->dialect = config->dialect;
+    TRY(take_dialect_prefix(making));
     TRY(take_dialects(making, is_anthropic));
     return provider_auth_parse(
         slice_text(config && config->auth ? config->auth : auth), &out->auth);
@@ -345,6 +358,7 @@ static enum err make(struct making *making)
     out->default_headers = making->spec ? making->spec->headers : none;
     out->native = config && config->native ? config->native : out->name;
     out->ca_file = config ? config->ca_file : NULL;
+    out->resumes = config && config->resume;
     out->is_configured = config != NULL;
     take_options(making);
     TRY(take_urls(making));
