@@ -33,12 +33,27 @@ struct continuation {
     struct buf why; /* why it cannot be gone on with, from an event; NUL-terminated if not empty */
 };
 
+static bool is_spoken(const struct codec *codec)
+{
+    return translate_takes_calls(codec) && translate_asks(codec) && codec->response->told;
+}
+
+enum err continuation_codec(struct slice dialect, const struct codec **out)
+{
+    const struct codec *codec;
+    TRY(translate_codec(dialect, &codec));
+    if (!is_spoken(codec))
+        return ERR_NOTFOUND;
+    *out = codec;
+    return ERR_OK;
+}
+
 /* ---- what was said ---- */
 
 enum err continuation_new(
     const struct codec *caller, const struct sequence_context *context, struct continuation **out)
 {
-    ASSERT(translate_takes_calls(caller) && translate_asks(caller) && caller->response->told);
+    ASSERT(is_spoken(caller));
     struct continuation *continuation = calloc(1, sizeof *continuation);
     if (!continuation)
         return fault(ERR_NOMEM, "a continuation");

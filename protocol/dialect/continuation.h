@@ -42,8 +42,12 @@
     "Your answer was cut off by a broken connection. Go on exactly where it breaks off, in the "   \
     "middle of a word if need be: repeat nothing, and say nothing about the interruption."
 
+/* continuation_codec — by its name, of a dialect that callers speak and whose responses can be gone on with.
+ *   answers  ERR_NOTFOUND there is none */
+enum err continuation_codec(struct slice dialect, const struct codec **out) NODISCARD;
+
 struct continuation;
-/* continuation_new — `caller` is one that callers speak; the context is the response's, as for
+/* continuation_new — `caller` is continuation_codec's; the context is the response's, as for
  * translation_new, and is copied.
  *   faults ERR_NOMEM */
 enum err continuation_new(const struct codec *caller, const struct sequence_context *context,

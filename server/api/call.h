@@ -9,6 +9,13 @@
 #include "server/api/attempts.h"
 #include "server/api/run_step.h"
 
+/* Tokenlog-On-Interrupted: what a key's stream that broke off is answered with. */
+enum on_interrupted {
+    ON_INTERRUPTED_REPLAY,   /* what there is of it */
+    ON_INTERRUPTED_RESTART,  /* another one, asked anew */
+    ON_INTERRUPTED_CONTINUE, /* another one, that begins with what there is and goes on with it */
+};
+
 /* Lives until its look-up is done. */
 struct call {
     struct api *api;
@@ -21,7 +28,7 @@ struct call {
     int64_t ttl_s; /* 0: for ever */
     bool is_sliding;
     bool never_attaches; /* Tokenlog-Attach: never */
-    bool restarts;       /* Tokenlog-On-Interrupted: restart */
+    enum on_interrupted on_interrupted;
     struct run_step_call run_step;
     uint8_t fingerprint[SHA256_BYTES];
     struct plan_policy wish; /* what the call itself asks for */

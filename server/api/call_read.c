@@ -57,20 +57,25 @@ static bool read_ttl_mode(struct call *call)
     return false;
 }
 
-/* A field with one of two words: *is_second is whether it has the second, false where it is absent.
- * False: answered. */
-static bool read_word(struct call *call, const char *name, const char *code, const char *first,
-    const char *second, bool *is_second)
+/* A field that is one word of a list, which `told` names for people: *out is its place there, and left as it is
+ * where the field is absent. False: answered. */
+struct words {
+    const char *name, *code, *told;
+    const char *const *list; /* NULL-terminated */
+};
+static bool read_word(struct call *call, const struct words *words, int *out)
 {
-    struct exchange *exchange = call->exchange;
-    struct slice word = exchange_header(exchange, name);
-    size_t count = headers_count(&exchange_request(exchange)->headers, name);
-    *is_second = slice_equal_nocase(word, slice_text(second));
-    if (count == 0 || (count == 1 && (*is_second || slice_equal_nocase(word, slice_text(first)))))
-        return true;
-    exchange_error(exchange, 400, code, name, "%s is `%s` (as without it) or `%s`, and sent once",
-        name, first, second);
-    return false;
+    const struct headers *headers = &exchange_request(call->exchange)->headers;
+    size_t count = headers_count(headers, words->name);
+    for (int i = 0; count == 1 && words->list[i]; i++)
+        if (slice_equal_nocase(headers_get(headers, words->name), slice_text(words->list[i]))) {
+            *out = i;
+            return true;
+        }
+    if (count > 0)
+        exchange_error(call->exchange, 400, words->code, words->name, "%s is %s, and sent once",
+            words->name, words->told);
+    return count == 0;
 }
 
 /* A field that is a number of at most `max`: PLAN_UNSAID where it is absent. False: answered. */
@@ -91,29 +96,47 @@ static bool read_number(
     return false;
 }
 
-static bool read_backoff(struct call *call, const char *name, int *out)
+static bool read_backoff(struct call *call, int *out)
 {
-    static const struct slice words[] = {[BACKOFF_CONSTANT] = SLICE("constant"),
-        [BACKOFF_LINEAR] = SLICE("linear"),
-        [BACKOFF_EXPONENTIAL] = SLICE("exponential")};
-    const struct headers *headers = &exchange_request(call->exchange)->headers;
-    size_t count = headers_count(headers, name);
-    for (size_t i = 0; count == 1 && i < sizeof words / sizeof words[0]; i++)
-        if (slice_equal_nocase(headers_get(headers, name), words[i])) {
-            *out = (int)i;
-            return true;
-        }
-    if (count > 0)
-        exchange_error(call->exchange, 400, "invalid_backoff", name,
-            "%s is `constant`, `linear` or `exponential`, and sent once", name);
-    return count == 0;
+    static const char *const list[] = {[BACKOFF_CONSTANT] = "constant",
+        [BACKOFF_LINEAR] = "linear",
+        [BACKOFF_EXPONENTIAL] = "exponential",
+        [BACKOFF_EXPONENTIAL + 1] = NULL};
+    static const struct words words = {
+        "Tokenlog-Backoff", "invalid_backoff", "`constant`, `linear` or `exponential`", list};
+    return read_word(call, &words, out);
+}
+
+static bool read_attach(struct call *call)
+{
+    static const char *const list[] = {"always", "never", NULL};
+    static const struct words words = {
+        "Tokenlog-Attach", "invalid_attach", "`always` (as without it) or `never`", list};
+    int word = 0;
+    bool is_read = read_word(call, &words, &word);
+    call->never_attaches = word == 1;
+    return is_read;
+}
+
+static bool read_on_interrupted(struct call *call)
+{
+    static const char *const list[] = {[ON_INTERRUPTED_REPLAY] = "replay",
+        [ON_INTERRUPTED_RESTART] = "restart",
+        [ON_INTERRUPTED_CONTINUE] = "continue",
+        [ON_INTERRUPTED_CONTINUE + 1] = NULL};
+    static const struct words words = {"Tokenlog-On-Interrupted", "invalid_on_interrupted",
+        "`replay` (as without it), `restart` or `continue`", list};
+    int word = ON_INTERRUPTED_REPLAY;
+    bool is_read = read_word(call, &words, &word);
+    call->on_interrupted = (enum on_interrupted)word;
+    return is_read;
 }
 
 /* What the call asks of its attempts, over what its route says. */
 static bool read_wish(struct call *call)
 {
     struct plan_policy *wish = &call->wish;
-    if (!read_backoff(call, "Tokenlog-Backoff", &wish->backoff) ||
+    if (!read_backoff(call, &wish->backoff) ||
         !read_number(
             call, "Tokenlog-Retries", "invalid_retries", PLAN_RETRIES_MAX, &wish->retries) ||
         !read_number(
@@ -147,11 +170,8 @@ static bool read_fields(struct call *call)
             "Tokenlog-Metadata is to be one JSON object of at most %d bytes", METADATA_BYTES_MAX);
         return false;
     }
-    return read_ttl(call) && read_ttl_mode(call) && read_wish(call) &&
-           read_word(call, "Tokenlog-Attach", "invalid_attach", "always", "never",
-               &call->never_attaches) &&
-           read_word(call, "Tokenlog-On-Interrupted", "invalid_on_interrupted", "replay", "restart",
-               &call->restarts);
+    return read_ttl(call) && read_ttl_mode(call) && read_wish(call) && read_attach(call) &&
+           read_on_interrupted(call);
 }
 
 static bool read_body(struct call *call)

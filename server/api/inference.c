@@ -8,6 +8,7 @@
  *                 ├─▶ another request's body                 422
  *                 ├─▶ nothing of it was delivered            the next attempt of the key: create…
  *                 ├─▶ interrupted, failed, stopped, and the caller says restart      likewise
+ *                 ├─▶ …or says continue                      likewise, and it begins with what that one has
  *                 └─▶ else                                   replay from 0, and follow
  *
  * source  draft-ietf-httpapi-idempotency-key-header-07; where it asks for 409 while the first
@@ -28,6 +29,7 @@
 struct key_attempt {
     uint32_t number;
     struct id previous;
+    struct stream *before; /* it is gone on with; NULL: the request is asked anew */
 };
 
 static void wait_to_start(struct call *call);
@@ -145,11 +147,15 @@ static void generate(struct call *call, const struct key_attempt *attempt,
     struct stream *stream;
     struct producer_translate translate;
     CLEANUP(buf_deinit) struct buf first;
+    buf_init(&first, ATTEMPT_BYTES_MAX);
     struct producer_request request = attempts_request(call->attempts, asked, sending, &translate);
     request.is_keyed = call->key.size > 0;
+    if (attempt->before && !attempts_take_up(call->attempts, asked, attempt->before, &request)) {
+        refuse_stream(call->exchange, ERR_AGAIN);
+        return;
+    }
     make_row(call, attempt, &request, buf_slice(&sending->path), &row);
-    buf_init(&first, ATTEMPT_BYTES_MAX);
-    if (!attempts_describe(call->attempts, loop_wall_ns(api->loop), &first))
+    if (!attempt->before && !attempts_describe(call->attempts, loop_wall_ns(api->loop), &first))
         row.attempts = buf_slice(&first);
     enum err err =
         hub_create(api->hub, exchange_project(call->exchange), &row, asked->body, &stream);
@@ -197,11 +203,48 @@ static bool was_nothing_delivered(const struct row *row)
     return row->state == STREAM_FAILED && (row->status == 0 || row->status >= 400);
 }
 
-static bool wants_restart(const struct call *call, const struct row *row)
+static bool wants_another(const struct call *call, const struct row *row)
 {
     bool is_broken = row->state == STREAM_INTERRUPTED || row->state == STREAM_FAILED ||
                      row->state == STREAM_STOPPED;
-    return is_broken && call->restarts;
+    return is_broken && call->on_interrupted != ON_INTERRUPTED_REPLAY;
+}
+
+/* Where nothing of it was shown there is nothing to go on with: it is asked anew. */
+static bool wants_more_of_it(const struct call *call, const struct row *row)
+{
+    return wants_another(call, row) && call->on_interrupted == ON_INTERRUPTED_CONTINUE &&
+           row->status < 400 && row->events > 0;
+}
+
+/* True: answered. */
+static bool refuse_to_go_on(struct call *call, const struct row *row)
+{
+    const struct codec *codec;
+    if (row->is_sse && call->native_target.size == 0 &&
+        continuation_codec(slice_text(call->dialect->name), &codec) == ERR_OK)
+        return false;
+    char url[STREAM_URL_BYTES];
+    stream_url(&row->id, url);
+    exchange_error(call->exchange, 409, "cannot_continue", "Tokenlog-On-Interrupted",
+        "only a streamed chat can be gone on with, and none that a provider's own path was asked "
+        "for; what was received is at %s/events, and Tokenlog-On-Interrupted: restart asks anew",
+        url);
+    return true;
+}
+
+/* As start. Takes the reference. */
+static bool start_another(struct call *call, struct stream *stream)
+{
+    const struct row *row = stream_row(stream);
+    struct key_attempt next = {row->attempt + 1, row->id, NULL};
+    bool is_waiting = false;
+    if (wants_more_of_it(call, row))
+        next.before = stream;
+    if (!next.before || !refuse_to_go_on(call, row))
+        is_waiting = start(call, &next);
+    stream_unref(stream);
+    return is_waiting;
 }
 
 /* True: answered. */
@@ -233,10 +276,8 @@ static bool answer_known(struct call *call, struct stream *stream)
     bool has_ended = stream_has_ended(stream);
     if (refuse_attach(call, stream)) {
         stream_unref(stream);
-    } else if (has_ended && (was_nothing_delivered(row) || wants_restart(call, row))) {
-        struct key_attempt next = {row->attempt + 1, row->id};
-        stream_unref(stream);
-        return start(call, &next);
+    } else if (has_ended && (was_nothing_delivered(row) || wants_another(call, row))) {
+        return start_another(call, stream);
     } else {
         metrics_add_label(call->api->metrics, METRIC_streams_attached_total,
             has_ended ? "key_finished" : "key_live", 1);

@@ -185,7 +185,8 @@ static void answer_part(struct replay *replay)
     name_stream(replay);
     exchange_error(replay->exchange, 409, code, NULL,
         "the answer is not whole (%.*s); what was received is at %s/events, and "
-        "Tokenlog-On-Interrupted: restart with the same key asks anew",
+        "with the same key Tokenlog-On-Interrupted: restart asks anew, and continue, of a stream, "
+        "goes on",
         SLICE_PRINT(row->reason), url);
     replay_free(replay);
 }

@@ -56,8 +56,7 @@ static bool is_over(const struct producer *producer)
 
 static bool find_codec(const struct producer *producer, const struct codec **out)
 {
-    return translate_codec(slice_text(producer->dialect->name), out) == ERR_OK &&
-           translate_takes_calls(*out);
+    return continuation_codec(slice_text(producer->dialect->name), out) == ERR_OK;
 }
 
 enum err producer_hold_new(struct producer *producer)

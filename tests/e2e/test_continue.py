@@ -1,6 +1,6 @@
 """Answers that break off in their middle, gone on with by another provider (`on_death: continue`).
 
-One server has a route for each case: its first provider breaks off, its second may be asked to go on.
+One server has a route for each case: its first provider breaks off, its second is there to go on.
 """
 
 import json
@@ -19,7 +19,7 @@ GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden/continue"
 TYPES = {"openai_chat": ("openai", "dialects: [openai_chat]"),
          "openai_responses": ("openai", "dialects: [openai_responses]"),
          "anthropic": ("anthropic",), "gemini": ("google-ai-studio", "dialect: gemini")}
-# The rig of the unit test says by itself that calls are held; a route that holds them shows none of it.
+# The rig of the unit test says itself that calls are held; a route that holds them shows none.
 GOLDENS = sorted(path.stem for path in GOLDEN.glob("*.txt") if path.stem != "chat_held_calls")
 TAKES_PREFILL = "claude-haiku-4-5"
 POLICY = {"on_death": "continue", "retries": 1, "backoff_ms": 1}
@@ -155,7 +155,7 @@ def events_of(data):
 
 @pytest.mark.parametrize("name", GOLDENS)
 def test_each_dialect_goes_on_as_the_goldens_say(world, name):
-    """What the second provider is asked, what the caller gets, and where the record has the seam."""
+    """What the second provider is asked, what the caller gets, where the record has the seam."""
     head, parts = golden(name)
     request = {**json.loads(parts["request"]), "model": name}
     if head.get("usage") == "yes":

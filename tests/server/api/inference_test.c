@@ -119,7 +119,9 @@ static void test_refusals(void **state)
         {"Tokenlog-Attach: no\r\n", ASK, "Tokenlog-Attach is `always`"},
         {"Tokenlog-Attach: \r\n", ASK, "invalid_attach"},
         {"Tokenlog-Attach: never\r\nTokenlog-Attach: never\r\n", ASK, "invalid_attach"},
-        {"Tokenlog-On-Interrupted: again\r\n", ASK, "`replay` (as without it) or `restart`"}};
+        {"Tokenlog-On-Interrupted: again\r\n", ASK,
+            "`replay` (as without it), `restart` or `continue`"},
+        {"Tokenlog-On-Interrupted: \r\n", ASK, "invalid_on_interrupted"}};
     struct gateway *gateway = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct wire wire;
