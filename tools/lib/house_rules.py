@@ -21,6 +21,8 @@ THIRD_PARTY = re.compile(
 # Not used in this house: each has a bounded or a clearer sister.
 UNUSED_CALLS = re.compile(
     r"\b(sprintf|vsprintf|strcpy|strcat|strtok|atoi|atol|gets|alloca|rand|srand|localtime)\s*\(")
+CLEANED = re.compile(r"\bCLEANUP\(\w+\)\s+struct \w+ (\w+(?:,\s*\w+)*);")
+LEAVES = re.compile(r"\breturn\b|\bTRY\(|\bgoto\b")
 MARKS = re.compile(r"\b(TODO|FIXME|XXX)\b")
 SOURCES = ("server", "storage", "protocol", "tests", "tools")
 OURS = (".c", ".h", ".def", ".py", ".sh", ".txt", ".md", ".mjs", ".yaml", ".json", "")
@@ -77,6 +79,19 @@ def unbounded_calls_are_not_used():
         yield from (f"{path}: {call}" for call in UNUSED_CALLS.findall(code))
 
 
+def what_is_cleaned_up_was_made():
+    """Before a CLEANUP local has a value nobody returns: what it frees would be chance."""
+    for path in files(*LAYERS, "tools", endings=(".c",)):
+        code = path.read_text()
+        for local in CLEANED.finditer(code):
+            body = code[local.end() : code.find("\n}\n", local.end())]
+            for name in re.split(r",\s*", local[1]):
+                before = re.split(rf"&{name}\b|\b{name} =", body)[0]
+                if LEAVES.search(before):
+                    line = code.count("\n", 0, local.start()) + 1
+                    yield f"{path}:{line}: {name}"
+
+
 def headers_are_guarded():
     for path in files(*LAYERS, endings=(".h",)):
         if path.name != "bounds.h" and "#ifndef TOKENLOG_" not in path.read_text():
@@ -99,7 +114,7 @@ def the_readme_names_what_there_is():
 
 RULES = [arrows_run_downwards, includes_are_written_from_the_root,
          each_third_party_header_has_one_reader, nothing_is_left_to_do,
-         unbounded_calls_are_not_used, headers_are_guarded,
+         unbounded_calls_are_not_used, what_is_cleaned_up_was_made, headers_are_guarded,
          the_readme_names_what_there_is]
 
 
