@@ -11,6 +11,7 @@
  *     refused: messages[0].name   a request: no second part then
  *     target: effort, reasoning, max_tokens, model=NAME
  *     ends: framing               a cut may be an end: HTTP's is one
+ *     ends: error                 of a stream: with one, in the eyes of the caller
  *     == from
  *     … the caller's request, or the provider's response
  *     == to
@@ -32,6 +33,7 @@
 #include <cmocka.h>
 
 #include "protocol/base/own.h"
+#include "protocol/dialect/dialect.h"
 #include "protocol/http/frames.h"
 #include "tests/protocol/dialect/messages.h"
 
@@ -214,6 +216,22 @@ static void feed(const struct golden *golden, struct slice text, size_t step, st
     (void)translation_free(translation);
 }
 
+/* A caller is told of an error where the case says so, and nowhere else. */
+static void check_end(const struct golden *golden, struct slice told)
+{
+    const struct dialect *dialect = translate_dialect(codec(said(golden, "caller")));
+    struct frame_splitter splitter = {.framing = dialect->framing};
+    struct dialect_reading reading;
+    size_t end;
+    dialect_reading_init(&reading);
+    while (frame_split(&splitter, told, &end) == ERR_OK) {
+        (void)dialect->read_event(&reading, slice_sub(told, 0, end));
+        told = slice_sub(told, end, told.size);
+    }
+    if (reading.is_failed != slice_equal(said(golden, "ends"), SLICE("error")))
+        fail_msg("%s: the caller hears %s", golden->path, reading.is_failed ? "an error" : "none");
+}
+
 /* Whole, in pieces of every small size, and cut in two at each offset: each gives the same. Of a
  * stream that is cut off, what is written is the beginning of the whole. */
 static void check_stream(const struct golden *golden)
@@ -231,6 +249,7 @@ static void check_stream(const struct golden *golden)
     size_t size = from.size;
     feed(golden, from, size, &whole);
     assert_text(golden, buf_slice(&whole));
+    check_end(golden, buf_slice(&whole));
     for (size_t step = 1; step < 4; step++) {
         buf_clear(&got);
         feed(golden, from, step, &got);
@@ -268,13 +287,56 @@ static void check_body(const struct golden *golden, bool is_failure)
 
 /* ---- all of them ---- */
 
-static void check(const char *name)
+enum { CALLERS = 3, PROVIDERS = 9, SORTS = 5 };
+
+static const char *const provider_names[PROVIDERS] = {"openai_chat", "openai_responses",
+    "anthropic", "gemini", "cohere", "ollama", "bedrock", "replicate", "cog"};
+static const char *const sort_names[SORTS] = {
+    "request", "stream", "body", "failure", "stream that ends with an error"};
+
+/* Which cases there are: each pair of a caller's dialect and a provider's needs one of each sort. */
+struct coverage {
+    unsigned counts[CALLERS][PROVIDERS][SORTS];
+};
+
+static size_t index_of(const char *const names[], size_t count, struct slice name)
+{
+    size_t i = 0;
+    while (i < count && !slice_equal(name, slice_text(names[i])))
+        i++;
+    assert_true(i < count);
+    return i;
+}
+
+static void note(struct coverage *coverage, const struct golden *golden)
+{
+    if (said(golden, "refused").size)
+        return;
+    size_t sort = slice_equal(said(golden, "ends"), SLICE("error"))
+                      ? SORTS - 1
+                      : index_of(sort_names, SORTS, said(golden, "kind"));
+    coverage->counts[index_of(provider_names, CALLERS, said(golden, "caller"))]
+                    [index_of(provider_names, PROVIDERS, said(golden, "provider"))][sort]++;
+}
+
+static void check_coverage(const struct coverage *coverage)
+{
+    for (size_t caller = 0; caller < CALLERS; caller++)
+        for (size_t provider = 0; provider < PROVIDERS; provider++)
+            for (size_t sort = 0; caller != provider && sort < SORTS; sort++)
+                if (coverage->counts[caller][provider][sort] == 0)
+                    fail_msg("%s has no case of a %s, %s", provider_names[provider],
+                        sort_names[sort], provider_names[caller]);
+}
+
+static void check(const char *name, struct coverage *coverage)
 {
     struct golden golden;
     golden_open(&golden, name);
     struct slice kind = said(&golden, "kind");
     print_message("%s\n", name);
     assert_true(said(&golden, "source").size > 0);
+    note(coverage, &golden);
     if (slice_equal(kind, SLICE("request")))
         check_request(&golden);
     else if (slice_equal(kind, SLICE("stream")))
@@ -291,16 +353,18 @@ static void check(const char *name)
 static void test_goldens(void **state)
 {
     struct dirent **entries;
+    struct coverage coverage = {0};
     (void)state;
     int count = scandir(folder, &entries, NULL, alphasort);
     assert_true(count > 2);
     for (int i = 0; i < count; i++) {
         size_t size = strlen(entries[i]->d_name);
         if (size > 4 && strcmp(entries[i]->d_name + size - 4, ".txt") == 0)
-            check(entries[i]->d_name);
+            check(entries[i]->d_name, &coverage);
         free(entries[i]);
     }
     free(entries);
+    check_coverage(&coverage);
 }
 
 /* ---- bounds, and what there is ---- */
