@@ -16,6 +16,7 @@ import pathlib
 import queue
 import random
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -31,6 +32,8 @@ TOKENLOG_FAST = os.environ.get("TOKENLOG_FAST_BIN", TOKENLOG)
 MOCK_FAST = os.environ.get("MOCK_FAST_BIN", MOCK)
 LONG = os.environ.get("TOKENLOG_LONG") == "1"
 
+FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # what each process may have open
+FILES_BESIDE = 600  # those of a server, or of a test, that are not its crowd's
 START_S = 60
 STOP_S = 90
 REPORT = re.compile(
@@ -66,6 +69,13 @@ def eventually(claim, timeout_s=wire.TIMEOUT_S):
         assert time.monotonic() < end, "it never came true"
         time.sleep(0.02)
     return value
+
+
+def crowd_of(most):
+    """(how many connections a test can hold at once here, the flags of a server that takes them):
+    on both sides each is a file."""
+    count = min(most, FILES - FILES_BESIDE)
+    return count, ("--connections-max", str(count + 100), "--streams-max", "50")
 
 
 class Program:

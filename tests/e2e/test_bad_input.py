@@ -137,8 +137,8 @@ def test_a_body_that_stops_and_a_caller_that_leaves(server, mock):
 
 
 def test_connections_that_send_nothing(serve, model):
-    count = 10000 if programs.LONG else 500
-    server = serve("--header-timeout-ms", "4000", "--idle-timeout-ms", "4000",
+    count, room = programs.crowd_of(10000 if programs.LONG else 500)
+    server = serve("--header-timeout-ms", "4000", "--idle-timeout-ms", "4000", *room,
                    binary=programs.TOKENLOG_FAST)
     silent = [programs.socket.create_connection(server.place) for _ in range(count)]
     wire.assert_exact(server.post(model("events=5")).body, 5)

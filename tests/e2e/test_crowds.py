@@ -6,8 +6,8 @@ import programs
 import wire
 
 MIB = 1 << 20
-STREAMS, EVENTS = (1000, 500) if programs.LONG else (200, 100)
-IDLE = 10000 if programs.LONG else 500
+STREAMS, EVENTS = (min(1000, programs.FILES // 4), 500) if programs.LONG else (200, 100)
+IDLE, ROOM = programs.crowd_of(10000 if programs.LONG else 500)
 LARGE = ("--segment-bytes", str(64 * MIB), "--segment-count", "4")
 
 
@@ -76,7 +76,8 @@ def test_a_reader_that_takes_nothing_is_dropped(serve, mock, model):
     wire.assert_exact(server.raw(stream), 3000)
 
 
-def test_idle_readers_cost_bounded_memory(fast, fast_mock):
+def test_idle_readers_cost_bounded_memory(serve, fast_mock):
+    fast = serve(*LARGE, *ROOM, provider=fast_mock.url, binary=programs.TOKENLOG_FAST)
     with fast.open("mock,events=30,fault=stall@5,id=idle") as one:
         stream = one.reader.header("tokenlog-stream-id")
         one.read_events(6)

@@ -19,7 +19,7 @@ ZERO = "0000000000000000_0000000000000000"
 TEXT = {"Content-Type": "text/plain"}
 JSON = {"Content-Type": "application/json"}
 NEXT, CLOSED, UP_TO_DATE = "stream-next-offset", "stream-closed", "stream-up-to-date"
-CROWD = 10000 if programs.LONG else 300
+CROWD, ROOM = programs.crowd_of(10000 if programs.LONG else 300)
 KILLS = 30 if programs.LONG else 3
 
 
@@ -336,17 +336,17 @@ def test_a_recording_is_followed(server, streams, model):
 
 def test_a_crowd_waits_for_one_append(serve):
     """Parked, each costs its connection and nothing of the server's time; all are answered."""
-    streams = Streams(serve("--long-poll-timeout-ms", "600000", "--connections-max", "20000",
+    streams = Streams(serve("--long-poll-timeout-ms", "600000", *ROOM,
                             binary=programs.TOKENLOG_FAST))
     created = streams.put("crowd", b"old")
     with wire.Crowd() as crowd:
         path = f"{ROOT}crowd?offset={created.header(NEXT)}&live=long-poll"
         readers = [crowd.add(streams.server.place, "GET", path) for _ in range(CROWD)]
         programs.eventually(lambda: crowd.pump() or streams.server.metrics()[
-            "tokenlog_readers_attached"] >= CROWD)
+            "tokenlog_readers_attached"] >= CROWD, 300)
         assert not any(reader.status for reader in readers)
         assert streams.post("crowd", b"new").status == 204
-        crowd.finish()
+        crowd.finish(300)
         assert {(reader.status, bytes(reader.body)) for reader in readers} == {(200, b"new")}
     assert streams.server.metrics()["tokenlog_readers_attached"] == 0
 
