@@ -105,6 +105,8 @@ static enum err item_number(struct slice key, struct slice value, struct behavio
         {"status", 400, 599, &out->status},
         {"retry_after", 1, RETRY_AFTER_S_MAX, &out->retry_after_s},
         {"fail", 0, UINT32_MAX, &out->fails},
+        {"cuts", 1, UINT32_MAX, &out->cuts},
+        {"busy", 0, UINT32_MAX, &out->busy},
         {"poll", 0, UINT32_MAX, &out->polls},
     };
     for (size_t i = 0; i < COUNT(numbers); i++)
@@ -127,6 +129,8 @@ static enum err item(struct slice key, struct slice value, struct behavior *out)
         return flag(value, "1", &out->has_tool);
     if (slice_equal(key, SLICE("frame")))
         return flag(value, "close", &out->is_close_framed);
+    if (slice_equal(key, SLICE("forget")))
+        return flag(value, "1", &out->is_forgotten);
     if (slice_equal(key, SLICE("drop")))
         return flag(value, "head", &out->is_dropped);
     if (slice_equal(key, SLICE("sse"))) {
@@ -172,7 +176,7 @@ static enum err settle(struct behavior *out)
 enum err behavior_parse(struct slice model, struct behavior *out, struct slice *wrong)
 {
     struct behavior behavior = {
-        .events = EVENTS_DEFAULT, .size_bytes = SIZE_BYTES_DEFAULT, .burst = 1};
+        .events = EVENTS_DEFAULT, .size_bytes = SIZE_BYTES_DEFAULT, .burst = 1, .cuts = 1};
     struct slice items = items_of(model);
     *wrong = items;
     while (items.size > 0) {

@@ -30,13 +30,16 @@ struct behavior {
     uint64_t status;        /* an error answer instead; 0: none */
     uint64_t retry_after_s; /* with status; 0: no header */
     uint64_t fails;         /* so many first requests of this name get a 500 */
-    uint64_t polls;         /* so often a prediction is said not to be done */
-    uint64_t fault_at;      /* the N of the fault; clipped to `events` */
+    uint64_t cuts;  /* in the background: so many connections meet the fault, at N of their own */
+    uint64_t busy;  /* likewise: so many further ones get a 503 */
+    uint64_t polls; /* so often a prediction is said not to be done */
+    uint64_t fault_at; /* the N of the fault; clipped to `events` */
     enum behavior_fault fault;
     enum behavior_sse sse;
     bool has_tool;        /* tool=1: a call of a tool behind the text */
     bool is_byte_wise;    /* write=1 */
     bool is_close_framed; /* frame=close: the body ends where the connection does */
+    bool is_forgotten;    /* forget=1: in the background, and not given out again */
     bool is_dropped;      /* drop=head: FIN before any response byte */
 };
 

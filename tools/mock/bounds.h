@@ -8,6 +8,7 @@ enum {
     REQUEST_HEADERS_MAX = 256,         /* more than any client sends */
     READ_BYTES = 64 << 10,             /* one read; shared by all connections */
     ACCEPTS_PER_TURN = 512,            /* so that a storm of callers does not stop the streams */
+    BACKGROUNDS_MAX = 4096,            /* responses in the background that are kept */
     EVENTS_PER_WAIT = 1024,            /* of one epoll_wait */
     WRITES_PER_TURN = 64,              /* of one stream, so that none starves the others */
     BYTES_SENT_SINGLY_PER_TURN = 4096, /* the same, for write=1 */

@@ -1,4 +1,4 @@
-/* call — reads five members of the body and ignores the rest, as providers do with what they do not
+/* call — reads six members of the body and ignores the rest, as providers do with what they do not
  * know. */
 #include "tools/mock/call.h"
 
@@ -33,6 +33,7 @@ static enum err read_call(const cJSON *body, struct slice model, struct call *ca
     const cJSON *options = cJSON_GetObjectItemCaseSensitive(body, "stream_options");
     const cJSON *stream = cJSON_GetObjectItemCaseSensitive(body, "stream");
     call->is_stream = cJSON_IsTrue(stream);
+    call->is_background = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(body, "background"));
     call->refuses_stream = cJSON_IsFalse(stream);
     call->has_usage = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(options, "include_usage"));
     call->inputs = count_inputs(body);

@@ -9,6 +9,7 @@ struct call {
     uint64_t prompt_tokens;         /* a quarter of the body's bytes, at least 1 */
     uint64_t inputs;                /* strings to embed; 1 where `input` is no array */
     bool is_stream, refuses_stream; /* "stream": true, false */
+    bool is_background;             /* "background": true */
     bool has_usage;                 /* stream_options.include_usage */
 };
 

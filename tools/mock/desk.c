@@ -73,6 +73,7 @@ enum err desk_init(struct desk *desk, const char *require_key)
 
 void desk_deinit(struct desk *desk)
 {
+    backgrounds_deinit(&desk->backgrounds);
     predictions_deinit(&desk->predictions);
     desk->last = request_free(desk->last);
     desk->stats = stats_free(desk->stats);
@@ -257,6 +258,61 @@ static enum err serve_prediction(
     return read_prediction(visit, prediction, is_stream, answer);
 }
 
+/* What stands behind the '?' of a request for a response that is kept. */
+static enum err read_from(struct slice target, uint64_t *out)
+{
+    struct slice name = SLICE("starting_after=");
+    ptrdiff_t at = slice_find(target, name);
+    *out = 0;
+    if (slice_find(target, SLICE("stream=true")) < 0)
+        return ERR_INVALID;
+    if (at < 0)
+        return ERR_OK;
+    struct slice number = slice_sub(target, (size_t)at + name.size, target.size);
+    ptrdiff_t end = slice_find_byte(number, '&');
+    TRY(slice_u64(slice_sub(number, 0, end < 0 ? number.size : (size_t)end), out));
+    ++*out;
+    return ERR_OK;
+}
+
+static enum err end_background(struct visit *visit, struct background *background)
+{
+    CLEANUP(buf_deinit) struct buf body;
+    buf_init(&body, WRITE_BYTES_MAX);
+    background_cancel(background);
+    TRY(background_render(background, &body));
+    const struct reply reply = {.status = 200,
+        .body = buf_slice(&body),
+        .keeps_alive = request_keeps_alive(visit->request)};
+    return put_reply(&reply, visit->out);
+}
+
+static enum err serve_background(struct visit *visit, struct desk_answer *answer)
+{
+    struct background *background;
+    bool is_cancel;
+    uint64_t from;
+    const char *method = request_method(visit->request);
+    if (!has_key(visit))
+        return reject(visit, 401, "Incorrect API key provided.");
+    if (background_find(&visit->desk->backgrounds, request_path(visit->request), &background,
+            &is_cancel) != ERR_OK)
+        return reject(visit, 404, "There is no such response.");
+    if (strcmp(method, is_cancel ? "POST" : "GET") != 0)
+        return reject(visit, 405, "This method is not allowed here.");
+    if (is_cancel)
+        return end_background(visit, background);
+    if (read_from(request_target(visit->request), &from))
+        return reject(visit, 400, "The mock gives it out with stream=true&starting_after=N only.");
+    if (background_is_busy(background))
+        return reject(visit, 503, "The mock was asked to be busy.");
+    struct stream_order order = background_read(background, from);
+    order.keeps_alive = request_keeps_alive(visit->request);
+    order.is_http10 = request_is_http10(visit->request);
+    answer->stream = stream_new(&order);
+    return answer->stream ? ERR_OK : fault(ERR_NOMEM, "a stream");
+}
+
 static enum err generate(struct visit *visit, struct desk_answer *answer)
 {
     CLEANUP(buf_deinit) struct buf model;
@@ -282,6 +338,8 @@ static enum err generate(struct visit *visit, struct desk_answer *answer)
     };
     TRY(stats_begin(visit->desk->stats, buf_slice(&visit->call.model), &order.ticket));
     order.answer.generation = order.ticket.generation;
+    if (visit->call.is_background && order.is_stream && shape_has_numbers(visit->shape))
+        TRY(background_begin(&visit->desk->backgrounds, visit->desk->stats, &order));
     if (shape_is_elsewhere(visit->shape) ||
         (shape_is_cog(visit->shape) && prefers(visit->request, "respond-async")))
         return predict(visit, &order, answer);
@@ -351,6 +409,11 @@ enum err desk_serve(struct desk *desk, struct request **request, int64_t now_ns,
         ERR_OK) {
         visit.shape = prediction_order(prediction).shape;
         return serve_prediction(&visit, prediction, is_stream, answer);
+    }
+    if (background_is_place(request_path(*request))) {
+        request_free(desk->last);
+        visit.request = desk->last = MOVE(*request);
+        return serve_background(&visit, answer);
     }
     if (!visit.shape)
         return serve_control(desk, *request, out);

@@ -4,6 +4,7 @@
 #ifndef TOKENLOG_TOOLS_MOCK_DESK_H
 #define TOKENLOG_TOOLS_MOCK_DESK_H
 
+#include "tools/mock/background.h"
 #include "tools/mock/prediction.h"
 #include "tools/mock/request.h"
 #include "tools/mock/stats.h"
@@ -12,6 +13,7 @@
 struct desk {
     struct stats *stats; /* owned */
     struct predictions predictions;
+    struct backgrounds backgrounds;
     struct request *last;    /* owned: the last inference request; NULL before the first */
     const char *require_key; /* borrowed for good; NULL: none needed */
 };

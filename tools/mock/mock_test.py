@@ -231,6 +231,56 @@ def test_responses(mock):
     assert json.loads(body)["status"] == "completed"
 
 
+def background(mock, model):
+    """What came of it before its connection was cut, and its ID."""
+    _, body, end = mock.read(model, "/v1/responses", background=True)
+    events = events_of(b"".join(dechunk(body)))
+    response = json.loads(events[0][1])["response"]
+    assert response["background"] is True
+    return events, response["id"], end
+
+
+def again(mock, response, query="?stream=true", method="GET"):
+    connection = mock.connect()
+    connection.request(method, f"/v1/responses/{response}{query}")
+    reply = connection.getresponse()
+    try:
+        body = reply.read()
+    except http.client.IncompleteRead as cut:
+        body = cut.partial
+    connection.close()
+    return reply.status, body
+
+
+def test_background_goes_on_alone(mock):
+    begun, response, end = background(mock, "mock,events=12,fault=close@5,cuts=2")
+    assert (end, tokens_of(str(begun))) == ("fin", list(range(5)))
+    last = json.loads(begun[-1][1])["sequence_number"]
+    status, body = again(mock, response, f"?stream=true&starting_after={last}")
+    assert (status, tokens_of(str(events_of(body)))) == (200, list(range(5, 10)))
+    whole = events_of(again(mock, response)[1])
+    assert [json.loads(data)["sequence_number"] for _, data in whole] == list(range(4 + 12 + 4))
+    assert whole[: len(begun)] == begun
+    for after in range(len(whole)):
+        rest = again(mock, response, f"?starting_after={after}&stream=true")[1]
+        assert events_of(rest) == whole[after + 1 :]
+    stats = mock.wait_stats(active=0)
+    assert (stats["generations"], stats["completed"], stats["tokens"]) == (1, 1, 12)
+
+
+def test_background_that_is_not_given_out(mock):
+    _, response, _ = background(mock, "mock,events=2,forget=1")
+    assert again(mock, response)[0] == 404
+    _, response, _ = background(mock, "mock,events=2,busy=1")
+    assert [again(mock, response)[0] for _ in range(2)] == [503, 200]
+    assert again(mock, response, "")[0] == 400
+    assert again(mock, "resp_mock0")[0] == again(mock, "x")[0] == 404
+    status, body = again(mock, response, "/cancel", "POST")
+    assert (status, json.loads(body)["status"]) == (200, "cancelled")
+    assert again(mock, response, "?stream=true&starting_after=3") == (200, b"")
+    assert mock.control("GET", "/mock/last")["path"].startswith(f"/v1/responses/{response}?")
+
+
 def test_messages(mock):
     _, body = mock.post("/v1/messages", model="mock,events=15", stream=True, max_tokens=99)
     events = [(name, json.loads(data)) for name, data in events_of(body)]

@@ -124,6 +124,11 @@ bool shape_repeats_text(const struct shape *shape)
     return shape->repeats_text;
 }
 
+bool shape_has_numbers(const struct shape *shape)
+{
+    return shape->family == FAMILY_RESPONSES;
+}
+
 bool shape_is_anthropic(const struct shape *shape)
 {
     return shape && shape->family == FAMILY_ANTHROPIC;
@@ -156,13 +161,17 @@ static unsigned times(const struct line *line, const struct answer *answer)
 }
 
 static enum err put_lines(const struct line lines[LINES_MAX], const struct answer *answer,
-    const struct frame *frame, struct buf *out, uint64_t *count)
+    const struct frame *frame, uint64_t skip, struct buf *out, uint64_t *count)
 {
     CLEANUP(buf_deinit) struct buf data;
     struct answer one = *answer;
     buf_init(&data, WRITE_BYTES_MAX);
     for (size_t i = 0; i < LINES_MAX && lines[i].data; i++)
         for (one.piece = 0; one.piece < times(&lines[i], answer); one.piece++) {
+            if (skip > 0) {
+                skip--;
+                continue;
+            }
             buf_clear(&data);
             TRY(lines[i].data(&one, &data));
             TRY(frame_event(frame, lines[i].event, buf_slice(&data), out, NULL));
@@ -172,15 +181,15 @@ static enum err put_lines(const struct line lines[LINES_MAX], const struct answe
 }
 
 enum err shape_prelude(const struct shape *shape, const struct answer *answer,
-    const struct frame *frame, struct buf *out, uint64_t *count)
+    const struct frame *frame, uint64_t skip, struct buf *out, uint64_t *count)
 {
-    return put_lines(shape->prelude, answer, frame, out, count);
+    return put_lines(shape->prelude, answer, frame, skip, out, count);
 }
 
 enum err shape_tail(const struct shape *shape, const struct answer *answer,
-    const struct frame *frame, struct buf *out, uint64_t *count)
+    const struct frame *frame, uint64_t skip, struct buf *out, uint64_t *count)
 {
-    return put_lines(shape->tail, answer, frame, out, count);
+    return put_lines(shape->tail, answer, frame, skip, out, count);
 }
 
 enum err shape_token(const struct shape *shape, const struct answer *answer, uint64_t index,

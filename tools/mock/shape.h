@@ -21,6 +21,7 @@ struct answer {
     uint64_t text_bytes; /* of one token's text; 0: no filling */
     uint64_t inputs;     /* embeddings */
     bool has_usage;      /* a usage event was asked for */
+    bool is_background;  /* it was asked for so */
     bool has_tool;       /* a call of a tool follows the text */
     bool is_failure;     /* of a prediction: it tells of one */
     unsigned piece;      /* of its arguments: which one is to be printed */
@@ -47,17 +48,18 @@ enum err shape_model(const struct shape *shape, struct slice path, struct buf *o
 /* shape_repeats_text — some of the stream's events hold the whole text. */
 bool shape_repeats_text(const struct shape *shape);
 bool shape_is_anthropic(const struct shape *shape);
+bool shape_has_numbers(const struct shape *shape); /* its events have: Responses */
 /* shape_is_elsewhere — it is answered by a place (prediction.h).
  * shape_is_cog — a stream is asked for by the field Accept. */
 bool shape_is_elsewhere(const struct shape *shape);
 bool shape_is_cog(const struct shape *shape);
 
-/* shape_prelude, shape_tail — the events before the first and after the last token; `*count` is
- * increased by each. */
+/* shape_prelude, shape_tail — the events before the first and after the last token, but for the first
+ * `skip` of them; `*count` is increased by each. */
 enum err shape_prelude(const struct shape *shape, const struct answer *answer,
-    const struct frame *frame, struct buf *out, uint64_t *count) NODISCARD;
+    const struct frame *frame, uint64_t skip, struct buf *out, uint64_t *count) NODISCARD;
 enum err shape_tail(const struct shape *shape, const struct answer *answer,
-    const struct frame *frame, struct buf *out, uint64_t *count) NODISCARD;
+    const struct frame *frame, uint64_t skip, struct buf *out, uint64_t *count) NODISCARD;
 /* shape_token — the data of token `index`, not padded. Its text is " g<generation>t<index>", filled
  * with '.'. */
 enum err shape_token(const struct shape *shape, const struct answer *answer, uint64_t index,

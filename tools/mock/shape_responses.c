@@ -52,9 +52,10 @@ static enum err responses_object(const struct answer *a, bool is_done, struct bu
 {
     TRY(buf_printf(out,
         "{\"id\":\"resp_mock%08" PRIu64 "\",\"object\":\"response\",\"created_at\":%" PRId64
-        ",\"status\":\"%s\",\"background\":false,\"error\":null,\"incomplete_details\":null,"
+        ",\"status\":\"%s\",\"background\":%s,\"error\":null,\"incomplete_details\":null,"
         "\"model\":\"%.*s\",\"output\":[",
-        a->generation, a->created_s, is_done ? "completed" : "in_progress", SLICE_PRINT(a->model)));
+        a->generation, a->created_s, is_done ? "completed" : "in_progress",
+        a->is_background ? "true" : "false", SLICE_PRINT(a->model)));
     if (!is_done)
         return buf_append_text(out, "],\"usage\":null,\"metadata\":{}}");
     TRY(responses_item_done(a, out));

@@ -33,6 +33,7 @@ struct stream {
     struct frame frame;
     int64_t zero_ns; /* when token 0 is due */
     uint64_t index;  /* of the next token */
+    uint64_t from;   /* events before this one are not sent */
     enum phase phase;
     enum outcome outcome;      /* if nothing more happens */
     enum outcome last_outcome; /* once the bytes of the last write are gone */
@@ -65,6 +66,27 @@ int64_t stream_end_ns(const struct stream_order *order)
     return token_due_ns(zero_of(order), order->behavior.rate_milli, order->answer.events);
 }
 
+/* Its fault, if it has one, comes so much later. */
+static void begin_at(struct stream *stream)
+{
+    uint64_t prelude = shape_token_sequence(0);
+    if (stream->from <= prelude)
+        return;
+    stream->index = stream->from - prelude;
+    if (stream->index > stream->answer.events)
+        stream->index = stream->answer.events;
+    stream->behavior.fault_at += stream->index;
+    if (stream->behavior.fault_at > stream->answer.events)
+        stream->behavior.fault_at = stream->answer.events;
+}
+
+/* Of the events behind the last token. */
+static uint64_t tail_skip(const struct stream *stream)
+{
+    uint64_t before = shape_token_sequence(stream->answer.events);
+    return stream->from > before ? stream->from - before : 0;
+}
+
 struct stream *stream_new(const struct stream_order *order)
 {
     struct slice model = order->answer.model;
@@ -80,6 +102,8 @@ struct stream *stream_new(const struct stream_order *order)
         (struct frame){shape_frames(order->shape), order->behavior.sse, !is_close_framed};
     stream->zero_ns = zero_of(order);
     stream->outcome = OUTCOME_ABORTED;
+    stream->from = order->from;
+    begin_at(stream);
     stream->is_stream = shape_streams(order->shape, order->is_stream);
     stream->keeps_alive = order->keeps_alive && !is_close_framed;
     buf_init(&stream->event, WRITE_BYTES_MAX);
@@ -293,7 +317,7 @@ static enum err render_stream_head(
     }
     if (is_fault_due(stream)) /* after 0 tokens: the head alone */
         return ERR_OK;
-    TRY(shape_prelude(stream->shape, &stream->answer, &stream->frame, out, &events));
+    TRY(shape_prelude(stream->shape, &stream->answer, &stream->frame, stream->from, out, &events));
     stats_sent(stats, &stream->ticket, events, 0);
     return ERR_OK;
 }
@@ -360,7 +384,8 @@ static enum err render_tail(
     struct stream *stream, struct stats *stats, struct buf *out, enum stream_act *act)
 {
     uint64_t events = 0;
-    TRY(shape_tail(stream->shape, &stream->answer, &stream->frame, out, &events));
+    TRY(shape_tail(
+        stream->shape, &stream->answer, &stream->frame, tail_skip(stream), out, &events));
     TRY(frame_end(&stream->frame, out));
     stats_sent(stats, &stream->ticket, events, 0);
     finish(stream, OUTCOME_COMPLETED);

@@ -26,6 +26,7 @@ struct stream_order {
     struct answer answer; /* `model` is copied */
     struct ticket ticket; /* open; the stream ends it. Empty: of what is in the books already */
     int64_t now_ns;       /* monotonic: the schedule's zero */
+    uint64_t from;        /* of a stream with sequence numbers: the first event that is sent */
     bool is_stream;
     bool keeps_alive; /* the connection may serve another request */
     bool is_http10;
