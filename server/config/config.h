@@ -23,6 +23,10 @@
  *       options: {region: eu-west-1} # what takes the place of {region} and the like in base_url and
  *                                    # api_prefix
  *       ca_file: /etc/…
+ *       resume: background           # it keeps Responses that are asked for in the background, and gives
+ *                                    # them out again (GET …/responses/ID?starting_after=N): every
+ *                                    # streamed one is asked for so, unless it says "store": false.
+ *                                    # Default, and only of OpenAI and Azure: where the caller asks
  *   projects:                        # optional; a key may also be in keys_file
  *     - name: search
  *       keys: ["<SHA-256 of the key, 64 hex digits>"]
@@ -90,7 +94,7 @@ const char *provider_option_name(enum provider_option option);
 struct provider_config {
     const char *name;
     const char *where; /* for messages: "file:line" or "--provider" */
-    const char *type, *base_url, *api_prefix, *dialect, *native, *auth, *ca_file, *key_file;
+    const char *type, *base_url, *api_prefix, *dialect, *native, *auth, *ca_file, *key_file, *resume;
     const char *api_key_env;                      /* told, or made of the name */
     const char *keys[PROVIDER_KEY_COUNT_MAX + 1]; /* NULL-terminated; empty: none was found */
     bool has_key_source;                          /* key, keys, key_file or api_key_env was told */

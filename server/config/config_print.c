@@ -163,6 +163,7 @@ static enum err print_provider(const struct config *config, size_t index, struct
     TRY(print_text("auth", provider->auth, out));
     TRY(print_headers(provider->headers, out));
     TRY(print_options(provider->options, out));
+    TRY(print_text("resume", provider->resume, out));
     return print_text("ca_file", provider->ca_file, out);
 }
 

@@ -117,6 +117,8 @@ static const char *problem_of(const struct config_file_provider *given)
             return "a header is `Name: value`, without braces";
     if (given->key && given->keys_count)
         return "give key or keys, not both";
+    if (given->resume && strcmp(given->resume, "background") != 0)
+        return "resume is `background`, or left out";
     return NULL;
 }
 
@@ -209,6 +211,7 @@ static enum err add_provider(
         .native = given->native,
         .auth = given->auth,
         .ca_file = given->ca_file,
+        .resume = given->resume,
         .key_file = given->key_file,
     };
     if (given->base_url) {

@@ -214,6 +214,8 @@ static enum err read_takes(
             spec->takes_max_tokens = true;
         else if (strcmp(*takes, "reasoning_content") == 0)
             spec->takes_reasoning = true;
+        else if (strcmp(*takes, "background") == 0)
+            spec->keeps_background = true;
         else
             return refuse(reading, "takes", "has a word that is not known");
     }

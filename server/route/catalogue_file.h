@@ -43,6 +43,8 @@ struct provider_spec {
     const char *dialect_prefix;  /* of its own dialect's calls; NULL: where that has them */
     const char *const *dialects; /* of those that callers speak: its OpenAI-style calls' */
     bool takes_max_tokens, takes_reasoning; /* translate_target's */
+    bool
+        keeps_background; /* Responses in the background: it goes on alone, and gives them out again */
     const char *const *aliases, *const *key_variables, *const *headers;
     const char *const *option_variables[PROVIDER_OPTION_COUNT]; /* NULL: not of this provider */
     const char *option_defaults[PROVIDER_OPTION_COUNT];

@@ -32,6 +32,7 @@ struct provider {
     const char *const *headers;         /* sent unless the caller sends the same */
     const char *const *default_headers; /* the catalogue's, likewise, after those */
     const char *options[PROVIDER_OPTION_COUNT];
+    bool resumes;       /* streamed Responses are asked for in the background, so that it keeps them */
     bool is_configured; /* named in the configuration; else found by its key alone */
 };
 
