@@ -5,8 +5,8 @@
  *            off before, the recording of that one (duplicates.h)
  *   key      claim ─▶ free                                   create ─▶ durable ─▶ dispatch ─▶
  *   replay
- *                 ├─▶ another request's body                 422
  *                 ├─▶ nothing of it was delivered            the next attempt of the key: create…
+ *                 ├─▶ another request's body                 422
  *                 ├─▶ interrupted, failed, stopped, and the caller says restart      likewise
  *                 ├─▶ …or says continue                      likewise, and it begins with what that one has
  *                 └─▶ else                                   replay from 0, and follow
@@ -197,10 +197,16 @@ static bool start(struct call *call, const struct key_attempt *attempt)
 /* ── a key that is known ─────────────────────────────────────────────────────────────────────── */
 
 /* Nothing of it was delivered, so nothing is pinned: the provider could not be reached, or
- * answered with an error. */
-static bool was_nothing_delivered(const struct row *row)
+ * answers with an error. The key is free, also for another request. */
+static bool is_unpinned(const struct row *row)
 {
-    return row->state == STREAM_FAILED && (row->status == 0 || row->status >= 400);
+    return (row->state == STREAM_FAILED && row->status == 0) ||
+           ((row->state == STREAM_FAILED || row->state == STREAM_STREAMING) && row->status >= 400);
+}
+
+static bool is_same_request(const struct call *call, const struct row *row)
+{
+    return slice_equal(row->fingerprint, slice_of(call->fingerprint, SHA256_BYTES));
 }
 
 static bool wants_another(const struct call *call, const struct row *row)
@@ -247,6 +253,15 @@ static bool start_another(struct call *call, struct stream *stream)
     return is_waiting;
 }
 
+/* The error of a live one is followed to its end by who asks the same. */
+static bool needs_another(const struct call *call, const struct stream *stream)
+{
+    const struct row *row = stream_row(stream);
+    if (stream_has_ended(stream))
+        return is_unpinned(row) || wants_another(call, row);
+    return is_unpinned(row) && (call->never_attaches || !is_same_request(call, row));
+}
+
 /* True: answered. */
 static bool refuse_attach(struct call *call, const struct stream *stream)
 {
@@ -256,7 +271,9 @@ static bool refuse_attach(struct call *call, const struct stream *stream)
     stream_url(&row->id, url);
     if (api_answer_gone(exchange, stream))
         return true;
-    if (!slice_equal(row->fingerprint, slice_of(call->fingerprint, SHA256_BYTES))) {
+    if (is_unpinned(row))
+        return false;
+    if (!is_same_request(call, row)) {
         exchange_error(exchange, 422, "idempotency_key_reused", "Idempotency-Key",
             "this key was used for another request (%s): use a new key for a new request", url);
         return true;
@@ -272,11 +289,10 @@ static bool refuse_attach(struct call *call, const struct stream *stream)
 /* As start. */
 static bool answer_known(struct call *call, struct stream *stream)
 {
-    const struct row *row = stream_row(stream);
     bool has_ended = stream_has_ended(stream);
     if (refuse_attach(call, stream)) {
         stream_unref(stream);
-    } else if (has_ended && (was_nothing_delivered(row) || wants_another(call, row))) {
+    } else if (needs_another(call, stream)) {
         return start_another(call, stream);
     } else {
         metrics_add_label(call->api->metrics, METRIC_streams_attached_total,

@@ -227,6 +227,16 @@ def test_fallbacks(gateway, mock, model):
     assert bytes(again.body) == b"".join(wire.split_events(reply.body)[0][2:])
 
 
+def test_fallbacks_with_a_key(gateway, mock, model):
+    """The key is of the whole call: what failed has not pinned it, and what answered is what comes again."""
+    broken, good = model("status=500"), model("events=4")
+    first, second = (gateway.call("POST", GATEWAY, [entry(broken), entry(good)],
+                                  {"Idempotency-Key": good}) for _ in range(2))
+    assert (first.status, first.header("cf-aig-step"), second.header("cf-aig-step")) == (200, "1", "1")
+    assert second.body == first.body and second.header("tokenlog-attached") == "finished"
+    assert (mock.of(broken)["requests"], mock.of(good)["requests"]) == (1, 1)
+
+
 def test_the_last_failure_is_the_answer(gateway, model):
     reply = gateway.call("POST", GATEWAY, [entry(model("status=500")),
                                            entry(model("status=429"))])

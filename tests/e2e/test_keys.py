@@ -100,6 +100,18 @@ def test_a_refusal_pins_nothing(server, mock, model):
     assert mock.of(name)["requests"] == 2
 
 
+def test_a_refused_request_may_be_mended(server, mock, model):
+    """A refusal is no answer: the key is free for another body, and for who never attaches."""
+    name, other = model("status=400"), model("events=5")
+    assert server.post(name, keyed(name)).status == 400
+    assert server.post(name, keyed(name, **{"Tokenlog-Attach": "never"})).status == 400
+    mended = server.post(other, keyed(name))
+    wire.assert_exact(mended.body, 5)
+    assert server.row(mended.header("tokenlog-stream-id"))["attempt"] == 3
+    wire.assert_error(server.post(name, keyed(name)), 422, "idempotency_key_reused")
+    assert (mock.of(name)["requests"], mock.of(other)["requests"]) == (2, 1)
+
+
 @pytest.mark.parametrize("key,status", [
     ("", 400), ("k" * 10240, 400), ("k" * 256, 400), ("k" * 255, 200), ("\x80\xff", (200, 400))])
 def test_odd_keys(server, key, status):
