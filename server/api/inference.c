@@ -115,7 +115,7 @@ static bool may_start(struct call *call)
 static void answer(struct call *call, struct stream *stream, const char *attached)
 {
     const struct replay_request replay = {
-        .format = REPLAY_PROVIDER, .follow = true, .attached = attached};
+        .format = REPLAY_PROVIDER, .follow = true, .attached = attached, .is_caller = true};
     if (call->request.is_background)
         stream_outlive_callers(stream);
     if (call->request.is_background && !call->request.is_streamed)

@@ -30,6 +30,7 @@ struct replay {
     struct reader *reader;
     enum replay_format format;
     const char *attached;
+    bool is_caller;
     uint32_t retry_ms; /* to be said first; 0: it was, or is not */
     bool has_begun;
     bool is_ending; /* the closing event was pushed */
@@ -550,8 +551,8 @@ static void replay_wake(void *context)
 static void replay_closed(void *context)
 {
     struct replay *replay = context;
-    if (replay->format == REPLAY_PROVIDER && !exchange_was_sent(replay->exchange))
-        duplicates_left(replay->stream);
+    if (replay->is_caller && !exchange_was_sent(replay->exchange))
+        duplicates_left(replay->stream, !replay->attached);
     replay_free(replay);
 }
 
@@ -583,6 +584,7 @@ void replay_start(
     replay->stream = stream;
     replay->format = request->format;
     replay->attached = request->attached;
+    replay->is_caller = request->is_caller;
     replay->retry_ms = request->format == REPLAY_SSE ? request->retry_ms : 0;
     replay->seen.left = request->seen;
     buf_init(&replay->parts, FRAGMENT_BYTES_MAX);

@@ -33,6 +33,7 @@ struct replay_request {
     bool follow;
     uint32_t retry_ms;    /* REPLAY_SSE: a `retry:` line comes first; 0: none */
     const char *attached; /* "live" or "finished": by key; NULL: the first caller, or by ID */
+    bool is_caller;       /* it asked the question, first or again (duplicates.h) */
 };
 /* replay_start — answers the exchange, now or as the stream goes on. An offset past the end is
  * answered as an error. */

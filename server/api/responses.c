@@ -16,6 +16,7 @@
 #include "server/api/ending.h"
 #include "server/api/gather.h"
 #include "server/api/responses_follow.h"
+#include "server/stream/duplicates.h"
 
 /* ── which response ─────────────────────────────────────────────────────────────────────────── */
 
@@ -358,8 +359,10 @@ static void begin(struct beginning *beginning)
     if (row->upstream_id.size && row->upstream_id.size < sizeof id)
         (void)snprintf(id, sizeof id, "%.*s", SLICE_PRINT(row->upstream_id));
     bool has_nothing = stream_has_ended(stream) && (row->status == 0 || row->status >= 400);
-    const struct replay_request whole = {
-        .format = REPLAY_PROVIDER, .follow = true, .attached = beginning->attached};
+    const struct replay_request whole = {.format = REPLAY_PROVIDER,
+        .follow = true,
+        .attached = beginning->attached,
+        .is_caller = true};
     exchange_release(exchange);
     beginning_free(beginning);
     if (has_nothing)
@@ -383,7 +386,9 @@ static void beginning_woken(struct stream_watcher *watcher)
 
 static void beginning_closed(void *context)
 {
-    beginning_free(context);
+    struct beginning *beginning = context;
+    duplicates_left(beginning->stream, !beginning->attached);
+    beginning_free(beginning);
 }
 
 static const struct responder responder = {NULL, beginning_closed};

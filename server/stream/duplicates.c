@@ -120,9 +120,9 @@ void duplicates_note(struct stream *stream)
     duplicates->count++;
 }
 
-void duplicates_left(struct stream *stream)
+void duplicates_left(struct stream *stream, bool is_first)
 {
-    if (!stream->duplicate)
+    if (!stream->duplicate || !(is_first || stream->duplicate->is_dropped))
         return;
     stream->duplicate->is_dropped = true;
     stream->duplicate->left_ns = loop_wall_ns(stream->hub->config.loop);

@@ -1,7 +1,7 @@
 /* duplicates — requests without a key that are sent again, since their answer was cut off: found by their
  * fingerprint, so that the second is answered from the recording of the first.
  *
- *   a generation begins ─▶ noted ─▶ its caller goes before it has all of the answer ─▶ dropped
+ *   a generation begins ─▶ noted ─▶ its first caller goes before it has all of it ─▶ dropped
  *                                       │                                                │
  *   the same request comes:   asks anew, unless it says                      attaches, however many come,
  *                             itself that it is a retry                      and whoever else reads it
@@ -20,9 +20,9 @@
 #include "server/stream/hub.h"
 
 /* duplicates_note — a generation without a key that begins; nothing, where its project does not want it.
- * duplicates_left — a caller of it is gone without all of its answer. */
+ * duplicates_left — a caller of it is gone without all of its answer: the first, or one who attached. */
 void duplicates_note(struct stream *stream);
-void duplicates_left(struct stream *stream);
+void duplicates_left(struct stream *stream, bool is_first);
 /* duplicates_find — the stream that a request is to be answered from, a reference; NULL: none.
  * `is_retry`: the request says of itself that it was sent before. */
 struct stream *duplicates_find(

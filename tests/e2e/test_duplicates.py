@@ -69,6 +69,29 @@ def test_not_while_the_first_caller_is_there(attaching, mock, model):
     assert mock.of(name)["generations"] == 2
 
 
+def test_readers_that_leave_are_no_callers(attaching, mock, model):
+    """Who reads the recording, or attached beside the first caller, and goes, drops nothing."""
+    name = model("events=80", "rate=40")
+    ask = lambda one, headers=None: one.ask("POST", "/v1/responses", {
+        "model": name, "input": "x", "stream": True}, headers)
+    with attaching.wire() as first:
+        ask(first)
+        stream = first.head().header("tokenlog-stream-id")
+        for begin in (lambda one: ask(one, RETRY),
+                      lambda one: one.ask("GET", f"/v1/responses/{stream}?stream=true")):
+            with attaching.wire() as reader:
+                begin(reader)
+                assert reader.head().header("tokenlog-stream-id") == stream
+                readers = attaching.metrics()["tokenlog_readers_attached"]
+                reader.abort()
+            programs.eventually(
+                lambda: attaching.metrics()["tokenlog_readers_attached"] < readers)
+        with attaching.wire() as second:
+            ask(second)
+            assert second.head().header("tokenlog-attached") is None
+        first.finish()
+
+
 def test_a_retry_attaches_to_a_caller_that_seems_to_be_there(attaching, mock, model):
     """The client knows that its connection is dead before we do."""
     name = model("events=40", "rate=60")

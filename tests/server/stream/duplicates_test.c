@@ -33,7 +33,7 @@ static void test_not_where_nobody_wants_it(void **state)
     (void)state;
     struct rig *rig = rig_wanting(0);
     struct stream *stream = begin(rig);
-    duplicates_left(stream);
+    duplicates_left(stream, true);
     assert_false(attaches(rig, stream, true));
     rig_end_tail(rig, stream, STREAM_COMPLETED);
     stream_unref(stream);
@@ -48,11 +48,27 @@ static void test_live(void **state)
     struct stream *stream = begin(rig);
     assert_false(attaches(rig, stream, false));
     assert_true(attaches(rig, stream, true));
-    duplicates_left(stream);
+    duplicates_left(stream, true);
     for (size_t i = 0; i < CROWD; i++)
         assert_true(attaches(rig, stream, false));
     rig_end_tail(rig, stream, STREAM_COMPLETED);
     assert_true(attaches(rig, stream, false));
+    stream_unref(stream);
+    rig_free(rig);
+}
+
+/* Who attached and goes says nothing of the first, who may be there still. */
+static void test_another_leaves(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_wanting(WINDOW_S);
+    struct stream *stream = begin(rig);
+    duplicates_left(stream, false);
+    assert_false(attaches(rig, stream, false));
+    duplicates_left(stream, true);
+    duplicates_left(stream, false);
+    assert_true(attaches(rig, stream, false));
+    rig_end_tail(rig, stream, STREAM_COMPLETED);
     stream_unref(stream);
     rig_free(rig);
 }
@@ -77,7 +93,7 @@ static void test_nothing_of_what_failed(void **state)
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         struct rig *rig = rig_wanting(WINDOW_S);
         struct stream *stream = begin(rig);
-        duplicates_left(stream);
+        duplicates_left(stream, true);
         rig_end_tail(rig, stream, ends[i]);
         assert_false(attaches(rig, stream, true));
         stream_unref(stream);
@@ -91,7 +107,7 @@ static void test_archived_and_deleted(void **state)
     (void)state;
     struct rig *rig = rig_wanting(WINDOW_S);
     struct stream *stream = begin(rig);
-    duplicates_left(stream);
+    duplicates_left(stream, true);
     rig_end_tail(rig, stream, STREAM_COMPLETED);
     stream_unref(stream); /* the index keeps it */
     rig_settle(rig, stream);
@@ -110,9 +126,9 @@ static void test_newest(void **state)
     (void)state;
     struct rig *rig = rig_wanting(WINDOW_S);
     struct stream *first = begin(rig), *second = begin(rig);
-    duplicates_left(first); /* forgotten */
+    duplicates_left(first, true); /* forgotten */
     assert_false(attaches(rig, second, false));
-    duplicates_left(second);
+    duplicates_left(second, true);
     assert_true(attaches(rig, second, false));
     struct project other = rig->project;
     other.number++;
@@ -129,7 +145,7 @@ static void test_over(void **state)
     (void)state;
     struct rig *rig = rig_wanting(1);
     struct stream *stream = begin(rig);
-    duplicates_left(stream);
+    duplicates_left(stream, true);
     rig_end_tail(rig, stream, STREAM_COMPLETED);
     int64_t since_ns = loop_wall_ns(rig->loop);
     while (loop_wall_ns(rig->loop) - since_ns <= (int64_t)NS + NS / 10)
@@ -144,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_not_where_nobody_wants_it),
         cmocka_unit_test(test_live),
+        cmocka_unit_test(test_another_leaves),
         cmocka_unit_test(test_finished_and_received),
         cmocka_unit_test(test_nothing_of_what_failed),
         cmocka_unit_test(test_archived_and_deleted),
