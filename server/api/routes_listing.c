@@ -164,7 +164,8 @@ enum target_metric {
     TARGET_METRIC(target_breaker, "gauge", "0 closed, 1 half open, 2 open")                        \
     TARGET_METRIC(target_busy, "gauge", "attempts under way")                                      \
     TARGET_METRIC(target_attempts_total, "counter", "attempts that have ended, by how")            \
-    TARGET_METRIC(target_first_event_seconds, "gauge", "recent time to first event, weighted")
+    TARGET_METRIC(target_first_event_seconds, "gauge", "recent time to first event, weighted")     \
+    TARGET_METRIC(target_keys_resting, "gauge", "of its provider's keys, after a 429, 401 or 403")
     TARGET_METRICS
 #undef TARGET_METRIC
         TARGET_METRIC_COUNT
@@ -176,6 +177,21 @@ static const struct {
     TARGET_METRICS
 #undef TARGET_METRIC
 };
+
+struct seen {
+    struct health_view view;
+    uint64_t keys_resting;
+};
+
+static uint64_t keys_resting(
+    const struct health *health, const struct route_target *target, int64_t now_ns)
+{
+    const struct provider *provider = target->choice.provider;
+    uint64_t count = 0;
+    for (size_t i = 0; i < provider->key_count; i++)
+        count += health_key_until_ns(health, provider, i) > now_ns;
+    return count;
+}
 
 static enum err print_label(const char *target, struct buf *out)
 {
@@ -197,8 +213,9 @@ static enum err print_count(
 }
 
 static enum err print_metric(
-    enum target_metric metric, const char *target, const struct health_view *view, struct buf *out)
+    enum target_metric metric, const char *target, const struct seen *seen, struct buf *out)
 {
+    const struct health_view *view = &seen->view;
     static const uint64_t breakers[] = {
         [BREAKER_CLOSED] = 0, [BREAKER_HALF_OPEN] = 1, [BREAKER_OPEN] = 2};
     const char *name = target_metrics[metric].name;
@@ -217,6 +234,7 @@ static enum err print_metric(
         TRY(print_label(target, out));
         return buf_printf(out, "} %" PRId64 ".%06" PRId64 "\n", view->first_event_us / 1000000,
             view->first_event_us % 1000000);
+    case TARGET_target_keys_resting: return print_count(name, target, "", seen->keys_resting, out);
     case TARGET_METRIC_COUNT: break;
     }
     return ERR_OK;
@@ -233,8 +251,9 @@ enum err routes_measure(
             target_metrics[i].help, target_metrics[i].name, target_metrics[i].type));
         for (size_t j = 0; j < measured.count; j++) {
             const struct route_target *target = measured.targets[j];
-            struct health_view view = view_of(health, target, now_ns);
-            TRY(print_metric((enum target_metric)i, target->name, &view, out));
+            const struct seen seen = {
+                view_of(health, target, now_ns), keys_resting(health, target, now_ns)};
+            TRY(print_metric((enum target_metric)i, target->name, &seen, out));
         }
     }
     return ERR_OK;

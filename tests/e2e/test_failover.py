@@ -1,5 +1,6 @@
 """Several attempts: what the caller sees, byte for byte, what providers bill, and what is recorded."""
 
+import datetime
 import json
 import signal
 import socket
@@ -45,6 +46,7 @@ FAILOVERS = 'tokenlog_attempts_total{attempt="failover"}'
 # Provider, its answer, and the first attempt's status and why.
 FAULTS = [
     ("down", None, None, "upstream_refused"),
+    ("full", None, None, "upstream_timeout_connect"),
     ("one", failing(500), 500, "upstream_status"),
     ("one", failing(529), 529, "upstream_status"),
     ("one", failing(408), 408, "upstream_status"),
@@ -63,6 +65,22 @@ FAULTS = [
 def unused_url():
     with socket.create_server(("127.0.0.1", 0)) as unused:
         return f"http://127.0.0.1:{unused.getsockname()[1]}"
+
+
+class Full:
+    """A provider whose queue of connections is full: those that come are not answered at all."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.waiting = [socket.socket() for _ in range(4)]
+        for one in self.waiting:
+            one.setblocking(False)
+            one.connect_ex(self.listener.getsockname())
+
+    def close(self):
+        for one in [self.listener, *self.waiting]:
+            one.close()
 
 
 class Scripted(programs.Canned):
@@ -119,7 +137,6 @@ ROUTES = {
     "dying-restart": (["mock/mock,events=20,fault=reset@8,id=failover4", "two/dying"],
                       {"on_death": "restart"}),
     "keys": (["keyed/keys"], {}),
-    "breaker": (["one/breaker", "two/breaker"], {"retries": 1}),
     "hedge-wins": (["mock/" + SLOW + "5", "two/hedge"], {"hedge": "{after_ms: 100}"}),
     "hedge-loses": (["mock/mock,ttft=1500,events=5,id=failover6", "mock/" + SLOW + "7"],
                     {"hedge": "{after_ms: 100}"}),
@@ -132,27 +149,30 @@ class World:
     """One server for all tests that leave its targets' health alone: each has models of its own."""
 
     def __init__(self, folder, mock):
-        self.one, self.two, self.limited, self.keyed, self.claude, self.anthropic, self.openai = \
-            self.providers = [Scripted() for _ in range(7)]
+        (self.one, self.two, self.limited, self.busy, self.keyed, self.claude, self.anthropic,
+         self.openai) = self.providers = [Scripted() for _ in range(8)]
+        self.full = Full()
         config = folder / "config.yaml"
         config.write_text("providers:\n" + "".join([
             provider("one", self.one.url), provider("two", self.two.url),
-            provider("limited", self.limited.url), provider("mock", mock.url),
-            provider("down", unused_url()),
+            provider("limited", self.limited.url), provider("busy", self.busy.url),
+            provider("mock", mock.url),
+            provider("down", unused_url()), provider("full", self.full.url),
             provider("keyed", self.keyed.url, "keys: [alpha, beta]"),
             provider("claude", self.claude.url, "type: anthropic", "key: k"),
             provider("anthropic", self.anthropic.url, "key: k"),
             provider("openai", self.openai.url, "key: k"),
         ]) + "routes:\n" + "".join(
             route(*targets, name=name, **policy) for name, (targets, policy) in ROUTES.items()
-        ) + "".join(route(f"{name}/pair{i}", f"two/pair{i}", name=f"pair{i}")
+        ) + "".join(route(f"{name}/pair{i}", f"two/pair{i}", name=f"pair{i}",
+                          **({"connect_timeout_ms": 300} if name == "full" else {}))
                     for i, (name, *_) in enumerate(FAULTS)))
         self.server = programs.Server(folder, None, "--config", str(config))
 
     def close(self):
         self.server.stop()
         self.server.check_log()
-        for one in self.providers:
+        for one in [*self.providers, self.full]:
             one.close()
 
 
@@ -283,6 +303,26 @@ def test_retries_used_up_leave_the_last_answer(world):
     assert "3 retry one/thrice: 503 upstream_status, shown\n" in shown.stdout, shown
 
 
+def test_a_wait_that_the_provider_names_is_kept(world):
+    world.busy.script["wait"] = [failing(429, "Retry-After: 1\r\n"), programs.canned_sse(GOOD)]
+    reply = world.server.post("busy/wait", {"Tokenlog-Retries": "1", "Tokenlog-Backoff-Ms": "1"})
+    assert_good(reply, "busy/wait", 2)
+    row = attempts(world.server, reply, ("busy/wait", "first", 429, "upstream_status"),
+                   ("busy/wait", "retry", 200, None))
+    first, second = row["attempts"]
+    times = [datetime.datetime.fromisoformat(one[:-1])
+             for one in (first["ended_at"], second["started_at"])]
+    assert (times[1] - times[0]).total_seconds() >= 0.9  # by the clock of the wall
+    assert len(world.busy.bodies("wait")) == 2
+
+
+def test_a_wait_that_is_too_long_is_the_callers(world):
+    world.busy.script["long"] = [failing(429, "Retry-After: 600\r\n")]
+    reply = world.server.post("busy/long", {"Tokenlog-Retries": "5", "Tokenlog-Backoff-Ms": "1"})
+    assert (reply.status, bytes(reply.body), reply.header("retry-after")) == (429, ERROR, "600")
+    assert len(world.busy.bodies("long")) == 1
+
+
 def test_a_callers_own_fault_is_not_repeated(world):
     world.one.script["fault"] = [failing(400), programs.canned_sse(GOOD)]
     reply = world.server.post("one/fault", {"Tokenlog-Retries": "5"})
@@ -332,7 +372,7 @@ def test_a_death_before_anything_was_shown(world, name):
              (f"claude/{name}", "failover", 200, None))
 
 
-# ── keys, breakers, hedges ────────────────────────────────────────────────────────────────────
+# ── keys, hedges (breakers: test_routes.py) ────────────────────────────────────────────────────────────────────
 
 def test_a_key_that_is_used_up_rests(world):
     world.keyed.script["keys"] = [failing(429, "Retry-After: 600\r\n"),
@@ -350,19 +390,6 @@ def test_a_key_that_is_used_up_rests(world):
     assert "alpha" not in json.dumps(row) and "beta" not in json.dumps(row)
 
 
-def test_a_breaker_opens_and_closes(world):
-    world.one.script["breaker"] = [failing(500)] * 5 + [programs.canned_sse(GOOD)]
-    world.two.script["breaker"] = [programs.canned_sse(GOOD)]
-    for _ in range(5):
-        assert_good(world.server.post("breaker"), "two/breaker", 2)
-    closed = programs.eventually(lambda: (reply := world.server.post("breaker")).header(
-        "tokenlog-target") == "one/breaker" and reply)
-    assert_good(closed, "one/breaker", 1)
-    assert len(world.one.bodies("breaker")) == 6
-    assert len(world.two.bodies("breaker")) > 5
-    assert_good(world.server.post("breaker"), "one/breaker", 1)
-
-
 def test_a_hedge_wins_and_the_other_is_given_up(world, mock):
     world.two.script["hedge"] = [programs.canned_sse(GOOD)]
     reply = world.server.post("hedge-wins", {"Idempotency-Key": "hedge"})
@@ -370,6 +397,7 @@ def test_a_hedge_wins_and_the_other_is_given_up(world, mock):
     attempts(world.server, reply, ("mock/" + SLOW + "5", "first", None, "hedge_lost"),
              ("two/hedge", "hedge", 200, None))
     programs.eventually(lambda: mock.of(SLOW + "5")["aborted"] == 1)
+    assert mock.of(SLOW + "5")["generations"] == len(world.two.bodies("hedge")) == 1
 
 
 def test_a_hedge_loses(world, mock):
@@ -380,6 +408,8 @@ def test_a_hedge_loses(world, mock):
     assert {(one["kind"], one["why"]) for one in row["attempts"]} == \
         {("first", None), ("hedge", "hedge_lost")}
     programs.eventually(lambda: mock.of(SLOW + "7")["aborted"] == 1)
+    winner = mock.of("mock,ttft=1500,events=5,id=failover6")
+    assert winner["completed"] == winner["generations"] == mock.of(SLOW + "7")["generations"] == 1
 
 
 def test_a_hedge_is_what_is_left_when_the_first_fails(world, mock):
@@ -411,6 +441,31 @@ def test_a_stop_ends_a_backoff_at_once(world):
     row = world.server.row(stream)
     assert row["state"] == "stopped" and len(world.one.bodies("stop")) == 1
     assert [a["why"] for a in row["attempts"]] == ["upstream_status"]
+
+
+def test_a_caller_who_goes_in_a_backoff_is_recorded_all_the_same(world):
+    world.one.script["gone"] = [failing(500), programs.canned_sse(GOOD)]
+    with world.server.wire() as caller:
+        caller.ask("POST", "/v1/chat/completions", programs.ask("one/gone"), {
+            "Idempotency-Key": "gone", "Tokenlog-Retries": "1", "Tokenlog-Backoff-Ms": "500"})
+        programs.eventually(lambda: world.one.bodies("gone"))
+    row = programs.eventually(lambda: next(
+        (row for row in world.server.rows("?idempotency_key=gone")
+         if row["state"] == "completed"), None))
+    assert [one["kind"] for one in row["attempts"]] == ["first", "retry"]
+    assert world.server.raw(row["id"]) == GOOD and len(world.one.bodies("gone")) == 2
+
+
+def test_a_caller_who_goes_in_a_backoff_ends_it_where_that_is_wanted(serve, tmp_path, canned):
+    one = canned(failing(500))
+    path = tmp_path / "config.yaml"
+    path.write_text("providers:\n" + provider("one", one.url))
+    server = serve("--config", str(path), "--on-disconnect", "stop", provider=None)
+    caller, stream = waiting(server, "gone")
+    caller.close()
+    row = server.row_when(stream, "stopped")
+    assert [one["why"] for one in row["attempts"]] == ["upstream_status"]
+    assert len(one.requests) == 1
 
 
 def test_a_drain_does_not_wait_for_a_backoff(routed, canned):
@@ -456,7 +511,8 @@ def test_a_kill_during_a_second_attempt_shows_that_it_was_sent(routed, canned, m
     assert mock.of(slow)["requests"] == 1
 
 
-def test_a_route_is_reloaded_under_load(routed, mock, model, tmp_path):
+@pytest.mark.parametrize("way", ["SIGHUP", "tokenlog reload"])
+def test_a_route_is_reloaded_under_load(routed, mock, model, tmp_path, way):
     first, second = model("events=40", "rate=40"), model("events=10", "rate=40")
     one = provider("one", mock.url)
     server = routed([one], route(f"one/{first}"))
@@ -466,12 +522,20 @@ def test_a_route_is_reloaded_under_load(routed, mock, model, tmp_path):
         programs.eventually(lambda: mock.of(first)["requests"] > 0)
         (tmp_path / "config.yaml").write_text(
             "providers:\n" + one + "routes:\n" + route(f"one/{second}"))
-        done = subprocess.run([programs.TOKENLOG, "reload", "--data", str(server.data)],
-                              capture_output=True, text=True, timeout=60,
-                              env=programs.environment())
-        assert done.returncode == 0, done.stderr
+        if way == "SIGHUP":
+            server.process.send_signal(signal.SIGHUP)
+            programs.eventually(lambda: '"event":"reloaded"' in server.log())
+        else:
+            done = subprocess.run([programs.TOKENLOG, "reload", "--data", str(server.data)],
+                                  capture_output=True, text=True, timeout=60,
+                                  env=programs.environment())
+            assert done.returncode == 0, done.stderr
         wire.assert_exact(server.post("smart").body, 10)
         replies = crowd.finish()
     assert {reply.end for reply in replies} == {"clean"}
     for reply in replies:
         wire.assert_exact(reply.body, 40 if len(wire.tokens(reply.body)[1]) > 10 else 10)
+        assert server.raw(reply.header("tokenlog-stream-id")) == bytes(reply.body)
+    billed = [mock.of(name) for name in (first, second)]
+    assert sum(one["completed"] for one in billed) == len(replies) + 1  # each is paid for once
+    assert sum(one["generations"] for one in billed) == len(replies) + 1

@@ -5,6 +5,7 @@ import json
 import os
 
 import programs
+from test_failover import GOOD, failing
 from test_reload import reload, run
 
 PROVIDERS = """providers:
@@ -159,3 +160,85 @@ def test_what_is_printed_is_read_back(tmp_path):
 
     assert told(printed.stdout) == told(second.stdout)
     assert json.dumps(told(printed.stdout)).count("one/large") == 1
+
+
+# ── how targets are, while calls go on ────────────────────────────────────────────────────────
+
+def health_of(server, target):
+    """A target as the listing has it, and as the metrics have it: {name: value}."""
+    (found,) = [one for route in routes(server) for one in route["targets"]
+                if one["model"] == target]
+    label = f'{{target="{target}"}}'
+    measured = {name[len("tokenlog_target_"): -len(label)]: value
+                for name, value in server.metrics().items() if name.endswith(label)}
+    return found, measured
+
+
+def two_targets(serve, tmp_path, one, two, *lines):
+    text = "providers:\n" + f"  - name: one\n    base_url: {one.url}\n" + "".join(
+        f"    {line}\n" for line in lines) + f"  - name: two\n    base_url: {two.url}\n"
+    return start(serve, tmp_path, text + "routes:\n  - model: smart\n    targets: [one/m, two/m]\n")
+
+
+def test_a_breaker_is_seen_to_open_and_to_close(serve, canned, tmp_path):
+    one = canned([failing(500)] * 5 + [programs.canned_sse(GOOD)])
+    _, server = two_targets(serve, tmp_path, one, canned(programs.canned_sse(GOOD)))
+    states = []
+    for _ in range(5):
+        assert bytes(server.post("smart").body) == GOOD
+        found, measured = health_of(server, "one/m")
+        states.append((found["state"], measured["breaker"], found["failures"]))
+    assert states == [("closed", 0, n) for n in (1, 2, 3, 4)] + [("open", 2, 5)]
+    assert found["open_for_ms"] > 0 and found["first_event_ms"] is None
+    # A pause, and one call may try: it closes.
+    programs.eventually(lambda: server.post("smart").header("tokenlog-target") == "one/m")
+    found, measured = programs.eventually(
+        lambda: (seen := health_of(server, "one/m"))[0]["busy"] == 0 and seen)
+    assert (found["state"], found["open_for_ms"], measured["breaker"]) == ("closed", None, 0)
+    assert found["failures"] == 5 and found["requests"] == 6 == len(one.requests)
+    assert found["first_event_ms"] is not None and measured["first_event_seconds"] > 0
+
+
+def test_a_breaker_is_seen_half_open(serve, mock, model, canned, tmp_path):
+    name = model("fail=5", "ttft=60000")
+    text = (f"providers:\n  - name: one\n    base_url: {mock.url}\n  - name: two\n"
+            f"    base_url: {canned(programs.canned_sse(GOOD)).url}\n"
+            f"routes:\n  - model: smart\n    targets: [\"one/{name}\", two/m]\n")
+    _, server = start(serve, tmp_path, text)
+    for _ in range(5):
+        assert bytes(server.post("smart").body) == GOOD
+    with server.wire() as probe:
+        programs.eventually(lambda: health_of(server, f"one/{name}")[0]["open_for_ms"] == 0)
+        probe.ask("POST", "/v1/chat/completions", programs.ask("smart"))
+        found, measured = programs.eventually(
+            lambda: (seen := health_of(server, f"one/{name}"))[0]["busy"] == 1 and seen)
+        assert (found["state"], measured["breaker"]) == ("half_open", 1)
+        assert bytes(server.post("smart").body) == GOOD  # one probes, the others go elsewhere
+        assert mock.of(name)["requests"] == 6
+        (row,) = server.rows("?state=accepted")
+        assert server.call("POST", f"/v1/streams/{row['id']}/stop").status == 200
+
+
+def test_keys_are_seen_to_rest(serve, canned, tmp_path):
+    one = canned([failing(429, "Retry-After: 600\r\n"), programs.canned_sse(GOOD),
+                  failing(401), programs.canned_sse(GOOD)])
+    path, server = two_targets(serve, tmp_path, one, canned(programs.canned_sse(GOOD)),
+                               "keys: [alpha, beta]")
+    assert health_of(server, "one/m")[1]["keys_resting"] == 0
+    reply = server.post("smart")
+    assert (reply.header("tokenlog-target"), bytes(reply.body)) == ("one/m", GOOD)
+    found, measured = health_of(server, "one/m")
+    limited, ready = sorted(found["keys"], key=lambda key: key["state"])
+    assert (limited["state"], ready["state"]) == ("limited", "ready")
+    assert 0 < limited["for_ms"] <= 600000 and measured["keys_resting"] == 1
+    assert (found["state"], found["failures"]) == ("closed", 0)  # the key's fault, not the target's
+    reply = server.post("smart")  # the other one is refused: nothing is left there
+    assert (reply.header("tokenlog-target"), bytes(reply.body)) == ("two/m", GOOD)
+    found, measured = health_of(server, "one/m")
+    assert sorted(key["state"] for key in found["keys"]) == ["limited", "refused"]
+    assert measured["keys_resting"] == 2 and health_of(server, "two/m")[1]["keys_resting"] == 0
+    assert len(one.requests) == 3
+    assert reload(server).returncode == 0  # a refused key may have been mended
+    assert sorted(key["state"] for key in health_of(server, "one/m")[0]["keys"]) == [
+        "ready", "ready"]
+    assert server.post("smart").header("tokenlog-target") == "one/m"
