@@ -1,0 +1,18 @@
+import type { BaseCheckpointSaver, SerializerProtocol } from '@langchain/langgraph-checkpoint';
+
+export interface TokenlogSaverOptions {
+  /** Of the server, without a path. */
+  url: string;
+  /** Of a project, where the server asks for one; by default $TOKENLOG_API_KEY. */
+  apiKey?: string;
+  headers?: Record<string, string>;
+  /** Of the runs' names; without one a thread's run has the thread's ID for its name. */
+  prefix?: string;
+  serde?: SerializerProtocol;
+}
+
+export class TokenlogSaver extends BaseCheckpointSaver<string> {
+  constructor(options: TokenlogSaverOptions);
+  /** The run that a thread is: what to send as Tokenlog-Run with its inference calls. */
+  runOf(threadId: string): string;
+}
