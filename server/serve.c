@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "protocol/base/own.h"
-#include "server/api/api.h"
+#include "server/api/reopen.h"
 #include "server/durable/entry.h"
 #include "server/io/listener.h"
 #include "server/io/upstream_warm.h"
@@ -369,6 +369,11 @@ static int open_http(struct server *server)
         .send_timeout_ms = config->send_timeout_ms,
         .body_bytes_max = (uint64_t)config->body_bytes_max,
         .bodies_bytes_max = (uint64_t)config->bodies_bytes_max,
+        .passed_body_bytes_max = (uint64_t)config->passed_body_bytes_max,
+        .streamed_body_bytes = (uint64_t)(config->streamed_body_bytes < config->body_bytes_max
+                                              ? config->streamed_body_bytes
+                                              : config->body_bytes_max),
+        .body_rate_min = (uint64_t)config->body_rate_min,
         .connections_max = (uint64_t)server->connections_max,
         .is_memory = strcmp(config->durability, "memory") == 0,
         .admit = api_admit,
@@ -531,6 +536,7 @@ static void server_recovered_durably(struct hub_barrier *barrier, enum err err)
 static void server_run(struct server *server)
 {
     loop_poll(server->loop, &server->signal_op, server->signal_fd, POLLIN);
+    reopen_all(&server->api);
     server->recovered.done = server_recovered_durably;
     hub_wait_durable(server->hub, &server->recovered);
     loop_run(server->loop);

@@ -22,8 +22,9 @@ const char *attempt_kind_name(enum attempt_kind kind)
         [ATTEMPT_FAILOVER] = "failover",
         [ATTEMPT_HEDGE] = "hedge",
         [ATTEMPT_CONTINUATION] = "continuation",
+        [ATTEMPT_RESUMPTION] = "resumption",
     };
-    ASSERT(kind <= ATTEMPT_CONTINUATION);
+    ASSERT(kind <= ATTEMPT_RESUMPTION);
     return names[kind];
 }
 
@@ -77,7 +78,7 @@ static enum err read_elements(struct slice *input, struct attempt *out)
 {
     uint32_t kind;
     TRY(read_u32(input, UINT32_MAX, &out->number));
-    TRY(read_u32(input, ATTEMPT_CONTINUATION, &kind));
+    TRY(read_u32(input, ATTEMPT_RESUMPTION, &kind));
     out->kind = (enum attempt_kind)kind;
     TRY(pack_read_bool(input, &out->is_shown));
     TRY(pack_read_bytes(input, &out->target));

@@ -20,6 +20,7 @@ enum attempt_kind {
     ATTEMPT_FAILOVER,     /* another target, after the one before it had failed */
     ATTEMPT_HEDGE,        /* another target, while the one before it is still awaited */
     ATTEMPT_CONTINUATION, /* of what an attempt before it has left unfinished */
+    ATTEMPT_RESUMPTION,   /* the same generation, by another connection: nothing is paid again */
 };
 const char *attempt_kind_name(enum attempt_kind kind); /* "first" … */
 

@@ -83,6 +83,7 @@ static const struct row_field row_fields[] = {
     FIELD(47, ROW_TEXT, run),
     FIELD(48, ROW_TEXT, step),
     FIELD(49, ROW_TEXT, upstream_id),
+    FIELD(50, ROW_BOOL, is_kept_upstream),
 };
 #undef FIELD
 enum { ROW_FIELDS = sizeof row_fields / sizeof row_fields[0] };

@@ -66,6 +66,7 @@ struct row {
     struct slice run, step;        /* of an agent (Tokenlog-Run, Tokenlog-Step), or empty */
     struct slice attempts;     /* one entry for each target that was asked (attempt.h), or empty */
     struct slice upstream_id;  /* by which the provider gives out this response again, or empty */
+    bool is_kept_upstream;     /* while it is live: the provider goes on without us, whoever dies */
     bool is_appended;          /* a client writes it: no generation (server/stream/append.h) */
     struct slice writer_state; /* the writer's own bytes, at most ROW_STATE_BYTES_MAX */
     /* Times: ns since the Unix epoch; 0 = has not happened. */

@@ -298,8 +298,11 @@ static void splice_background(
     struct slice body, const struct dialect_request *request, struct splices *splices)
 {
     struct json_span background, stream;
-    if (!request->keeps_background && json_scan(body, "background", &background) == ERR_OK)
-        add_splice(splices, replace(body, background.raw, SLICE("false")));
+    struct slice asks = request->keeps_background ? SLICE("true") : SLICE("false");
+    if (json_scan(body, "background", &background) != ERR_OK)
+        add_splice(splices, insert_first(body, from_brace(body), SLICE("\"background\":true,")));
+    else if (request->is_background != request->keeps_background)
+        add_splice(splices, replace(body, background.raw, asks));
     if (request->is_streamed)
         return;
     if (json_scan(body, "stream", &stream) == ERR_OK)
@@ -320,7 +323,7 @@ enum err dialect_write_request(const struct dialect *dialect, struct slice body,
     TRY(splice_model(body, request, model, &quoted, &splices));
     if (asks)
         splice_usage(body, &splices);
-    if (request->is_background)
+    if (request->is_background || request->keeps_background)
         splice_background(body, request, &splices);
     TRY(write_spliced(body, &splices, out));
     *hides_usage = asks;

@@ -105,8 +105,10 @@ struct dialect_request {
     bool is_streamed;                /* "stream": true */
     bool has_usage_asked;            /* the caller asked for usage itself */
     bool is_background;              /* "background": true, in a dialect that has it */
-    bool keeps_background; /* the provider is to be asked so too; set before it is written */
-    bool refuses_store;    /* "store": false, likewise: nothing is to be kept there */
+    bool
+        keeps_background; /* the provider is to be asked so, even if the caller did not; set before it
+                            * is written */
+    bool refuses_store;   /* "store": false, likewise: nothing is to be kept there */
 };
 
 /* dialect_read_request — the body must be one JSON object in UTF-8; model_raw is borrowed from it.
@@ -118,8 +120,8 @@ enum err dialect_read_request(const struct dialect *dialect, struct slice body,
 /* dialect_write_request — the body to send, appended to `out`. `model`, if not empty, takes the
  * place of the caller's. With `ask_usage`, stream_options.include_usage becomes true where the
  * dialect can ask, the request is streamed and the caller did not ask; then *hides_usage becomes
- * true, else false. What is asked for in the background becomes streamed, and, unless keeps_background,
- * "background": false: we are what goes on without the caller. All other bytes stay as they were.
+ * true, else false. What is asked for in the background becomes streamed, and "background" what
+ * keeps_background says: else we are what goes on without the caller. All other bytes stay as they were.
  *   `body` and `request` are as dialect_read_request took and made them
  *   answers  ERR_LIMIT `out` is full (a part may have been appended) · faults ERR_NOMEM */
 enum err dialect_write_request(const struct dialect *dialect, struct slice body,

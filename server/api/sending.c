@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "protocol/base/own.h"
+#include "protocol/data/json.h"
 #include "server/api/refusal.h"
 
 void sending_init(struct sending *sending, const struct asked *asked)
@@ -39,27 +40,47 @@ static bool is_native(const struct asked *asked)
     return asked->native_target.size > 0;
 }
 
+/* What is passed on as it is may ask the provider to go on without us. */
+static bool asks_to_keep(const struct asked *asked)
+{
+    static const char *const names[] = {"background", "stream"};
+    struct json_span spans[2];
+    const char *why;
+    size_t at;
+    if (strcmp(asked->dialect->name, "openai_responses") != 0 ||
+        json_object_check(asked->body, &why, &at))
+        return false;
+    json_scan_all(asked->body, names, 2, spans);
+    return json_span_is_true(spans[0]) && json_span_is_true(spans[1]);
+}
+
 static enum err write_native(
     struct sending *out, const struct asked *asked, const struct route_choice *choice)
 {
     TRY(buf_append(&out->body, asked->body));
+    out->is_kept = asks_to_keep(asked);
     TRY(outbound_native_target(choice->provider, asked->native_target, &out->target));
     return copy_text(
         headers_get(asked->headers, "Content-Type"), out->content_type, sizeof out->content_type);
 }
 
-/* OpenAI goes on without us if we die, and gives the response out again: so it is asked as the caller
- * asks, but where it is to keep nothing. Of others we are what goes on. */
+/* A provider that goes on without us if we die, and gives the response out again, is asked as the caller
+ * asks, but where it is to keep nothing; or, where it is configured so, even if the caller did not ask. Of
+ * others we are what goes on. */
 static bool keeps_background(const struct provider *provider, const struct dialect_request *request)
 {
-    return provider->spec && strcmp(provider->spec->name, "openai") == 0 && !request->refuses_store;
+    bool is_known = provider->spec && provider->spec->keeps_background;
+    bool is_asked = request->is_background || (provider->resumes && request->is_streamed);
+    return (is_known || provider->resumes) && is_asked && !request->refuses_store;
 }
 
 static enum err write_inference(struct sending *out, const struct api *api,
     const struct asked *asked, const struct route_choice *choice)
 {
     struct dialect_request request = *asked->request;
-    request.keeps_background = keeps_background(choice->provider, &request);
+    request.keeps_background =
+        asked->dialect->has_background && keeps_background(choice->provider, &request);
+    out->is_kept = request.keeps_background;
     TRY(copy_text(SLICE("application/json"), out->content_type, sizeof out->content_type));
     TRY(outbound_api_target(choice->provider, buf_slice(&out->path), &out->target));
     return dialect_write_request(asked->dialect, asked->body, &request, choice->model,
@@ -192,5 +213,6 @@ struct producer_request sending_request(const struct sending *sending, const str
         .ca_file = choice->provider->ca_file,
         .headers = sending->headers,
         .body = body_of(sending),
-        .hides_usage = sending->hides_usage};
+        .hides_usage = sending->hides_usage,
+        .is_kept = sending->is_kept};
 }

@@ -26,6 +26,7 @@ struct sending {
     struct outbound outbound;
     char method[PRODUCER_METHOD_BYTES], content_type[CONTENT_TYPE_BYTES_MAX];
     bool hides_usage;
+    bool is_kept; /* as producer_request has it */
     const struct headers *headers;
     struct translated translated;
     enum { SENDING_ROUTE, SENDING_TOKEN, SENDING_TRANSLATION, SENDING_OUTBOUND } step;

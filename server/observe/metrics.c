@@ -50,7 +50,8 @@ static const struct label {
     {"kind", {"upstream_refused", "upstream_timeout_connect", "upstream_timeout_first_byte",
                  "upstream_timeout_idle", "upstream_reset", "upstream_malformed",
                  "upstream_canceled", "upstream_status", "upstream_error_event", "other"}},
-    {"attempt", {"first", "retry", "failover", "hedge", "continuation", "other"}},
+    {"attempt", {"first", "retry", "failover", "hedge", "continuation", "resumption", "other"}},
+    {"outcome", {"resumed", "refused", "unreachable", "other"}},
 };
 
 struct value {

@@ -26,8 +26,13 @@ enum {
     PRODUCER_PAUSE_STEP_MS = 500, /* of a wait between attempts: then it is looked at again */
     HOLD_BYTES_MAX = 256 * 1024,  /* of a response that has yet to prove good; then it passes */
     FOLLOW_MS = 500,              /* between looks at a place where an answer will be */
-    HOLD_MS = 1000,            /* after a first event that says nothing: an error follows at once */
-    HOLD_ERROR_MS = 250,       /* for the body of an error, before the next attempt */
+    HOLD_MS = 1000,      /* after a first event that says nothing: an error follows at once */
+    HOLD_ERROR_MS = 250, /* for the body of an error, before the next attempt */
+    KEPT_TRIES_MAX = 16, /* to get at a response again that the provider keeps: a minute in all */
+    KEPT_WAIT_MS = 100,  /* before the first of them; doubled each time, up to… */
+    KEPT_WAIT_MS_MAX = 5000,
+    KEPT_RETRY_AFTER_MS_MAX = 60000, /* of a Retry-After that is waited for */
+    KEPT_LOOK_BACK = 64, /* events of a recording in which the last number is looked for first */
     CLAIM_WAITERS_MAX = 10000, /* requests with one key that wait for one look-up */
     DUPLICATES_MAX = 10000, /* requests without a key that are known, each with its row in memory */
     DUPLICATES_TIDIED = 4,  /* of them that are looked at when another one comes */

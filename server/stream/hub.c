@@ -320,6 +320,20 @@ static enum err end_interrupted(
     return tail_end(tail, SLICE_NONE, row.ended_ns, &row);
 }
 
+static enum err end_dead(struct hub *hub, struct tail *tail)
+{
+    LOG(hub->config.log, LOG_WARNING, "stream_interrupted", LOG_ID("stream", &tail_row(tail)->id),
+        LOG_NUMBER("events", tail_events(tail)));
+    return end_interrupted(hub, tail, "server_died",
+        "the server died while the provider was answering; what had been received is recorded");
+}
+
+static void say_unrecovered(const struct hub *hub, enum err err)
+{
+    LOG(hub->config.log, LOG_ERROR, "recovery", LOG_TEXT("error", err_text(err)),
+        LOG_TEXT("origin", fault_origin()));
+}
+
 static enum err recover(struct hub *hub, struct tail *tail)
 {
     const struct row *row = tail_row(tail);
@@ -333,11 +347,8 @@ static enum err recover(struct hub *hub, struct tail *tail)
     stream_unref(stream); /* the tail's is left */
     if (err || !stream_state_is_live(row->state) || row->is_appended)
         return err;
-    LOG(hub->config.log, LOG_WARNING, "stream_interrupted", LOG_ID("stream", &row->id),
-        LOG_NUMBER("events", tail_events(tail)));
     stream_count_live(stream, true);
-    return end_interrupted(hub, tail, "server_died",
-        "the server died while the provider was answering; what had been received is recorded");
+    return row->is_kept_upstream ? ERR_OK : end_dead(hub, tail);
 }
 
 void hub_recovered(void *context, struct tail *tail)
@@ -345,8 +356,27 @@ void hub_recovered(void *context, struct tail *tail)
     struct hub *hub = context;
     enum err err = recover(hub, tail);
     if (err)
-        LOG(hub->config.log, LOG_ERROR, "recovery", LOG_TEXT("error", err_text(err)),
-            LOG_TEXT("origin", fault_origin()));
+        say_unrecovered(hub, err);
+}
+
+/* A generation that nobody goes on with. */
+static bool is_left(const struct stream *stream)
+{
+    return stream->is_live && stream->tail && !stream->producer &&
+           stream_state_is_live(tail_row(stream->tail)->state);
+}
+
+void hub_take_up(struct hub *hub, bool (*take)(void *context, struct stream *stream), void *context)
+{
+    for (struct map_node *node = map_walk(&hub->by_id, NULL); node;
+         node = map_walk(&hub->by_id, node)) {
+        struct stream *stream = CONTAINER_OF(node, struct stream, by_id);
+        if (!is_left(stream) || take(context, stream) || !is_left(stream))
+            continue;
+        enum err err = end_dead(hub, stream->tail);
+        if (err)
+            say_unrecovered(hub, err);
+    }
 }
 
 void hub_paused(void *context, bool is_paused)

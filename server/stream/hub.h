@@ -49,11 +49,15 @@ struct hub *hub_free(struct hub *hub);
 void hub_set_storage(struct hub *hub, struct storage *storage);
 
 /* storage's callbacks. hub_recovered takes up what is not archived yet, and ends generations that were
- * live as interrupted. */
+ * live as interrupted, but for those that their providers keep (row.is_kept_upstream). */
 void hub_changed(void *hub, struct tail *tail);
 void hub_gone(void *hub, struct tail *tail);
 void hub_recovered(void *hub, struct tail *tail);
 void hub_paused(void *hub, bool is_paused);
+/* hub_take_up — once, after hub_recovered: those that are left. `take` starts a producer of one, or answers
+ * false: then it ends as the others did. */
+void hub_take_up(
+    struct hub *hub, bool (*take)(void *context, struct stream *stream), void *context);
 /* hub_stuck — nothing can be made durable any more: generations under way are given up, and whoever
  * waits for more of a stream is told so, now and from now on. */
 void hub_stuck(struct hub *hub);
@@ -71,7 +75,8 @@ void hub_on_over(
 /* hub_committed — a commit that readers waited for took so long, from its first record on. */
 void hub_committed(struct hub *hub, int64_t latency_ns);
 uint64_t hub_live_count(const struct hub *hub);
-/* hub_interrupt_all — end every live stream (shutdown): interrupted, with this reason. */
+/* hub_interrupt_all — end every live stream (shutdown): interrupted, with this reason. What the provider
+ * keeps is left to the next start as it is. */
 void hub_interrupt_all(struct hub *hub, const char *reason);
 
 /* hub_create — a new stream, accepted and being made durable; one reference for the caller.

@@ -20,6 +20,7 @@ void producer_free(struct producer *producer)
     timer_cancel(loop, &producer->retry);
     timer_cancel(loop, &producer->pause);
     timer_cancel(loop, &producer->hedge);
+    producer_kept_free(producer);
     producer_death_free(producer);
     producer_hold_free(producer);
     producer_leave_source(producer);
@@ -102,6 +103,8 @@ enum err producer_adopt(struct producer *producer, struct run *run)
     run->record.from = tail_events(stream_tail(producer->stream));
     producer->reading.hides_usage = run->hides_usage;
     producer->is_going_on = producer->death != NULL;
+    if (run->is_kept && !producer->death)
+        TRY(producer_kept_new(producer));
     return run->translate.provider ? producer_translate_new(producer, &run->translate) : ERR_OK;
 }
 
@@ -160,7 +163,8 @@ void producer_head(struct producer *producer, int status, struct slice head)
 
 enum err producer_data(struct producer *producer, struct slice bytes)
 {
-    if (producer->has_ended || producer->end.is_owed || producer->death)
+    if (producer->has_ended || producer->end.is_owed || producer->death ||
+        producer_is_lost(producer))
         return ERR_OK; /* after the terminator, or a stop: nothing that anybody waits for */
     if (producer->is_blocked || hub_is_paused(stream_hub(producer->stream))) {
         producer->is_throttled = true;
@@ -178,6 +182,8 @@ void producer_count_error(const struct producer *producer, const char *kind)
 /* What is shown stays, and the caller sees that it is not whole (invariant 5). */
 void producer_died(struct producer *producer, const char *reason, const char *detail)
 {
+    if (producer_takes_back(producer, reason, detail))
+        return;
     if (!producer->death && !producer_goes_on(producer, reason, detail, SLICE_NONE))
         producer_fail(producer, reason, detail);
 }
@@ -248,12 +254,14 @@ void producer_finish_transfer(struct producer *producer)
 void producer_transfer_ended(struct producer *producer, enum upstream_end how, const char *message)
 {
     producer->is_throttled = false;
-    producer->is_complete = how == UPSTREAM_COMPLETE && !producer->death;
+    bool is_nothing = producer->death || producer_is_lost(producer);
+    producer->is_complete = how == UPSTREAM_COMPLETE && !is_nothing;
     if (producer->has_ended)
         producer_free(producer);
-    else if (producer->death)
+    else if (is_nothing)
         return; /* what comes of that is on its way */
-    else if (producer->end.is_owed || (producer->is_blocked && producer->is_complete))
+    else if (producer->end.is_owed ||
+             (producer->is_blocked && (producer->is_complete || producer->kept)))
         return; /* it follows what is owed */
     else if (producer->is_complete)
         producer_finish_transfer(producer);
@@ -298,7 +306,8 @@ static enum err producer_new(const struct producer_config *config, struct stream
     producer->source = request->source;
     if (producer->source)
         producer->source->producer = producer;
-    producer->attempts_bytes = producer->source  ? ATTEMPTS_BYTES_MAX
+    bool has_several = producer->source || request->is_kept;
+    producer->attempts_bytes = has_several       ? ATTEMPTS_BYTES_MAX
                                : request->target ? ATTEMPT_BYTES_MAX
                                                  : 0;
     dialect_reading_init(&producer->reading);
@@ -312,8 +321,9 @@ static enum err producer_new(const struct producer_config *config, struct stream
     if (request->before)
         producer->reading.hides_usage = request->hides_usage;
     if (!err)
-        err = request->before ? producer_take_up(producer, request->before)
-                              : producer_first(producer, request);
+        err = request->before        ? producer_take_up(producer, request->before)
+              : request->is_reopened ? producer_reopen(producer, request)
+                                     : producer_first(producer, request);
     if (err)
         producer_free(producer);
     else

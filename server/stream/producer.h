@@ -15,6 +15,9 @@
  * and it is in the row's list of attempts. If none is left the last one stands, and is passed on.
  * Each attempt of a keyed request is in the durable record before it is dispatched.
  *
+ * Where the provider keeps an answer (is_kept) a connection that is lost is made up for, and so is a server
+ * that dies: producer_kept.c.
+ *
  *   thread
  *   loop */
 #ifndef TOKENLOG_SERVER_STREAM_PRODUCER_H
@@ -126,6 +129,11 @@ struct producer_request {
      * byte, and then what go_on of the source leads to; of the request only dialect, is_keyed, hides_usage and
      * source are used. A reference is taken. */
     struct stream *before;
+    bool
+        is_kept; /* the provider goes on with its answer without us, and gives it out again: GET `url`/ID */
+    /* Of the first: the stream is that of a server that died, whose provider keeps the answer. `url`,
+     * `credentials` and the like are those of the call that was made then; nothing is sent but to go on. */
+    bool is_reopened;
 };
 
 /* producer_start — takes a reference of the stream. From here the stream always comes to an end,

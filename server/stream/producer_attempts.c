@@ -327,9 +327,26 @@ void producer_prove(struct producer *producer, struct run *run)
         run_release(run);
 }
 
+/* What was looked for in vain is no attempt: nothing was to be paid for it. */
+void producer_replace(struct producer *producer, struct run *run, const char *why)
+{
+    static const struct usage unknown = USAGE_UNKNOWN; /* the response says it once, at its end */
+    struct run *old = producer->run;
+    if (old->record.is_shown) {
+        note_end(producer, old, &unknown, why);
+        add_past(producer, &old->record);
+    }
+    bool is_counted = !old->record.is_shown && old->record.number;
+    run->record.number = is_counted ? old->record.number : ++producer->attempt_count;
+    run->record.started_ns = producer_wall_ns(producer);
+    producer->run = run;
+    run_drop(old);
+}
+
 void producer_bury(struct producer *producer, const char *why)
 {
     struct run *run = producer->run;
+    producer_kept_free(producer);
     note_end(producer, run, live_usage(producer), why);
     tell(producer, run, PRODUCER_DIED);
     add_past(producer, &run->record);

@@ -45,15 +45,22 @@ static bool is_of_the_first(const char *line)
     return false;
 }
 
+void run_lines_without_body(
+    const struct run *run, const char *accept, const char *lines[PRODUCER_HEADERS_MAX + 2])
+{
+    size_t count = 0;
+    lines[count++] = accept;
+    for (const char *const *line = run->headers; *line; line++)
+        if (!is_of_the_first(*line))
+            lines[count++] = *line;
+    lines[count] = NULL;
+}
+
 static enum err ask(struct run *run, bool is_stream)
 {
     const char *headers[PRODUCER_HEADERS_MAX + 2];
-    size_t count = 0;
-    headers[count++] = is_stream ? "Accept: text/event-stream" : "Accept: application/json";
-    for (const char *const *line = run->headers; *line; line++)
-        if (!is_of_the_first(*line))
-            headers[count++] = *line;
-    headers[count] = NULL;
+    run_lines_without_body(
+        run, is_stream ? "Accept: text/event-stream" : "Accept: application/json", headers);
     const struct upstream_request request = {.url = (const char *)run->follow.url.data,
         .method = "GET",
         .headers = headers,

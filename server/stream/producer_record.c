@@ -79,6 +79,7 @@ static void fill_row(struct producer *producer, struct row *row)
     row->first_event_ns = producer->first_event_ns;
     if (!producer->translation && !producer->death) /* else it is made of the stream's own */
         row->upstream_id = slice_text(producer->reading.id);
+    row->is_kept_upstream = producer_is_kept(producer);
     if (producer->status == 0)
         return;
     row->status = (uint32_t)producer->status;
@@ -160,7 +161,11 @@ void producer_stop(
     struct producer *producer, enum stream_state state, const char *reason, const char *detail)
 {
     producer->is_blocked = producer->is_head_owed = false;
-    if (producer->end.is_owed && hub_is_stuck(stream_hub(producer->stream)))
+    if (state == STREAM_STOPPED && !producer->end.is_owed)
+        producer_kept_cancel(producer);
+    if (state == STREAM_INTERRUPTED && producer_is_kept(producer))
+        producer_detach(producer); /* the next server goes on with it */
+    else if (producer->end.is_owed && hub_is_stuck(stream_hub(producer->stream)))
         producer_detach(producer);
     else
         producer_end_or_owe(producer, state, reason, detail);
@@ -193,13 +198,24 @@ enum err producer_append_aside(struct producer *producer, struct slice event)
 
 enum err producer_handle_event(struct producer *producer, struct slice event)
 {
-    return producer->translation ? producer_translate_frame(producer, event)
-                                 : producer_show_event(producer, event);
+    struct producer_kept *kept = producer->kept;
+    if (kept && producer_kept_has(kept, event))
+        return ERR_OK;
+    TRY(producer->translation ? producer_translate_frame(producer, event)
+                              : producer_show_event(producer, event));
+    if (producer->kept == kept && kept)
+        producer_kept_note(kept, event);
+    return ERR_OK;
 }
 
-/* By which the response is asked for again: durable before the event that tells it is seen. */
+/* By which the response is asked for again: durable before the event that tells it is seen. That is the
+ * first, and there may be no later version of the row for the next server to know it by. */
 static enum err record_id(struct producer *producer)
 {
+    if (producer->first_event_ns == 0) {
+        producer->first_event_ns = producer_wall_ns(producer);
+        producer_showed(producer);
+    }
     TRY(producer_record_head(producer));
     return stream_index_upstream(producer->stream);
 }
@@ -376,6 +392,8 @@ void producer_resume(struct producer *producer)
         return;
     } else if (producer->is_complete) {
         producer_finish_transfer(producer);
+    } else if (producer->kept && !producer_is_lost(producer) && producer->run->is_over) {
+        producer_transfer_ended(producer, producer->run->how, producer->run->message);
     } else {
         producer_unthrottle(producer);
     }

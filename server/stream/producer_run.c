@@ -61,6 +61,7 @@ enum err run_new(
     run->retry_after_ms = -1;
     run->caller_dialect = run->dialect = request->dialect;
     run->hides_usage = request->hides_usage;
+    run->is_kept = request->is_kept;
     run->attempt = request->attempt;
     run->record =
         (struct attempt){.kind = request->kind, .usage = USAGE_UNKNOWN, .cost_nano_usd = -1};
@@ -282,6 +283,12 @@ static void read_head(struct run *run, struct slice head)
     hold->is_stream = run->status < 400 && framing_of_type(type, &hold->splitter.framing) == ERR_OK;
     hold->is_json = slice_equal_nocase(slice_sub(type, 0, 16), SLICE("application/json"));
     run->retry_after_ms = retry_after_ms(&all, loop_wall_ns(run->loop));
+}
+
+bool run_reads_stream(struct run *run, struct slice head)
+{
+    read_head(run, head);
+    return run->status == 200 && run->hold.is_stream && run->hold.splitter.framing == FRAMING_SSE;
 }
 
 static void hold_head(struct run *run, struct slice head)

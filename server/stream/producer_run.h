@@ -64,6 +64,7 @@ struct run {
     char ca_file[1024], method[PRODUCER_METHOD_BYTES];
     int64_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms;
     bool hides_usage;
+    bool is_kept; /* the provider goes on with what it answers without us: producer_kept.c */
     /* Who it is. */
     uint32_t attempt; /* the source's */
     bool is_told;     /* the source was told of its end */
@@ -90,11 +91,17 @@ void run_free(struct run *run);
 
 /* run_owner — what a transfer that brings the answer is told to.
  * run_deliver — an answer that came before it was known to be one: its head and body, and its end.
- * run_send — a transfer, told to `owner`.   faults ERR_NOMEM */
+ * run_send — a transfer, told to `owner`.   faults ERR_NOMEM
+ * run_reads_stream — notes a head, with the status that is noted already: whether SSE follows.
+ * run_lines_without_body — the header fields of a further request at the same provider, that has no body;
+ *   NULL-terminated, borrowed. */
 extern const struct upstream_owner run_owner;
 void run_deliver(struct run *run, int status, struct slice head, struct slice body);
 enum err run_send(struct run *run, const struct upstream_request *request,
     const struct upstream_owner *owner) NODISCARD;
+bool run_reads_stream(struct run *run, struct slice head);
+void run_lines_without_body(
+    const struct run *run, const char *accept, const char *lines[PRODUCER_HEADERS_MAX + 2]);
 
 /* producer_follow.c. run_follow_init, run_follow_deinit — of a run that is made, and freed.
  * run_follow_owner — what its first transfer is told to: that looks whether the answer is elsewhere. */

@@ -6,7 +6,8 @@
  *   producer_request.c   what is sent to the provider
  *   producer_record.c    what is given to storage, and what is owed to it
  *   producer_translate.c a response in another dialect than the caller's
- *   producer_continue.c  one that died, gone on with; tool calls held until they are whole */
+ *   producer_continue.c  one that died, gone on with; tool calls held until they are whole
+ *   producer_kept.c      one that the provider goes on with without us, asked for again */
 #ifndef TOKENLOG_SERVER_STREAM_PRODUCER_STATE_H
 #define TOKENLOG_SERVER_STREAM_PRODUCER_STATE_H
 
@@ -16,6 +17,7 @@
 struct producer_translation;
 struct producer_death;
 struct producer_hold;
+struct producer_kept;
 
 /* What each event touches comes first. */
 struct producer {
@@ -24,6 +26,7 @@ struct producer {
     struct producer_translation *translation; /* NULL: the provider speaks it too */
     struct producer_hold *hold;               /* NULL: tool calls are shown as they come */
     struct producer_death *death;             /* the response died, and may be gone on with */
+    struct producer_kept *kept;               /* NULL: what of it is not received here is lost */
     struct run *run;                          /* whose response the stream has; NULL: none yet */
     int64_t first_event_ns;
     struct frame_splitter splitter, event_start; /* now, and at the start of the pending event */
@@ -137,7 +140,8 @@ void producer_finish_body(struct producer *producer);
  * producer_prove — it proved good: the others are given up.
  * producer_showed — the first event of the response is recorded.
  * producer_write_attempts — for the row; borrowed until the next call.
- * producer_bury — the live one has died of that: its part of the response stays. producer_begin_another —
+ * producer_bury — the live one has died of that: its part of the response stays. producer_replace — the
+ * same, and another connection brings what comes after: of its end the source is told. producer_begin_another —
  * held; producer_wait_until — for the next one, to be asked for then.
  * producer_end_attempts — the stream ends so: none is made any more, and what is known of them is noted.
  * producer_leave_source — the source is told of the last one's end, and closed. */
@@ -151,6 +155,7 @@ void producer_stand(struct producer *producer, struct run *run);
 void producer_prove(struct producer *producer, struct run *run);
 void producer_showed(struct producer *producer);
 void producer_bury(struct producer *producer, const char *why);
+void producer_replace(struct producer *producer, struct run *run, const char *why);
 void producer_begin_another(struct producer *producer, const struct producer_request *request);
 void producer_wait_until(struct producer *producer, int64_t at_ns);
 struct slice producer_write_attempts(struct producer *producer);
@@ -180,5 +185,24 @@ enum err producer_take_up(struct producer *producer, struct stream *before) NODI
 void producer_death_free(struct producer *producer);
 enum err producer_adopt_continuation(
     struct producer *producer, const struct codec *provider, struct translation **out) NODISCARD;
+
+/* producer_kept.c. producer_kept_new — of a run that has just been adopted. producer_is_kept — for the row:
+ * whoever comes after us may go on too. producer_is_lost — no connection brings more of it, for now.
+ * producer_kept_has — the event came before. producer_kept_note — it was taken now.
+ * producer_may_take_back — whether a lost connection can be made up for. producer_takes_back — it was lost, of that:
+ * false: it can not. Else it is worked at, and what still comes of that connection is nothing.
+ * producer_reopen — from the start: of the stream of a server that died.
+ * producer_kept_cancel — nobody wants it any more: the provider is told. */
+enum err producer_kept_new(struct producer *producer) NODISCARD;
+void producer_kept_free(struct producer *producer);
+bool producer_is_kept(const struct producer *producer);
+bool producer_is_lost(const struct producer *producer);
+bool producer_kept_has(const struct producer_kept *kept, struct slice event);
+void producer_kept_note(struct producer_kept *kept, struct slice event);
+bool producer_may_take_back(const struct producer *producer);
+bool producer_takes_back(struct producer *producer, const char *reason, const char *detail);
+enum err producer_reopen(
+    struct producer *producer, const struct producer_request *request) NODISCARD;
+void producer_kept_cancel(struct producer *producer);
 
 #endif
