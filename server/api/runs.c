@@ -200,17 +200,28 @@ static void put_usage(struct json_writer *json, const struct usage *usage)
     json_close(json, '}');
 }
 
+/* What a provider says it counted may be anything: it stays at the most there is. */
+static void add_times(int64_t *sum, int64_t count, uint64_t times)
+{
+    int64_t product;
+    if (__builtin_mul_overflow(count, times, &product) ||
+        __builtin_add_overflow(*sum, product, sum))
+        *sum = INT64_MAX;
+}
+
 static void save(struct showing *showing, const struct row *row, uint64_t replays, int64_t cost)
 {
     if (replays == 0 || stream_state_is_live(row->state))
         return;
     showing->saved_calls += replays;
-    showing->saved_input += row->usage.input > 0 ? row->usage.input * (int64_t)replays : 0;
-    showing->saved_output += row->usage.output > 0 ? row->usage.output * (int64_t)replays : 0;
+    if (row->usage.input > 0)
+        add_times(&showing->saved_input, row->usage.input, replays);
+    if (row->usage.output > 0)
+        add_times(&showing->saved_output, row->usage.output, replays);
     if (cost < 0)
         showing->saved_cost = -1;
     else if (showing->saved_cost >= 0)
-        showing->saved_cost += cost * (int64_t)replays;
+        add_times(&showing->saved_cost, cost, replays);
 }
 
 static void put_stream(struct showing *showing, const struct run_step *step, struct stream *stream)
@@ -420,6 +431,8 @@ static void new_visited(struct run_visit *visit, enum err err)
         run_call_end(call);
         return;
     }
+    if (err == ERR_LIMIT) /* too many streams are open: the run's own limit comes below */
+        err = ERR_AGAIN;
     if (!err && !is_empty(run_book(visit->run))) {
         run_call_refuse(call, 409, "run_exists", "run",
             "there is a run of this name, with steps or checkpoints: fork into another");

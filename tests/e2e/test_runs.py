@@ -132,6 +132,19 @@ def test_forks(serve, mock, model):
         ("0", True), ("1", True), ("2", False)]
 
 
+def test_what_a_provider_says_it_counted_may_be_anything(serve, canned):
+    usage = b'{"prompt_tokens":2000000000000000,"completion_tokens":10}'
+    provider = canned(programs.canned_json(
+        b'{"object":"chat.completion","choices":[],"usage":' + usage + b"}"))
+    server = serve("--provider", f"openai={provider.url}", provider=None,
+                   extra_environment={"OPENAI_API_KEY": "sk-test"})
+    for _ in range(4):
+        assert server.post("gpt-4o", step("dear", "1"), stream=False).status == 200
+    saved = run_of(server, "dear")["saved"]
+    assert saved["input_tokens"] == 6000000000000000
+    assert float(saved["cost_usd"]) > 9e9  # nano-dollars end there
+
+
 def checkpoint(server, method, name, body=None, headers=None, run="states"):
     return server.call(method, f"/v1/runs/{run}/checkpoints/{name}", body, headers)
 
