@@ -175,6 +175,8 @@ void run_call_refuse(
 
 void run_call_refuse_err(struct run_call *call, enum err err)
 {
+    if (err == ERR_FULL && append_is_full_for_now(call->api->hub))
+        err = ERR_AGAIN;
     if (err == ERR_NOTFOUND) {
         run_call_refuse(call, 404, "run_not_found", "run",
             "there is no such run: PUT /v1/runs/{run}, or a call with Tokenlog-Run, begins one");

@@ -34,8 +34,9 @@ bool run_step_read(struct exchange *exchange, struct run_step_call *step)
     return !is_half;
 }
 
-static void refuse(struct exchange *exchange, enum err err)
+static void refuse(const struct run_step_call *step, enum err err)
 {
+    struct exchange *exchange = step->exchange;
     if (err == ERR_DENIED)
         exchange_error(exchange, 422, "step_reused", "Tokenlog-Step",
             "this step was taken with another Idempotency-Key, or without one: send the same "
@@ -48,7 +49,7 @@ static void refuse(struct exchange *exchange, enum err err)
         exchange_error(
             exchange, 409, "run_deleted", "Tokenlog-Run", "the run was deleted meanwhile");
     else if (err == ERR_FULL)
-        refuse_stream(exchange, ERR_FULL);
+        refuse_stream(exchange, append_is_full_for_now(step->api->hub) ? ERR_AGAIN : ERR_FULL);
     else
         exchange_error(exchange, 500, "storage_fault", NULL,
             "the run could not be read, so nothing was asked: %s", err_text(err));
@@ -68,7 +69,7 @@ static void visited(struct run_visit *visit, enum err err)
     if (is_crowded)
         refuse_stream(step->exchange, ERR_AGAIN);
     else if (err)
-        refuse(step->exchange, err);
+        refuse(step, err);
     step->done(step, !err, key);
 }
 

@@ -225,15 +225,9 @@ void call_refuse(
     call_end(call);
 }
 
-/* The journal may be full for a moment only: until the archiver has caught up. */
-static bool is_full_for_now(struct call *call, enum err err)
-{
-    struct hub *hub = call->api->hub;
-    return err == ERR_FULL && !hub_is_stuck(hub) && append_admits(hub) != ERR_FULL;
-}
-
 void call_refuse_storage(struct call *call, enum err err)
 {
+    bool is_for_now = err == ERR_FULL && append_is_full_for_now(call->api->hub);
     if (err == ERR_BUSY) {
         call_refuse(call, 423, "stream_held", NULL,
             "a legal hold lies on the stream: it cannot be deleted before that is lifted");
@@ -241,7 +235,7 @@ void call_refuse_storage(struct call *call, enum err err)
         call_refuse(call, 410, "source_gone", NULL,
             "what this stream was forked from is no longer there; its own part begins at its fork "
             "offset");
-    } else if (err == ERR_LIMIT || err == ERR_AGAIN || is_full_for_now(call, err)) {
+    } else if (err == ERR_LIMIT || err == ERR_AGAIN || is_for_now) {
         exchange_retry_after(call->exchange, 1);
         call_refuse(call, 503, "overloaded", NULL,
             "more is being read and written than this server keeps up with; try again in a moment");

@@ -17,6 +17,11 @@ enum err append_admits(struct hub *hub)
     return storage_admits(hub->storage);
 }
 
+bool append_is_full_for_now(struct hub *hub)
+{
+    return !hub_is_stuck(hub) && append_admits(hub) != ERR_FULL;
+}
+
 enum err append_create(
     struct hub *hub, struct project *project, struct row *row, struct stream **out)
 {

@@ -40,6 +40,9 @@ enum append_space {
  *            the rest is filled in, its id among them
  *   answers  hub_create's, which are storage_create's */
 enum err append_admits(struct hub *hub) NODISCARD;
+/* append_is_full_for_now — after an ERR_FULL: it passes, once the archiver has caught up; else waiting makes
+ * no room. */
+bool append_is_full_for_now(struct hub *hub);
 enum err append_create(
     struct hub *hub, struct project *project, struct row *row, struct stream **out) NODISCARD;
 /* append_is_open — it may be appended to: neither closed nor deleted, whether durably or about to be. */
