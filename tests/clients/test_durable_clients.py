@@ -6,6 +6,7 @@
 import json
 import os
 import subprocess
+import threading
 
 import programs
 from test_clients import HERE, NODE
@@ -36,6 +37,33 @@ def test_conformance(serve, tmp_path):
                 for test in file["assertionResults"] if test["status"] == "failed"]
     assert not failures, (failures, server.log()[-2000:])
     assert counts["numPassedTests"] == PASSED
+
+
+def test_the_client_follows_over_a_killed_server(serve):
+    """What its producer sends again is there once; its readers go on where they were."""
+    server = serve()
+    url, count = f"{server.url}/v1/stream/client", 2000
+    results = {}
+
+    def start(key, *arguments):
+        thread = threading.Thread(target=lambda: results.update({key: run(*arguments)}))
+        thread.start()
+        return thread
+
+    threads = [start("write", "write", url, str(count))]
+    path = "/v1/stream/client"
+    programs.eventually(lambda: server.call("HEAD", path).status == 200)
+    threads += [start(live, "read", url, live) for live in ("sse", "long-poll")]
+    programs.eventually(lambda: len(server.call("GET", path).body) > 2000)
+    server.kill()
+    server.start("--listen", f"127.0.0.1:{server.place[1]}")
+    for thread in threads:
+        thread.join(TIMEOUT_S)
+    assert results["write"] == {"errors": [], "closed": True}
+    whole = {"messages": list(range(count + 1)), "closed": True}
+    for live in ("sse", "long-poll"):
+        assert {key: results[live][key] for key in whole} == whole
+    assert run("read", url, "sse", results["sse"]["offset"])["messages"] == []
 
 
 def test_a_chat_of_tanstack(serve):

@@ -12,11 +12,23 @@ import {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+// Its producer leaves what the network does to its fetch.
+async function again(...request) {
+  for (;;) {
+    try {
+      return await fetch(...request);
+    } catch {
+      await pause(20);
+    }
+  }
+}
+
 async function write(url, count) {
   const errors = [];
   const target = await DurableStream.create({ url, contentType: "application/json" });
   const producer = new IdempotentProducer(target, "writer", {
     lingerMs: 2,
+    fetch: again,
     onError: (error) => errors.push(String(error)),
   });
   for (let n = 0; n < count; n++) {
@@ -27,11 +39,27 @@ async function write(url, count) {
   return { errors, closed: (await target.head()).streamClosed };
 }
 
+// Messages go to `result` until the connection breaks, or the stream's last ones came: `closed` may
+// be said before they are here.
+async function follow(response, result) {
+  const last = new Promise((resolve) => {
+    response.subscribeJson((batch) => {
+      result.messages.push(...batch.items.map((message) => message.n));
+      result.offset = batch.offset;
+      if (batch.streamClosed) resolve();
+    });
+  });
+  await response.closed;
+  if (response.streamClosed) await last;
+  result.closed = response.streamClosed;
+}
+
+// One whose connection breaks in the middle of an answer begins where it was.
 async function read(url, live, offset = "-1") {
-  const messages = [];
-  const response = await stream({ url, offset, live });
-  for await (const message of response.jsonStream()) messages.push(message.n);
-  return { messages, offset: response.offset, closed: response.streamClosed };
+  const result = { messages: [], offset, closed: false };
+  while (!result.closed)
+    await follow(await stream({ url, offset: result.offset, live }), result).catch(() => pause(20));
+  return result;
 }
 
 async function* answer() {
