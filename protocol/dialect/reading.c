@@ -5,10 +5,22 @@
 #include <string.h>
 
 #include "protocol/base/own.h"
+#include "protocol/data/json_scanner.h"
 
 void dialect_reading_init(struct dialect_reading *reading)
 {
     *reading = (struct dialect_reading){.usage = USAGE_UNKNOWN};
+}
+
+/* Text that stands alone in an event has not been checked as JSON has: bytes that are no UTF-8 become '?'. */
+static void blot(char *text, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        size_t step = json_utf8_size(slice_of(text, size), at);
+        if (step == 0)
+            text[at] = '?';
+        at += step ? step : 1;
+    }
 }
 
 static void copy_text(char *out, size_t capacity, struct slice text)
@@ -21,6 +33,7 @@ static void copy_text(char *out, size_t capacity, struct slice text)
             size--;
     memcpy(out, text.data, size);
     out[size] = '\0';
+    blot(out, size);
 }
 
 void reading_finish_reason(struct dialect_reading *reading, struct slice text)

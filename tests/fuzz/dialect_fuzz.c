@@ -14,6 +14,8 @@ enum {
     HIDES_USAGE = 32,
     IS_NATIVE = 64, /* then one that callers speak on a provider's native paths only */
     NATIVE_DIALECTS = 4,
+    IS_PREDICTION = 128, /* likewise */
+    PREDICTION_DIALECTS = 2,
 };
 
 static const struct dialect *pick(uint8_t choice)
@@ -21,9 +23,11 @@ static const struct dialect *pick(uint8_t choice)
     static const char *const names[DIALECTS] = {
         "openai_chat", "openai_responses", "anthropic", "opaque"};
     static const char *const natives[NATIVE_DIALECTS] = {"gemini", "cohere", "ollama", "bedrock"};
+    static const char *const predictions[PREDICTION_DIALECTS] = {"replicate", "cog"};
     const struct dialect *dialect = NULL;
-    const char *name =
-        choice & IS_NATIVE ? natives[choice % NATIVE_DIALECTS] : names[choice % DIALECTS];
+    const char *name = choice & IS_PREDICTION ? predictions[choice % PREDICTION_DIALECTS]
+                       : choice & IS_NATIVE   ? natives[choice % NATIVE_DIALECTS]
+                                              : names[choice % DIALECTS];
     ASSERT(dialect_by_name(slice_text(name), &dialect) == ERR_OK);
     return dialect;
 }

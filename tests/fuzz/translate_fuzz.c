@@ -1,6 +1,7 @@
 /* translate — the first byte picks a caller's and a provider's dialect, and what the rest is: a
  * request, a streamed response or a whole one. (From ONE_WAY on it picks a dialect that providers
- * only speak; then the caller's follows from the size.) A request that is taken is written as one that the
+ * only speak; then the caller's follows from the size. MORE says that a second byte picks among more of
+ * them.) A request that is taken is written as one that the
  * provider's dialect takes too, and that comes back the same from there on. What a response is
  * translated to is well-formed for its reader, and ends as the caller's dialect ends. */
 #include "protocol/base/own.h"
@@ -15,13 +16,14 @@ enum {
     PAIRS = DIALECTS * DIALECTS,
     KINDS = 3,
     ONE_WAY = PAIRS * KINDS * 9, /* 243 */
-    ONE_WAY_PROVIDERS_MAX = 4,   /* room for more of them, without moving the corpus */
-    PROVIDERS = 4,               /* that callers do not speak */
+    PROVIDERS = 4,               /* of those that callers do not speak */
+    MORE = 255,
+    MORE_PROVIDERS = 2,
     OUT_BYTES_MAX = 16 << 20,
 };
 
-static const char *const names[DIALECTS + PROVIDERS] = {
-    "openai_chat", "openai_responses", "anthropic", "gemini", "cohere", "ollama", "bedrock"};
+static const char *const names[DIALECTS + PROVIDERS + MORE_PROVIDERS] = {"openai_chat",
+    "openai_responses", "anthropic", "gemini", "cohere", "ollama", "bedrock", "replicate", "cog"};
 
 static const struct codec *pick(size_t index)
 {
@@ -145,22 +147,45 @@ static void check_whole(size_t caller, size_t provider, struct slice body)
     (void)translation_free(translation);
 }
 
+/* A body that is not the answer names a place; one that is can be told as an event. */
+static void check_place(size_t provider, struct slice body)
+{
+    CLEANUP(buf_deinit) struct buf url, event;
+    buf_init(&url, OUT_BYTES_MAX);
+    buf_init(&event, OUT_BYTES_MAX);
+    if (!translate_follows(pick(provider)))
+        return;
+    enum err err = translate_follow(pick(provider), body, body.size % 2, &url);
+    ASSERT(err == ERR_OK || err == ERR_AGAIN || err == ERR_NOTFOUND || err == ERR_LIMIT);
+    ASSERT((err != ERR_OK && err != ERR_AGAIN) || url.size <= body.size);
+    err = translate_whole_event(pick(provider), body, &event);
+    ASSERT(err == ERR_OK || err == ERR_LIMIT);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    const struct slice body = {data + 1, size - 1};
+    struct slice body = {data + 1, size - 1};
     size_t caller = data[0] % DIALECTS, provider = data[0] / DIALECTS % DIALECTS;
     size_t kind = data[0] / PAIRS % KINDS;
-    if (data[0] >= ONE_WAY) {
+    if (data[0] == MORE && body.size) {
+        caller = body.data[0] % DIALECTS;
+        provider = DIALECTS + PROVIDERS + body.data[0] / DIALECTS % MORE_PROVIDERS;
+        kind = body.data[0] / DIALECTS / MORE_PROVIDERS % KINDS;
+        body = slice_sub(body, 1, body.size);
+    } else if (data[0] >= ONE_WAY) {
         caller = size % DIALECTS;
-        provider = DIALECTS + (data[0] - ONE_WAY) % ONE_WAY_PROVIDERS_MAX % PROVIDERS;
-        kind = (data[0] - ONE_WAY) / ONE_WAY_PROVIDERS_MAX % KINDS;
+        provider = DIALECTS + (data[0] - ONE_WAY) % PROVIDERS;
+        kind = (data[0] - ONE_WAY) / PROVIDERS % KINDS;
     }
     switch (kind) {
     case 0: check_request(caller, provider, body); break;
     case 1: check_stream(caller, provider, body); break;
-    default: check_whole(caller, provider, body); break;
+    default:
+        check_whole(caller, provider, body);
+        check_place(provider, body);
+        break;
     }
     return 0;
 }

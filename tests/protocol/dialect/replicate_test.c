@@ -70,6 +70,8 @@ static void test_failures(void **state)
     reading = heard("event: completed\ndata: {\"status\":\"failed\",\"error\":\"No.\"}\n\n");
     assert_true(reading.is_failed && !reading.is_terminated);
     assert_string_equal(reading.error, "No.");
+    reading = heard("event: error\ndata: \xE4\xB8 \xC3\xA9\xFF\n\n"); /* not all of it is UTF-8 */
+    assert_string_equal(reading.error, "?? \xC3\xA9?");
 }
 
 static void test_bodies(void **state)
