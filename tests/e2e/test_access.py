@@ -3,6 +3,7 @@
 import hashlib
 import ssl
 import subprocess
+import uuid
 
 import pytest
 
@@ -78,6 +79,77 @@ def test_another_projects_streams_are_not_found(guarded, red_stream):
     rows = guarded.call("GET", "/v1/streams", headers=blue).json()["data"]
     assert all(row["project"] == "blue" for row in rows)
     assert guarded.call("GET", f"/v1/streams/{red_stream}", headers=bearer("red")).status == 200
+
+
+def run_id(stream_id):
+    number = uuid.UUID(stream_id).bytes
+    return number.hex() + hashlib.sha256(b"cf-aig-run-id" + number).hexdigest()[:32]
+
+
+def by_id(stream):
+    """Every call that names a stream by its ID."""
+    return [("GET", f"/v1/streams/{stream}"), ("GET", f"/v1/streams/{stream}/events"),
+            ("GET", f"/v1/streams/{stream}/events?format=raw"),
+            ("GET", f"/v1/streams/{stream}/request"), ("GET", f"/v1/streams/{stream}/proof"),
+            ("POST", f"/v1/streams/{stream}/stop"), ("DELETE", f"/v1/streams/{stream}"),
+            ("PUT", f"/v1/streams/{stream}/hold"), ("DELETE", f"/v1/streams/{stream}/hold"),
+            ("GET", f"/runs/{stream}/stream"), ("GET", f"/threads/any/runs/{stream}/stream"),
+            ("GET", f"/v1/responses/{stream}"), ("GET", f"/v1/responses/{stream}?stream=true"),
+            ("GET", f"/v1/responses/resp_{stream.replace('-', '')}"),
+            ("POST", f"/v1/responses/{stream}/cancel"), ("DELETE", f"/v1/responses/{stream}"),
+            ("GET", f"/v1/stream/-/streams/{stream}"), ("HEAD", f"/v1/stream/-/streams/{stream}"),
+            ("GET", f"/v1/stream/-/streams/{stream}?offset=-1&live=sse"),
+            ("GET", f"/ai-gateway/gateways/gw/run/{run_id(stream)}/resume?from=0")]
+
+
+def by_name(run, stream):
+    """Every call that names what a client itself has named, and does not make it."""
+    checkpoint = f"/v1/runs/{run}/checkpoints/one"
+    return [("GET", f"/v1/runs/{run}"), ("DELETE", f"/v1/runs/{run}"),
+            ("GET", f"/v1/runs/{run}/checkpoints"), ("GET", checkpoint), ("DELETE", checkpoint),
+            ("GET", f"/v1/runs/{run}/checkpoints/latest"), ("GET", f"/v1/stream/{stream}"),
+            ("HEAD", f"/v1/stream/{stream}"), ("POST", f"/v1/stream/{stream}"),
+            ("GET", f"/v1/stream/{stream}?offset=-1&live=long-poll"),
+            ("DELETE", f"/v1/stream/{stream}")]
+
+
+def test_every_call_wants_a_key(guarded):
+    account = "/v1/0123456789abcdef0123456789abcdef/gw"
+    calls = by_id("00000000-0000-7000-8000-000000000000") + by_name("r", "s") + [
+        ("PUT", "/v1/stream/s"), ("PUT", "/v1/runs/r"), ("PUT", "/v1/runs/r/checkpoints/one"),
+        ("POST", "/v1/runs/r/fork"), ("GET", "/v1/runs"), ("GET", "/v1/routes"),
+        ("GET", "/v1/models"), ("GET", "/v1/audit/head"), ("POST", "/v1/responses"),
+        ("POST", "/ai-gateway/run"), ("POST", "/run"), ("POST", "/ai/run"),
+        ("POST", "/ai/run/openai/m"), ("POST", "/ai/v1/chat/completions"),
+        ("POST", "/ai-gateway/universal/run/gw"), ("POST", account), ("POST", f"{account}/run"),
+        ("POST", f"{account}/compat/chat/completions"),
+        ("POST", f"{account}/mock/chat/completions"), ("POST", "/mock/v1/chat/completions")]
+    for method, path in calls:
+        assert guarded.call(method, path).status == 401, (method, path)
+
+
+def test_what_is_another_projects_is_as_if_it_were_not(guarded, model):
+    """Not one word more than of what nobody has."""
+    red, blue = bearer("red"), bearer("blue")
+    name = uuid.uuid4().hex
+    reply = guarded.call("POST", "/v1/responses", {
+        "model": model("events=3"), "input": "x", "stream": True}, red)
+    stream = reply.header("tokenlog-stream-id")
+    text = {"Content-Type": "text/plain"}
+    assert guarded.call("PUT", f"/v1/runs/{name}/checkpoints/one", b"x", red).status == 201
+    assert guarded.call("PUT", f"/v1/stream/{name}", b"x", red | text).status == 201
+    fork = {"Stream-Forked-From": f"/v1/stream/{name}"}
+    assert guarded.call("PUT", f"/v1/stream/{name}-1", None, blue | fork).status == 404
+    theirs = by_id(stream) + by_name(name, name)
+    nobodys = by_id(str(uuid.UUID(int=uuid.UUID(stream).int ^ 1))) + by_name("none", "none")
+    for (method, path), (_, other) in zip(theirs, nobodys):
+        body = b"x" if path.startswith("/v1/stream/") and method == "POST" else None
+        got, none = (guarded.call(method, at, body, blue | text) for at in (path, other))
+        assert (got.status, got.body) == (404, none.body), (method, path)
+        assert [field for field, _ in got.headers] == [field for field, _ in none.headers]
+    assert guarded.call("GET", f"/v1/stream/{name}", headers=red).body == b"x"
+    assert guarded.call("GET", f"/v1/runs/{name}/checkpoints/one", headers=red).body == b"x"
+    assert guarded.call("GET", f"/v1/streams/{stream}", headers=red).json()["state"] == "completed"
 
 
 def test_one_key_of_two_projects_is_two_keys(guarded, mock, model):
