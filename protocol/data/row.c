@@ -84,6 +84,8 @@ static const struct row_field row_fields[] = {
     FIELD(48, ROW_TEXT, step),
     FIELD(49, ROW_TEXT, upstream_id),
     FIELD(50, ROW_BOOL, is_kept_upstream),
+    FIELD(51, ROW_U64, upload_bytes),
+    FIELD(52, ROW_BYTES, upload_digest),
 };
 #undef FIELD
 enum { ROW_FIELDS = sizeof row_fields / sizeof row_fields[0] };
@@ -359,6 +361,16 @@ static void put_request(struct json_writer *writer, const struct row *row)
     json_boolean(writer, row->is_streamed);
 }
 
+static void put_upload(struct json_writer *writer, const struct row *row)
+{
+    char digest[2 * SHA256_BYTES + 1];
+    bool has_digest = row->upload_digest.size == SHA256_BYTES;
+    if (has_digest)
+        hex_encode(row->upload_digest, digest);
+    put_count(writer, "upload_bytes", row->upload_bytes ? (int64_t)row->upload_bytes : -1);
+    put_text(writer, "upload_sha256", has_digest ? slice_text(digest) : SLICE_NONE);
+}
+
 static void put_response(struct json_writer *writer, const struct row *row)
 {
     json_key(writer, "status");
@@ -370,6 +382,7 @@ static void put_response(struct json_writer *writer, const struct row *row)
     put_number(writer, "events", row->events);
     put_number(writer, "bytes", row->bytes);
     put_number(writer, "request_bytes", row->request_bytes);
+    put_upload(writer, row);
 }
 
 static void put_care(struct json_writer *writer, const struct row *row)

@@ -84,6 +84,9 @@ struct row {
     int64_t content_length; /* of an opaque body, as the provider said; -1 unknown */
     /* Counted so far. */
     uint64_t events, bytes, request_bytes;
+    /* Of a request's body that was sent while it came, and is not recorded itself: what the provider was sent. */
+    uint64_t upload_bytes;
+    struct slice upload_digest; /* SHA-256, 32 bytes; empty: it was not whole */
     /* The end. */
     struct slice finish_reason; /* the provider's word */
     struct slice reason; /* our stable code of why ("upstream_reset"); empty when completed */

@@ -126,6 +126,8 @@ static int print_row(const struct cli *cli, struct slice text)
         {"events", "events"},
         {"bytes", "bytes"},
         {"request_bytes", "request bytes"},
+        {"upload_bytes", "uploaded bytes"},
+        {"upload_sha256", "upload SHA-256"},
         {"accepted_at", "accepted"},
         {"dispatched_at", "dispatched"},
         {"first_event_at", "first event"},

@@ -51,6 +51,8 @@ enum {
     UPSTREAM_BUFFER_BYTES = 16 * 1024,     /* most that one data() delivers */
     UPSTREAM_ACKS_MS_MIN = 1000,           /* between two requests for delayed acknowledgements */
     UPSTREAM_ACKS_MS_MAX = 16 * 1000,      /* … where they do not suit the provider */
+    UPLOAD_BYTES = 256 * 1024,             /* of a streamed request body, received and not yet sent:
+                                              then receiving stops. A power of two */
     UPSTREAM_HEADERS_MAX = 256,            /* of one request */
     UPSTREAM_HEADER_BYTES_MAX = 64 * 1024, /* one request header line */
 };

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/io/upload.h"
 #include "server/io/watch.h"
 
 static const char system_ca_file[] = "/etc/ssl/certs/ca-certificates.crt";
@@ -50,6 +51,9 @@ struct transfer {
     struct curl_slist *resolve;
     const struct upstream_owner *owner;
     void *context;
+    struct upload *upload; /* NULL: the body was whole from the start */
+    void (*room)(void *context);
+    void *room_context;
     enum phase phase;
     struct timer timer; /* first byte, then idle */
     int64_t activity_ns;
@@ -60,7 +64,9 @@ struct transfer {
     bool is_added;   /* to the multi handle */
     bool is_resumed;
     bool is_paused;
-    bool is_held; /* the idle timeout stands still */
+    bool is_fed;     /* transfer_feed was called */
+    bool is_starved; /* the upload had nothing: libcurl does not ask for more */
+    bool is_held;    /* the idle timeout stands still */
     bool is_canceled;
     bool is_repeated;  /* libcurl wanted to send the request a second time */
     bool is_malformed; /* the head is too large */
@@ -149,9 +155,11 @@ static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *contex
             watch_remove(watch);
         return 0;
     }
-    if (!watch && !(watch = watch_new(&transfers->watches, socket)))
-        return -1; /* libcurl then fails the transfer */
-    (void)curl_multi_assign(transfers->multi, socket, watch);
+    if (!watch) {
+        if (!(watch = watch_new(&transfers->watches, socket)))
+            return -1; /* libcurl then fails the transfer */
+        (void)curl_multi_assign(transfers->multi, socket, watch);
+    }
     watch_want(
         watch, (short)((what & CURL_POLL_IN ? POLLIN : 0) | (what & CURL_POLL_OUT ? POLLOUT : 0)));
     return 0;
@@ -186,6 +194,8 @@ static enum upstream_end classify(const struct transfer *transfer, CURLcode code
 {
     if (transfer->is_canceled)
         return UPSTREAM_CANCELED;
+    if (transfer->upload && upload_was_cut(transfer->upload))
+        return UPSTREAM_CUT;
     if (transfer->is_malformed)
         return UPSTREAM_MALFORMED;
     if (code == CURLE_OK)
@@ -237,7 +247,9 @@ static void finish(struct transfer *transfer, enum upstream_end how, const char 
 static void finish_code(struct transfer *transfer, CURLcode code)
 {
     const char *message = transfer->message[0] ? transfer->message : curl_easy_strerror(code);
-    if (transfer->is_repeated)
+    if (transfer->upload && upload_was_cut(transfer->upload))
+        message = "the caller went before all of the request's body was here";
+    else if (transfer->is_repeated)
         message = "the kept connection was closed before it answered";
     else if (transfer->is_malformed)
         message = "the response head is too large";
@@ -261,11 +273,17 @@ static void drive(struct transfers *transfers, curl_socket_t socket, int events)
 
 /* ---- timeouts -------------------------------------------------------------------------------- */
 
+static bool is_uploading(const struct transfer *transfer)
+{
+    return transfer->phase == DISPATCHED && transfer->upload && !upload_is_taken(transfer->upload);
+}
+
 static int64_t timeout_ns(const struct transfer *transfer)
 {
-    return transfer->phase == DISPATCHED ? transfer->first_byte_ns
-           : transfer->phase == FLOWING  ? transfer->idle_ns
-                                         : 0;
+    return is_uploading(transfer)          ? transfer->idle_ns
+           : transfer->phase == DISPATCHED ? transfer->first_byte_ns
+           : transfer->phase == FLOWING    ? transfer->idle_ns
+                                           : 0;
 }
 
 static void note_activity(struct transfer *transfer)
@@ -273,10 +291,8 @@ static void note_activity(struct transfer *transfer)
     transfer->activity_ns = loop_now_ns(transfer->transfers->loop);
 }
 
-static void set_phase(struct transfer *transfer, enum phase phase)
+static void begin_timeout(struct transfer *transfer)
 {
-    ASSERT(phase == transfer->phase + 1);
-    transfer->phase = phase;
     note_activity(transfer);
     timer_cancel(transfer->transfers->loop, &transfer->timer);
     int64_t limit_ns = timeout_ns(transfer);
@@ -284,17 +300,27 @@ static void set_phase(struct transfer *transfer, enum phase phase)
         timer_set(transfer->transfers->loop, &transfer->timer, transfer->activity_ns + limit_ns);
 }
 
+static void set_phase(struct transfer *transfer, enum phase phase)
+{
+    ASSERT(phase == transfer->phase + 1);
+    transfer->phase = phase;
+    begin_timeout(transfer);
+}
+
 /* Set once a phase, not once a byte: it looks at what came meanwhile when it fires. */
 static void transfer_timer_fired(struct timer *timer)
 {
     struct transfer *transfer = CONTAINER_OF(timer, struct transfer, timer);
-    if (transfer->is_paused || transfer->is_held)
+    if (transfer->is_paused || transfer->is_held ||
+        (transfer->is_starved && is_uploading(transfer)))
         note_activity(transfer);
     int64_t due_ns = transfer->activity_ns + timeout_ns(transfer);
     if (due_ns > loop_now_ns(transfer->transfers->loop))
         timer_set(transfer->transfers->loop, timer, due_ns);
     else if (transfer->is_canceled)
         return; /* `ended` is on its way */
+    else if (is_uploading(transfer))
+        finish(transfer, UPSTREAM_TIMEOUT_IDLE, "the provider took no more of the request's body");
     else if (transfer->phase == DISPATCHED)
         finish(transfer, UPSTREAM_TIMEOUT_FIRST_BYTE, "no response head in time");
     else
@@ -383,6 +409,28 @@ static size_t take_data(char *data, size_t size, size_t count, void *context)
     return bytes.size;
 }
 
+/* More of the request's body, for libcurl to send. */
+static size_t give_upload(char *out, size_t size, size_t count, void *context)
+{
+    struct transfer *transfer = context;
+    size_t given = 0;
+    bool wants_room;
+    enum err err = upload_take(transfer->upload, (uint8_t *)out, size * count, &given, &wants_room);
+    if (wants_room && transfer->room)
+        transfer->room(transfer->room_context);
+    else if (wants_room)
+        upload_tell_room(transfer->upload);
+    if (err == ERR_CANCELED)
+        return CURL_READFUNC_ABORT;
+    transfer->is_starved = err == ERR_AGAIN;
+    if (transfer->is_starved)
+        return CURL_READFUNC_PAUSE;
+    if (upload_is_taken(transfer->upload) && transfer->phase == DISPATCHED)
+        begin_timeout(transfer); /* from now on, for the response's first byte */
+    note_activity(transfer);
+    return given;
+}
+
 /* ---- starting -------------------------------------------------------------------------------- */
 
 static enum err check_header(const char *header)
@@ -459,13 +507,22 @@ static bool is_method(const struct upstream_request *request, const char *method
     return strcmp(request->method, method) == 0;
 }
 
+static void set_upload(CURL *easy, const struct upload *upload)
+{
+    (void)curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)upload_length(upload));
+    (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+}
+
 static void set_method(CURL *easy, const struct upstream_request *request)
 {
     if (is_method(request, "HEAD")) {
         (void)curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
         return;
     }
-    if (request->body.size > 0 || is_method(request, "POST")) {
+    if (request->upload) {
+        set_upload(easy, request->upload);
+    } else if (request->body.size > 0 || is_method(request, "POST")) {
         (void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
         (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);
         (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
@@ -485,6 +542,8 @@ static void set_callbacks(struct transfer *transfer)
     (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_data);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    (void)curl_easy_setopt(easy, CURLOPT_READFUNCTION, give_upload);
+    (void)curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
     (void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     (void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->transfers);
 }
@@ -557,6 +616,9 @@ enum err transfer_start(struct transfers *transfers, const struct upstream_reque
     transfer->transfers = transfers;
     transfer->owner = owner;
     transfer->context = context;
+    transfer->upload = request->upload;
+    transfer->room = request->room;
+    transfer->room_context = request->room_context;
     transfer->timer.fire = transfer_timer_fired;
     transfer->first_byte_ns = request->first_byte_timeout_ms * ns_per_ms;
     transfer->idle_ns = request->idle_timeout_ms * ns_per_ms;
@@ -577,6 +639,12 @@ enum err transfer_start(struct transfers *transfers, const struct upstream_reque
 void transfer_resume(struct transfer *transfer)
 {
     transfer->is_resumed = true;
+    mark(transfer);
+}
+
+void transfer_feed(struct transfer *transfer)
+{
+    transfer->is_fed = true;
     mark(transfer);
 }
 
@@ -605,14 +673,19 @@ static void add(struct transfer *transfer)
         finish(transfer, UPSTREAM_REFUSED, curl_multi_strerror(code));
 }
 
+/* Either way goes on where it may. */
 static void unpause(struct transfer *transfer)
 {
-    transfer->is_resumed = false;
-    if (!transfer->is_paused)
+    bool is_resumed = transfer->is_resumed && transfer->is_paused;
+    bool is_fed = transfer->is_fed && transfer->is_starved;
+    transfer->is_resumed = transfer->is_fed = false;
+    if (!is_resumed && !is_fed)
         return;
-    transfer->is_paused = false;
+    transfer->is_paused &= !is_resumed;
+    transfer->is_starved &= !is_fed;
     note_activity(transfer);
-    (void)curl_easy_pause(transfer->easy, CURLPAUSE_CONT); /* may deliver, and so pause again */
+    (void)curl_easy_pause(transfer->easy, /* may deliver, and so pause again */
+        (transfer->is_paused ? CURLPAUSE_RECV : 0) | (transfer->is_starved ? CURLPAUSE_SEND : 0));
 }
 
 static void transfers_run(struct task *task)
@@ -633,7 +706,7 @@ static void transfers_run(struct task *task)
             finish(transfer, UPSTREAM_CANCELED, "canceled");
         else if (transfer->phase == QUEUED)
             add(transfer);
-        else if (transfer->is_resumed)
+        else if (transfer->is_resumed || transfer->is_fed)
             unpause(transfer);
     }
     drive(transfers, CURL_SOCKET_TIMEOUT, 0); /* begin what was added in this turn */

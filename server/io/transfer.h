@@ -18,10 +18,11 @@ struct transfers *transfers_free(struct transfers *transfers);
 /* transfer_check — any thread: the answers of upstream_start, which does not give them once this has
  * said OK. */
 enum err transfer_check(const struct upstream_request *request) NODISCARD;
-/* As upstream_start, upstream_resume and upstream_cancel. */
+/* As upstream_start, upstream_resume, upstream_feed and upstream_cancel. */
 enum err transfer_start(struct transfers *transfers, const struct upstream_request *request,
     const struct upstream_owner *owner, void *context, struct transfer **out) NODISCARD;
 void transfer_resume(struct transfer *transfer);
+void transfer_feed(struct transfer *transfer);
 void transfer_cancel(struct transfer *transfer);
 /* transfer_hold — the owner takes nothing for now, though data() still may: the idle timeout stands
  * still while `is_held`. */

@@ -47,6 +47,7 @@ const char *upstream_end_name(enum upstream_end end)
         [UPSTREAM_RESET] = "upstream_reset",
         [UPSTREAM_MALFORMED] = "upstream_malformed",
         [UPSTREAM_CANCELED] = "upstream_canceled",
+        [UPSTREAM_CUT] = "request_cut",
     };
     ASSERT((size_t)end < sizeof names / sizeof *names);
     return names[end];
@@ -188,6 +189,14 @@ void upstream_resume(struct upstream *upstream)
         transfer_resume(upstream->transfer);
     else
         upstream_bridge_resume(upstream->bridge);
+}
+
+void upstream_feed(struct upstream *upstream)
+{
+    if (upstream->transfer)
+        transfer_feed(upstream->transfer);
+    else
+        upstream_bridge_feed(upstream->bridge);
 }
 
 void upstream_cancel(struct upstream *upstream)

@@ -10,7 +10,9 @@
  * CAPATH unset: else every connection parses all certificates on the loop); no proxy is taken from
  * the environment; DNS runs on libcurl's threads; `Expect:` is not sent; Accept-Encoding: identity,
  * unless the request has its own; redirects are not followed. There is no total time limit on a
- * transfer, only connect, first-byte and idle timeouts.
+ * transfer, only connect, first-byte and idle timeouts. An upload goes over a connection of its own:
+ * on a kept one that the provider has just closed it would be lost, and it cannot be sent again. It has
+ * its Content-Length where that is known, else it is chunked; the first-byte timeout begins at its end.
  *
  * On another reactor a response crosses in copied parcels (upstream_bridge.h): up to
  * UPSTREAM_CREDIT_BYTES and one read more of it can wait to be taken by the owner.
@@ -25,6 +27,7 @@
 struct upstreams; /* one per owner's loop */
 struct transfers; /* one multi handle: one per reactor */
 struct crossing;
+struct upload;
 struct upstream; /* one transfer */
 
 enum upstream_end {
@@ -36,6 +39,7 @@ enum upstream_end {
     UPSTREAM_RESET,     /* reset, or closed before its framing said so; maybe before the head */
     UPSTREAM_MALFORMED, /* not HTTP, bad chunking, head too large */
     UPSTREAM_CANCELED,  /* by upstream_cancel, or by data() */
+    UPSTREAM_CUT,       /* the upload broke off: what was dispatched of the request is not whole */
 };
 const char *upstream_end_name(enum upstream_end end); /* "upstream_reset" …: the stable code */
 
@@ -44,11 +48,15 @@ struct upstream_request {
     const char *method;            /* "POST" */
     const char *const *headers;    /* "Name: value" each, NULL-terminated; copied */
     struct slice body;             /* borrowed until `ended` */
+    struct upload *upload;         /* NULL, or the body instead: sent as it comes. Likewise */
+    void (*room)(void *context);   /* on the transfer's loop, when the upload has room again */
+    void *room_context;            /* NULL: upload_tell_room. Whoever is on another loop sets it */
     int64_t connect_timeout_ms;    /* name, TCP, TLS; 0 = none, as for the others */
     int64_t first_byte_timeout_ms; /* from dispatch to the response head */
-    int64_t idle_timeout_ms;       /* after the head, between bytes; stands still while paused */
-    const char *ca_file;           /* NULL: the system's */
-    const char *resolve;           /* NULL, or HOST:PORT:ADDRESS for tests */
+    int64_t idle_timeout_ms; /* after the head, between bytes; stands still while paused. Of an
+                                      upload: for the provider to take more */
+    const char *ca_file;     /* NULL: the system's */
+    const char *resolve;     /* NULL, or HOST:PORT:ADDRESS for tests */
 };
 
 struct upstream_owner {
@@ -83,6 +91,7 @@ struct upstreams *upstreams_free(struct upstreams *upstreams);
 enum err upstream_start(struct upstreams *upstreams, const struct upstream_request *request,
     const struct upstream_owner *owner, void *context, struct upstream **out) NODISCARD;
 void upstream_resume(struct upstream *upstream); /* later in this turn; ignored if not paused */
+void upstream_feed(struct upstream *upstream);   /* the upload has more, or has ended */
 /* upstream_cancel — `ended` comes with CANCELED, later in this turn or, from another reactor, soon;
  * nothing else before it. Idempotent. */
 void upstream_cancel(struct upstream *upstream);

@@ -16,12 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/io/upload.h"
+
 enum { MESSAGE_BYTES = 256 /* of `ended`: as libcurl's CURL_ERROR_SIZE */ };
 
 enum { /* far ─▶ core */
     UP_HEAD = MAILBOX_FIRST << 0,
     UP_STOPPED = MAILBOX_FIRST << 1,
     UP_ENDED = MAILBOX_FIRST << 2,
+    UP_ROOM = MAILBOX_FIRST << 3,
 };
 
 enum { /* core ─▶ far */
@@ -30,6 +33,7 @@ enum { /* core ─▶ far */
     DOWN_CLOCK = MAILBOX_FIRST << 2,
     DOWN_CANCEL = MAILBOX_FIRST << 3,
     DOWN_RELEASE = MAILBOX_FIRST << 4,
+    DOWN_FEED = MAILBOX_FIRST << 5,
 };
 
 struct upstream_bridge {
@@ -153,6 +157,11 @@ static void far_ended(void *context, enum upstream_end how, const char *message)
     mailbox_tell(&bridge->up, bits);
 }
 
+static void far_room(void *context)
+{
+    tell_later(context, UP_ROOM);
+}
+
 static const struct upstream_owner far_owner = {far_head, far_data, far_ended};
 
 static void far_start(struct upstream_bridge *bridge)
@@ -188,6 +197,8 @@ static void far_run(struct task *task)
             bridge->transfer, atomic_load_explicit(&bridge->is_held, memory_order_relaxed));
     if (bits & DOWN_RESUME)
         transfer_resume(bridge->transfer);
+    if (bits & DOWN_FEED)
+        transfer_feed(bridge->transfer);
     if (bits & DOWN_CANCEL)
         transfer_cancel(bridge->transfer);
 }
@@ -253,6 +264,8 @@ enum err upstream_bridge_start(struct crossing *crossing, struct transfers *tran
     bridge->context = context;
     bridge->task.run = near_again;
     bridge->flush.run = far_flush;
+    bridge->request->room = far_room;
+    bridge->request->room_context = bridge;
     buf_init(&bridge->head, UPSTREAM_HEAD_BYTES_MAX);
     mailbox_init(&bridge->up, crossing_core(crossing), near_run);
     mailbox_init(&bridge->down, crossing_far(crossing), far_run);
@@ -363,6 +376,8 @@ static void near_run(struct task *task)
     bridge->has_head |= (bits & UP_HEAD) != 0;
     bridge->is_stopped |= (bits & UP_STOPPED) != 0;
     bridge->is_ended |= (bits & UP_ENDED) != 0;
+    if (bits & UP_ROOM && bridge->request)
+        upload_tell_room(bridge->request->upload);
     deliver(bridge);
 }
 
@@ -392,6 +407,12 @@ void upstream_bridge_resume(struct upstream_bridge *bridge)
 {
     bridge->is_resumed = true;
     deliver_later(bridge);
+}
+
+void upstream_bridge_feed(struct upstream_bridge *bridge)
+{
+    if (!bridge->is_ended)
+        mailbox_tell(&bridge->down, DOWN_FEED);
 }
 
 void upstream_bridge_cancel(struct upstream_bridge *bridge)

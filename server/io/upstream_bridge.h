@@ -9,7 +9,7 @@
  * What one turn of the far loop brings, in however many pieces, crosses in one message. Of a body at
  * most UPSTREAM_CREDIT_BYTES, and the read that passes it, wait here; then the transfer pauses until
  * all of it was taken. The request's body does not cross: it is read there, and stays the owner's
- * until `ended`.
+ * until `ended`; so is an upload, of which "there is more" and "there is room" cross.
  *
  *   thread  the core's */
 #ifndef TOKENLOG_SERVER_IO_UPSTREAM_BRIDGE_H
@@ -20,11 +20,12 @@
 
 struct upstream_bridge;
 
-/* As upstream_start, upstream_resume and upstream_cancel. */
+/* As upstream_start, upstream_resume, upstream_feed and upstream_cancel. */
 enum err upstream_bridge_start(struct crossing *crossing, struct transfers *transfers,
     const struct upstream_request *request, const struct upstream_owner *owner, void *context,
     struct upstream_bridge **out) NODISCARD;
 void upstream_bridge_resume(struct upstream_bridge *bridge);
+void upstream_bridge_feed(struct upstream_bridge *bridge);
 void upstream_bridge_cancel(struct upstream_bridge *bridge);
 /* upstream_bridge_drop — once the far thread has ended: without callbacks. */
 void upstream_bridge_drop(struct upstream_bridge *bridge);

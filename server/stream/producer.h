@@ -116,6 +116,7 @@ struct producer_request {
     const char *ca_file;           /* NULL: the system's */
     const struct headers *headers; /* the caller's; those that may cross do */
     struct slice body;
+    struct upload *upload; /* instead: sent while it arrives. A reference is taken */
     bool hides_usage;
     bool is_keyed; /* dispatch only once the request record is durable; as the first says */
     int64_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms; /* 0: the config's */

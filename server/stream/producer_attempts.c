@@ -162,6 +162,7 @@ static enum producer_end end_before_events(const struct producer *producer)
     case UPSTREAM_RESET:
     case UPSTREAM_MALFORMED:
     case UPSTREAM_CANCELED: break;
+    case UPSTREAM_CUT: return PRODUCER_STOPPED;
     }
     return producer->reading.is_failed ? PRODUCER_ERROR_EVENT : PRODUCER_BROKEN;
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "protocol/base/own.h"
+#include "server/io/upload.h"
 
 /* ── the end ────────────────────────────────────────────────────────────────────────────────── */
 
@@ -68,10 +69,22 @@ static void fill_target(const struct producer *producer, struct row *row)
     row->provider_dialect = run->provider_dialect;
 }
 
+/* What was sent while it came, of which nothing else is recorded. */
+static void fill_upload(const struct producer *producer, struct row *row)
+{
+    struct run *run = producer->run ? producer->run : producer->held[0];
+    if (!run || !run->upload)
+        return;
+    row->upload_bytes = upload_taken(run->upload);
+    if (upload_digest(run->upload, run->upload_digest))
+        row->upload_digest = slice_of(run->upload_digest, SHA256_BYTES);
+}
+
 static void fill_row(struct producer *producer, struct row *row)
 {
     *row = *stream_row(producer->stream);
     fill_target(producer, row);
+    fill_upload(producer, row);
     row->attempts = producer_write_attempts(producer);
     row->usage = producer->reading.usage;
     row->finish_reason = slice_text(producer->reading.finish_reason);

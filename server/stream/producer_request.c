@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "protocol/base/own.h"
+#include "server/io/upload.h"
 
 static enum err add_header(struct run *run, size_t *count, struct slice name, struct slice value)
 {
@@ -70,6 +71,7 @@ enum err run_build_request(struct run *run, const struct producer_request *reque
     TRY(buf_append_text(&run->url, request->url));
     TRY(buf_append_byte(&run->url, 0));
     TRY(buf_append(&run->request_body, request->body));
+    run->upload = request->upload ? upload_ref(request->upload) : NULL;
     if (request->ca_file && strlen(request->ca_file) < sizeof run->ca_file)
         memcpy(run->ca_file, request->ca_file, strlen(request->ca_file) + 1);
     return build_headers(run, request);

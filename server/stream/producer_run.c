@@ -8,6 +8,7 @@
 #include "protocol/base/own.h"
 #include "protocol/dialect/preamble.h"
 #include "protocol/http/retry_after.h"
+#include "server/io/upload.h"
 #include "server/stream/producer_state.h"
 
 static void timer_fired(struct timer *timer);
@@ -96,6 +97,9 @@ void run_free(struct run *run)
     buf_deinit(&run->hold.bytes);
     buf_deinit(&run->url);
     buf_deinit(&run->request_body);
+    if (run->upload)
+        upload_close(run->upload);
+    upload_unref(run->upload);
     buf_deinit(&run->header_text);
     buf_deinit(&run->text);
     free(run);
@@ -254,6 +258,7 @@ static void judge_end(struct run *run)
     case UPSTREAM_RESET:
     case UPSTREAM_MALFORMED:
     case UPSTREAM_CANCELED: fail(run, PRODUCER_BROKEN, upstream_end_name(run->how)); return;
+    case UPSTREAM_CUT: fail(run, PRODUCER_STOPPED, upstream_end_name(run->how)); return;
     }
 }
 
@@ -353,6 +358,8 @@ static void upstream_ended(void *context, enum upstream_end how, const char *mes
 {
     struct run *run = context;
     run->upstream = NULL;
+    if (run->upload)
+        upload_close(run->upload);
     if (!run->producer) {
         run_free(run);
         return;
@@ -361,7 +368,7 @@ static void upstream_ended(void *context, enum upstream_end how, const char *mes
         how = UPSTREAM_TIMEOUT_FIRST_BYTE;
         message = "the provider sent a head, and then nothing in time";
     }
-    if (how != UPSTREAM_COMPLETE && how != UPSTREAM_CANCELED)
+    if (how != UPSTREAM_COMPLETE && how != UPSTREAM_CANCELED && how != UPSTREAM_CUT)
         producer_count_error(run->producer, upstream_end_name(how));
     run->is_over = true;
     run->how = how;
@@ -396,6 +403,12 @@ enum err run_send(
     return upstream_start(run->producer->config.upstreams, request, owner, run, &run->upstream);
 }
 
+static void feed(void *context)
+{
+    struct run *run = context;
+    upstream_feed(run->upstream);
+}
+
 enum err run_dispatch(struct run *run)
 {
     struct producer *producer = run->producer;
@@ -405,6 +418,7 @@ enum err run_dispatch(struct run *run)
         .method = run->method,
         .headers = run->headers,
         .body = buf_slice(&run->request_body),
+        .upload = run->upload,
         .connect_timeout_ms = run->connect_timeout_ms,
         .first_byte_timeout_ms = run->first_byte_timeout_ms,
         .idle_timeout_ms = run->idle_timeout_ms,
@@ -412,5 +426,8 @@ enum err run_dispatch(struct run *run)
     metrics_add(producer->config.metrics, METRIC_upstream_requests_total, 1);
     metrics_add_label(
         producer->config.metrics, METRIC_attempts_total, attempt_kind_name(run->record.kind), 1);
-    return run_send(run, &request, run->follow.is_looked_for ? &run_follow_owner : &run_owner);
+    TRY(run_send(run, &request, run->follow.is_looked_for ? &run_follow_owner : &run_owner));
+    if (run->upload)
+        upload_on_fed(run->upload, feed, run);
+    return ERR_OK;
 }

@@ -60,6 +60,8 @@ struct run {
     const struct dialect *caller_dialect;
     struct producer_translate translate; /* provider NULL: none */
     struct buf url, request_body, header_text;
+    struct upload *upload; /* a reference; NULL: request_body is all of it */
+    uint8_t upload_digest[SHA256_BYTES];
     const char *headers[PRODUCER_HEADERS_MAX + 1];
     char ca_file[1024], method[PRODUCER_METHOD_BYTES];
     int64_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms;

@@ -53,6 +53,8 @@ static struct row full_row(void)
         .events = 12,
         .bytes = 3400,
         .request_bytes = 210,
+        .upload_bytes = 70000,
+        .upload_digest = SLICE("uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"),
         .finish_reason = SLICE("stop"),
         .reason = SLICE("server_stopped"),
         .detail = SLICE("The server stopped while the response was on its way."),
@@ -81,6 +83,7 @@ static void assert_texts_equal(const struct row *a, const struct row *b)
     assert_true(slice_equal(a->metadata, b->metadata) && slice_equal(a->head, b->head));
     assert_true(slice_equal(a->content_type, b->content_type));
     assert_true(slice_equal(a->finish_reason, b->finish_reason));
+    assert_true(slice_equal(a->upload_digest, b->upload_digest));
     assert_true(slice_equal(a->reason, b->reason) && slice_equal(a->detail, b->detail));
 }
 
@@ -95,6 +98,7 @@ static void assert_rows_equal(const struct row *a, const struct row *b)
     assert_true(a->ended_ns == b->ended_ns && a->ttl_s == b->ttl_s && a->status == b->status);
     assert_true(a->content_length == b->content_length && a->events == b->events);
     assert_true(a->bytes == b->bytes && a->request_bytes == b->request_bytes);
+    assert_int_equal(a->upload_bytes, b->upload_bytes);
     assert_memory_equal(&a->usage, &b->usage, sizeof a->usage);
     assert_true(a->is_held == b->is_held && a->is_sliding == b->is_sliding);
     assert_true(a->touched_ns == b->touched_ns && slice_equal(a->damage, b->damage));
@@ -245,7 +249,9 @@ static void test_json_of_a_full_row(void **state)
         "\"run\":\"night\",\"step\":\"plan/7\",\"attempt\":2,"
         "\"previous\":\"17171717-1717-7a17-8a17-171717171701\",\"streamed\":true,"
         "\"status\":200,\"content_type\":\"text/event-stream\",\"events\":12,\"bytes\":3400,"
-        "\"request_bytes\":210,\"created_at\":\"2025-11-23T03:42:11.123Z\","
+        "\"request_bytes\":210,\"upload_bytes\":70000,\"upload_sha256\":"
+        "\"7575757575757575757575757575757575757575757575757575757575757575\",\"created_at\":"
+        "\"2025-11-23T03:42:11.123Z\","
         "\"accepted_at\":\"2025-11-23T03:42:11.123Z\","
         "\"dispatched_at\":\"2025-11-23T03:42:11.200Z\","
         "\"first_event_at\":\"2025-11-23T03:42:12.000Z\","
@@ -317,6 +323,7 @@ static void test_json_of_an_empty_row(void **state)
         "\"kind\":\"generation\",\"idempotency_key\":null,\"name\":null,\"run\":null,"
         "\"step\":null,\"attempt\":1,\"previous\":null,\"streamed\":false,"
         "\"status\":null,\"content_type\":null,\"events\":0,\"bytes\":0,\"request_bytes\":0,"
+        "\"upload_bytes\":null,\"upload_sha256\":null,"
         "\"created_at\":null,\"accepted_at\":null,\"dispatched_at\":null,\"first_event_at\":null,"
         "\"last_event_at\":null,\"ended_at\":null,\"expires_at\":null,\"held\":false,"
         "\"damaged\":false,\"damage\":null,\"finish_reason\":null,"

@@ -28,7 +28,7 @@ const char *upstream_end_name(enum upstream_end end)
 {
     static const char *const names[] = {"upstream_complete", "upstream_refused",
         "upstream_timeout_connect", "upstream_timeout_first_byte", "upstream_timeout_idle",
-        "upstream_reset", "upstream_malformed", "upstream_canceled"};
+        "upstream_reset", "upstream_malformed", "upstream_canceled", "request_cut"};
     return names[end];
 }
 
@@ -91,6 +91,11 @@ enum err upstream_start(struct upstreams *upstreams, const struct upstream_reque
 void upstream_resume(struct upstream *upstream)
 {
     upstream->is_resumed = true;
+}
+
+void upstream_feed(struct upstream *upstream)
+{
+    (void)upstream;
 }
 
 void upstream_cancel(struct upstream *upstream)
