@@ -369,6 +369,11 @@ static int open_http(struct server *server)
         .send_timeout_ms = config->send_timeout_ms,
         .body_bytes_max = (uint64_t)config->body_bytes_max,
         .bodies_bytes_max = (uint64_t)config->bodies_bytes_max,
+        .passed_body_bytes_max = (uint64_t)config->passed_body_bytes_max,
+        .streamed_body_bytes = (uint64_t)(config->streamed_body_bytes < config->body_bytes_max
+                                              ? config->streamed_body_bytes
+                                              : config->body_bytes_max),
+        .body_rate_min = (uint64_t)config->body_rate_min,
         .connections_max = (uint64_t)server->connections_max,
         .is_memory = strcmp(config->durability, "memory") == 0,
         .admit = api_admit,

@@ -32,6 +32,7 @@ void exchange_close_now(struct exchange *exchange)
     bool is_cut = exchange->framing == FRAMING_CLOSE &&
                   (exchange->state == STATE_RESPONDING || exchange->state == STATE_FLUSHING);
     exchange->state = STATE_CLOSING;
+    exchange_drop_upload(exchange);
     conn_close(exchange->conn, is_cut ? CONN_CLOSE_RESET : CONN_CLOSE_NOW);
     if (is_handling)
         exchange_detach(exchange);
@@ -62,10 +63,7 @@ static void timer_fired(struct timer *timer)
             exchange_error(exchange, 408, "request_timeout", NULL,
                 "the request's head did not arrive in time; send it again");
         return;
-    case STATE_BODY:
-        exchange_error(exchange, 408, "request_timeout", NULL,
-            "the request's body stopped arriving; send the request again");
-        return;
+    case STATE_BODY: exchange_refuse_slow(exchange); return;
     case STATE_RESPONDING:
     case STATE_FLUSHING: check_stall(exchange); return;
     case STATE_HANDLING:
@@ -108,6 +106,7 @@ static void conn_closed(void *context)
     struct exchanges *owner = exchange->owner;
     exchange_detach(exchange);
     timer_cancel(owner->config.loop, &exchange->timer);
+    exchange_drop_upload(exchange);
     exchange_drop_body(exchange);
     buf_deinit(&exchange->out);
     buf_deinit(&exchange->fields);
@@ -155,10 +154,13 @@ static enum err exchange_new(struct exchanges *owner, struct arrival arrival)
     }
     exchange->owner = owner;
     exchange->timer.fire = timer_fired;
-    buf_init(&exchange->body, owner->config.body_bytes_max);
+    buf_init(&exchange->body, owner->config.body_bytes_max + CONN_UNREAD_BYTES_HARD);
     buf_init(&exchange->fields, REPLY_HEAD_BYTES_MAX);
     buf_init(&exchange->out, REPLY_BYTES_MAX + REPLY_HEAD_BYTES_MAX);
-    enum err err = http1_new(owner->config.body_bytes_max, &exchange->parser);
+    enum err err = http1_new(owner->config.passed_body_bytes_max > owner->config.body_bytes_max
+                                 ? owner->config.passed_body_bytes_max
+                                 : owner->config.body_bytes_max,
+        &exchange->parser);
     if (err)
         (void)close(arrival.fd);
     else

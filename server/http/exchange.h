@@ -4,7 +4,11 @@
  *     │        │          │             └─ unclean end, Connection: close ─▶ the connection closes
  *     └────────┴─ refused ┴─ reply
  *
- * The body is received whole (bounded, accounted) before the handler is called. A handler answers
+ * The body is received whole (bounded, accounted) before the handler is called; but for one that may be
+ * streamed (exchange_offer_stream) and is longer than streamed_body_bytes: its handler is called with the
+ * beginning, and the rest goes where exchange_upload says, as fast as that takes it. A connection whose
+ * request had not ended when its answer began is closed after it.
+ * A handler answers
  * at once by exchange_reply or exchange_error,
  * or takes the exchange over with exchange_hold and answers later, or streams: exchange_begin, and
  * then `fill` is called whenever
@@ -20,6 +24,7 @@
 #include "protocol/http/url.h"
 #include "server/http/bounds.h"
 #include "server/io/conn.h"
+#include "server/io/upload.h"
 #include "server/observe/log.h"
 #include "server/observe/metrics.h"
 #include "server/policy/auth.h"
@@ -34,7 +39,9 @@ struct exchange_config {
     struct tls_context *tls;
     int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, send_timeout_ms;
     uint64_t body_bytes_max, bodies_bytes_max, connections_max;
-    bool is_memory; /* durability: memory — said in a header of each response */
+    uint64_t passed_body_bytes_max, streamed_body_bytes; /* of bodies that may be streamed */
+    uint64_t body_rate_min; /* bytes/s, behind the first body_timeout_ms; 0: as slow as it likes */
+    bool is_memory;         /* durability: memory — said in a header of each response */
     /* admit   at the end of a request's head: may refuse it, before its body is received
      * handle  with the whole request */
     void (*admit)(void *context, struct exchange *exchange);
@@ -74,6 +81,18 @@ enum err exchange_unwrap(
 /* The request as it came. */
 const struct http1_request *exchange_outer_request(const struct exchange *exchange);
 struct slice exchange_outer_body(const struct exchange *exchange);
+
+/* exchange_offer_stream — from `admit`: the handler can do with the beginning of a long body, which may have
+ * passed_body_bytes_max. exchange_is_partial — from the handler: it has that beginning. Then it either
+ *   exchange_collect   wants all of it: is called again with the whole, or it is refused as too long
+ *   exchange_upload    lets the rest go to *out, behind the beginning as exchange_body has it. A reference
+ *                      for the caller, who reads it or upload_closes it.
+ *                      answers  ERR_LIMIT too many bodies are held · faults ERR_NOMEM
+ * or answers. A body that breaks off, or comes too slowly, is cut, and a caller who is still there told. */
+void exchange_offer_stream(struct exchange *exchange);
+bool exchange_is_partial(const struct exchange *exchange);
+void exchange_collect(struct exchange *exchange);
+enum err exchange_upload(struct exchange *exchange, struct upload **out) NODISCARD;
 
 /* Set by the gate, read by handlers. */
 void exchange_set_project(struct exchange *exchange, struct project *project);

@@ -123,7 +123,7 @@ enum err exchange_begin(struct exchange *exchange, int status, struct slice cont
     int64_t length, struct slice head)
 {
     ASSERT(exchange->state < STATE_RESPONDING);
-    if (exchange->owner->is_draining)
+    if (exchange->owner->is_draining || exchange->is_partial)
         exchange->keeps_alive = false;
     exchange->framing = length >= 0               ? FRAMING_LENGTH
                         : exchange->is_version_10 ? FRAMING_CLOSE
@@ -137,7 +137,7 @@ enum err exchange_begin(struct exchange *exchange, int status, struct slice cont
     count_response(exchange, status);
     exchange->out_pushed = 0;
     exchange->is_continue_owed = false;
-    if (exchange->state == STATE_HANDLING)
+    if (exchange->state == STATE_HANDLING && !exchange->is_partial)
         http1_release(exchange->parser);
     exchange->state = STATE_RESPONDING;
     exchange_drop_body(exchange);
@@ -304,6 +304,7 @@ static void exchange_next(struct exchange *exchange)
     exchange->dialect = NULL;
     exchange->announcer = NULL;
     exchange->fallback = NULL;
+    exchange->is_partial = false;
     exchange->is_head_method = false; /* what is malformed is answered before its method is known */
     if (!exchange->is_clean) {
         exchange->state = STATE_CLOSING;

@@ -2,6 +2,7 @@
  *
  *   exchange.c           its life: made, timed, closed; all of them
  *   exchange_request.c   what is received: the head, the body
+ *   exchange_upload.c    a body that goes on to a provider while it arrives
  *   exchange_response.c  what is sent: a reply, or a stream */
 #ifndef TOKENLOG_SERVER_HTTP_EXCHANGE_STATE_H
 #define TOKENLOG_SERVER_HTTP_EXCHANGE_STATE_H
@@ -45,9 +46,14 @@ struct exchange {
     enum reply_framing framing;
     struct target target;
     struct buf body;
-    struct inner *inner; /* NULL: it is no wrapping */
-    uint64_t body_held;  /* counted in bodies_bytes */
-    struct buf fields;   /* of the response to come */
+    struct inner *inner;       /* NULL: it is no wrapping */
+    struct arriving *arriving; /* NULL: the body is not streamed, or no more of it is read */
+    int64_t body_started_ns;   /* less what it waited for us */
+    uint64_t body_bytes;       /* received */
+    bool may_stream;           /* exchange_offer_stream */
+    bool is_partial;           /* what is handled has only the beginning of its body */
+    uint64_t body_held;        /* counted in bodies_bytes */
+    struct buf fields;         /* of the response to come */
     struct buf out;
     size_t out_pushed;     /* bytes of `out` */
     bool is_continue_owed; /* 100 Continue is to be sent */
@@ -78,9 +84,20 @@ void exchange_close_now(struct exchange *exchange);
 void exchange_detach(struct exchange *exchange);
 
 /* exchange_request.c. exchange_received — as struct conn_owner has it.
- * exchange_drop_body — of the request; what was received of it is borrowed no longer. */
+ * exchange_drop_body — of the request; what was received of it is borrowed no longer.
+ * exchange_watch_body — the timer, for the next piece of the body, or for so much of it as should have come
+ * by then. exchange_refuse_… — 413, 408, or what the parser says. */
 void exchange_received(void *exchange, struct slice bytes, size_t *consumed);
 void exchange_drop_body(struct exchange *exchange);
+void exchange_watch_body(struct exchange *exchange, struct timer *timer);
+void exchange_refuse_long(struct exchange *exchange, uint64_t bytes_max);
+void exchange_refuse_slow(struct exchange *exchange);
+void exchange_refuse_malformed(struct exchange *exchange);
+
+/* exchange_upload.c. exchange_pull_upload — more of the body, from `input` what there is room for.
+ * exchange_drop_upload — the connection has gone, or what arrives is of no use: cut, if it is not whole. */
+void exchange_pull_upload(struct exchange *exchange, struct slice *input);
+void exchange_drop_upload(struct exchange *exchange);
 
 /* exchange_response.c. exchange_writable — as struct conn_owner has it. */
 void exchange_writable(void *exchange);
