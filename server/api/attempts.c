@@ -316,7 +316,7 @@ static struct producer_request describe(struct attempts *attempts, const struct 
 struct producer_request attempts_request(struct attempts *attempts, const struct asked *asked,
     const struct sending *sending, struct producer_translate *translate)
 {
-    if (plan_is_worth_more(attempts->plan, now_ns(attempts)))
+    if (!asked->upload && plan_is_worth_more(attempts->plan, now_ns(attempts)))
         keep_request(attempts, asked);
     return describe(attempts, asked, sending, translate);
 }

@@ -6,7 +6,7 @@
  * What a further attempt is made of, the caller's request, is kept only where the plan allows one, and
  * until one shows its first event (or, where a stream that dies is gone on with, until its end): so much is one
  * more copy of the body. All that are kept take at most
- * bodies_bytes_max; past that a call has a single attempt.
+ * bodies_bytes_max; past that a call has a single attempt, as has one whose body is sent while it arrives.
  *
  *   thread  loop */
 #ifndef TOKENLOG_SERVER_API_ATTEMPTS_H

@@ -24,6 +24,8 @@ struct call {
     const struct dialect *dialect;
     struct dialect_request request;
     struct slice native_target; /* behind the provider's base URL, if it is passed on as it is */
+    bool is_api;                /* …or behind the place of OpenAI's calls there */
+    struct upload *upload;      /* the body, which arrives still; NULL: it is whole */
     struct slice key, metadata;
     int64_t ttl_s; /* 0: for ever */
     bool is_sliding;

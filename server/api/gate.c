@@ -6,14 +6,18 @@
  * image's GET. With keys the key decides. CORS is off unless configured. */
 #include "server/api/cloudflare.h"
 #include "server/api/native.h"
+#include "server/api/passed.h"
 
 #define EXPOSED_HEADERS                                                                            \
     "Tokenlog-Stream-Id, Tokenlog-Stream-Url, Tokenlog-Stream-State, Tokenlog-Provider, "          \
-    "Tokenlog-Model, Tokenlog-Attached, "                                                          \
+    "Tokenlog-Model, Tokenlog-Target, Tokenlog-Attempt, Tokenlog-Attached, "                       \
     "Tokenlog-Durability, Tokenlog-Left-Out, Idempotent-Replayed, Retry-After, "                   \
     "Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Stream-TTL, "            \
     "Stream-Expires-At, Stream-SSE-Data-Encoding, Producer-Epoch, Producer-Seq, "                  \
-    "Producer-Expected-Seq, Producer-Received-Seq, ETag, Location"
+    "Producer-Expected-Seq, Producer-Received-Seq, ETag, Location, Tokenlog-Checkpoint, "          \
+    "Tokenlog-Checkpoint-At, Tokenlog-Offsets, cf-aig-run-id, cf-aig-step, cf-aig-event-id, "      \
+    "cf-aig-log-id, cf-aig-request-id, cf-ai-req-id, cf-aig-provider, cf-aig-model, "              \
+    "cf-aig-cache-status"
 
 static bool is_listed(const char *list, struct slice origin)
 {
@@ -154,4 +158,5 @@ void api_admit(void *context, struct exchange *exchange)
         add_cors(exchange, origin, is_preflight);
     if (!is_preflight && !is_probe(path))
         check_key(api, exchange);
+    passed_admit(api, exchange);
 }

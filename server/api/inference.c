@@ -34,8 +34,17 @@ struct key_attempt {
 
 static void wait_to_start(struct call *call);
 
+/* It was not begun with: what still comes of it is thrown away. */
+static void drop_upload(struct call *call)
+{
+    if (call->upload)
+        upload_close(call->upload);
+    call->upload = upload_unref(call->upload);
+}
+
 static struct call *call_free(struct call *call)
 {
+    drop_upload(call);
     run_step_leave(&call->run_step);
     attempts_free(call->attempts);
     buf_deinit(&call->why);
@@ -61,7 +70,7 @@ static void make_row(struct call *call, const struct key_attempt *attempt,
         .state = STREAM_ACCEPTED,
         .is_streamed = call->request.is_streamed,
         .key = call->key,
-        .fingerprint = slice_of(call->fingerprint, SHA256_BYTES),
+        .fingerprint = call->upload ? SLICE_NONE : slice_of(call->fingerprint, SHA256_BYTES),
         .method = exchange_request(call->exchange)->method,
         .path = path,
         .dialect = slice_text(call->dialect->name),
@@ -75,7 +84,7 @@ static void make_row(struct call *call, const struct key_attempt *attempt,
         .ttl_s = call->ttl_s,
         .is_sliding = call->is_sliding,
         .content_length = -1,
-        .request_bytes = exchange_body(call->exchange).size,
+        .request_bytes = call->upload ? 0 : exchange_body(call->exchange).size,
         .usage = USAGE_UNKNOWN,
     };
 }
@@ -89,7 +98,9 @@ static struct asked asked_of(const struct call *call)
         .target = request->target,
         .path = exchange_target(call->exchange).path,
         .native_target = call->native_target,
-        .body = exchange_body(call->exchange),
+        .is_api = call->is_api,
+        .body = call->upload ? SLICE_NONE : exchange_body(call->exchange),
+        .upload = call->upload,
         .headers = &request->headers};
 }
 
@@ -164,11 +175,13 @@ static void generate(struct call *call, const struct key_attempt *attempt,
         return;
     }
     call->attempts = NULL;
-    if (call->key.size == 0)
+    if (call->key.size == 0 && !call->upload)
         duplicates_note(stream);
     if (producer_start(&api->producer, stream, &request))
         LOG(api->log, LOG_ERROR, "dispatch", LOG_ID("stream", &row.id),
             LOG_TEXT("origin", fault_origin()));
+    else
+        call->upload = upload_unref(call->upload); /* the producer has it */
     answer(call, stream, NULL);
 }
 
@@ -378,7 +391,7 @@ static bool is_retry(const struct exchange *exchange)
 static bool attach_duplicate(struct call *call)
 {
     struct exchange *exchange = call->exchange;
-    if (call->never_attaches)
+    if (call->never_attaches || call->upload)
         return false;
     struct stream *stream = duplicates_find(call->api->hub, exchange_project(exchange),
         slice_of(call->fingerprint, SHA256_BYTES), is_retry(exchange));
@@ -496,6 +509,17 @@ void inference_post(struct api *api, struct exchange *exchange, struct slice id)
     go_on(call);
 }
 
+/* The body, if only its beginning is here. False: answered. */
+static bool take_upload(struct call *call)
+{
+    if (!exchange_is_partial(call->exchange))
+        return true;
+    enum err err = exchange_upload(call->exchange, &call->upload);
+    if (err)
+        refuse_stream(call->exchange, ERR_AGAIN);
+    return !err;
+}
+
 void inference_native(struct api *api, struct exchange *exchange, const struct native_call *native)
 {
     CLEANUP(catalogue_cleanup) struct catalogue *catalogue = native->catalogue;
@@ -507,8 +531,9 @@ void inference_native(struct api *api, struct exchange *exchange, const struct n
         .model = slice_sub(native->model, 0, DIALECT_MODEL_BYTES - 1)};
     call->dialect = native->dialect;
     call->native_target = native->target;
+    call->is_api = native->is_api;
     call->request.is_streamed = native->is_streamed;
-    if (!call_read(call)) {
+    if (!call_read(call) || !take_upload(call)) {
         call_free(call);
         return;
     }

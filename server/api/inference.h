@@ -1,5 +1,7 @@
 /* inference — asking a provider, recording, and answering from the recording: for calls in a dialect
- * of ours (inference_post, in api.h) and for those that are passed on as they are.
+ * of ours (inference_post, in api.h) and for those that are passed on as they are. A body of which only
+ * the beginning is here goes on to the provider while it arrives; it cannot be sent again, so such a call has
+ * one attempt.
  *
  *   thread  loop */
 #ifndef TOKENLOG_SERVER_API_INFERENCE_H
@@ -12,8 +14,9 @@ struct native_call {
     const struct provider *provider;
     const struct dialect *dialect; /* that the answer is read by */
     struct slice target;           /* behind the provider's base URL; of the request's, as is… */
-    struct slice model;            /* for the row; may be empty */
-    bool is_streamed;              /* likewise */
+    bool is_api;        /* …but if it is OpenAI's: behind the place of its calls there */
+    struct slice model; /* for the row; may be empty */
+    bool is_streamed;   /* likewise */
 };
 
 /* inference_native — answers the exchange, now or later. */

@@ -4,6 +4,7 @@
 
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
+#include "protocol/http/multipart.h"
 #include "server/api/inference.h"
 
 static enum err find(
@@ -59,12 +60,16 @@ static struct slice model_in_path(struct slice path)
 }
 
 /* What the row says of the request; nothing is refused for it. */
-static void read_body(struct slice body, struct native_call *call)
+static void read_body(const struct exchange *exchange, struct native_call *call)
 {
+    struct slice body = exchange_body(exchange), name;
+    struct slice type = exchange_header(exchange, "Content-Type");
     struct json_span span;
     const char *why;
     size_t at;
-    if (json_object_check(body, &why, &at))
+    if (multipart_field(type, body, "model", &name) == ERR_OK)
+        call->model = name;
+    if (exchange_is_partial(exchange) || json_object_check(body, &why, &at))
         return;
     call->is_streamed = json_scan(body, "stream", &span) == ERR_OK && json_span_is_true(span);
     if (json_scan(body, "model", &span) == ERR_OK && span.type == JSON_STRING)
@@ -78,13 +83,17 @@ bool native_handle(struct api *api, struct exchange *exchange)
     struct native_call call = {0};
     if (find(api, catalogue, path, &call.provider))
         return false;
+    if (exchange_is_partial(exchange) && call.provider->auth.kind == AUTH_AWS_SIGV4) {
+        exchange_collect(exchange); /* it is signed with its body */
+        return true;
+    }
     size_t size = path_segment(path, 0).size + 1;
     struct slice rest = slice_sub(path, size, path.size);
     struct slice target = exchange_request(exchange)->target;
     call.target = slice_sub(target, size, target.size);
     call.dialect = dialect_of(call.provider, rest);
     call.model = model_in_path(rest);
-    read_body(exchange_body(exchange), &call);
+    read_body(exchange, &call);
     exchange_set_dialect(exchange, call.dialect);
     call.catalogue = MOVE(catalogue);
     inference_native(api, exchange, &call);

@@ -4,7 +4,8 @@
  *   /google-ai-studio/v1beta/…    ▶  https://generativelanguage.googleapis.com/v1beta/…
  *
  * Any method but TRACE (its answer would show the key that was sent), any body, any answer: SSE is
- * kept event by event, everything else as bytes. The body is not read but for the model's name. What
+ * kept event by event, everything else as bytes. The body is not read but for the model's name; a long one
+ * is passed on while it arrives (passed_admit), but where the provider wants it signed. What
  * the provider's own dialect is known to say of usage and of its end is heeded; where it is not
  * known, HTTP's framing is the end.
  *

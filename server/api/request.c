@@ -144,8 +144,24 @@ static void closed(void *context)
 
 static const struct responder responder = {fill, closed};
 
+/* It went to the provider while it came. */
+static void refuse_upload(struct exchange *exchange, const struct row *row)
+{
+    char digest[2 * SHA256_BYTES + 1] = "not whole";
+    if (row->upload_digest.size == SHA256_BYTES)
+        hex_encode(row->upload_digest, digest);
+    exchange_error(exchange, 404, "request_not_recorded", NULL,
+        "of a body that was sent while it came a digest is recorded: %llu bytes, SHA-256 %s",
+        (unsigned long long)row->upload_bytes, digest);
+}
+
 void request_start(struct exchange *exchange, struct stream *stream)
 {
+    if (stream_row(stream)->upload_bytes > 0) {
+        refuse_upload(exchange, stream_row(stream));
+        stream_unref(stream);
+        return;
+    }
     if (stream_row(stream)->request_bytes == 0) {
         exchange_reply(exchange, 200, "application/json", SLICE_NONE);
         stream_unref(stream);

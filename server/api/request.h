@@ -8,7 +8,8 @@
 #include "server/stream/hub.h"
 
 /* request_start — answers the exchange, piece by piece from the store. A body that is on its way
- * there is waited for: so soon after the call, or in the midst of it.
+ * there is waited for: so soon after the call, or in the midst of it. Of one that was sent while it came there
+ * is a digest only: 404.
  *   owns  the stream's reference */
 void request_start(struct exchange *exchange, struct stream *stream);
 

@@ -3,6 +3,7 @@
  * allow-list (dialect_for_path), so that each path is written once. */
 #include "server/api/cloudflare.h"
 #include "server/api/native.h"
+#include "server/api/passed.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -133,8 +134,8 @@ static void answer_options(struct api *api, struct exchange *exchange, struct sl
 {
     char methods[ALLOWED_BYTES], allowed[ALLOWED_BYTES + sizeof ", OPTIONS"];
     list_methods(path, methods);
-    if (!methods[0] &&
-        (native_serves(api, path) || (!is_ours(path) && cloudflare_serves(api, path))))
+    if (!methods[0] && (native_serves(api, path) || passed_serves(path) ||
+                           (!is_ours(path) && cloudflare_serves(api, path))))
         list_methods(SLICE("*"), methods);
     (void)snprintf(allowed, sizeof allowed, "%s, OPTIONS", methods);
     if (!methods[0])
@@ -177,10 +178,12 @@ void api_handle(void *context, struct exchange *exchange)
     char allowed[ALLOWED_BYTES];
     list_methods(path, allowed);
     /* Who answers a TRACE shows what it was sent, a provider's key included (RFC 9110 §9.3.8). */
-    if (!allowed[0] && slice_equal(method, SLICE("TRACE")) && native_serves(api, path))
+    if (!allowed[0] && slice_equal(method, SLICE("TRACE")) &&
+        (native_serves(api, path) || passed_serves(path)))
         list_methods(SLICE("*"), allowed);
     if (allowed[0])
         refuse_method(exchange, allowed);
-    else if (!native_handle(api, exchange) && (is_ours(path) || !cloudflare_handle(api, exchange)))
+    else if (!native_handle(api, exchange) && !passed_handle(api, exchange) &&
+             (is_ours(path) || !cloudflare_handle(api, exchange)))
         refuse_path(exchange);
 }

@@ -59,7 +59,9 @@ static enum err write_native(
 {
     TRY(buf_append(&out->body, asked->body));
     out->is_kept = asks_to_keep(asked);
-    TRY(outbound_native_target(choice->provider, asked->native_target, &out->target));
+    TRY(asked->is_api
+            ? outbound_api_target(choice->provider, asked->native_target, &out->target)
+            : outbound_native_target(choice->provider, asked->native_target, &out->target));
     return copy_text(
         headers_get(asked->headers, "Content-Type"), out->content_type, sizeof out->content_type);
 }
@@ -151,7 +153,7 @@ enum err sending_make(struct sending *sending, struct api *api, const struct ask
 {
     struct slice token;
     sending->step = SENDING_ROUTE;
-    if (!choice->provider->api_prefix && !is_native(asked))
+    if (!choice->provider->api_prefix && (!is_native(asked) || asked->is_api))
         return ERR_NOTFOUND;
     sending->step = SENDING_TOKEN;
     TRY(tokens_get(api->tokens, choice->provider, &token, &sending->why));
@@ -213,6 +215,7 @@ struct producer_request sending_request(const struct sending *sending, const str
         .ca_file = choice->provider->ca_file,
         .headers = sending->headers,
         .body = body_of(sending),
+        .upload = asked->upload,
         .hides_usage = sending->hides_usage,
         .is_kept = sending->is_kept};
 }

@@ -15,7 +15,9 @@ struct asked {
     const struct dialect_request *request; /* read from `body` */
     struct slice method, target, path;     /* as they came; path is target's */
     struct slice native_target; /* behind the provider's base URL, if it is passed on as it is */
+    bool is_api;                /* …or behind the place of OpenAI's calls there */
     struct slice body;
+    struct upload *upload; /* instead, of one that is passed on as it is; NULL: it is whole */
     const struct headers *headers;
     const struct going_on *going_on; /* with a response that broke off; NULL: it is asked anew */
 };

@@ -85,7 +85,7 @@ static void test_routes(void **state)
         {"HEAD /v1/streams HTTP/1.1", "Host: localhost\r\n", "200 OK", NULL},
         {"GET / HTTP/1.1", "Host: localhost\r\n", "404 ", "not_found"},
         {"GET /v1/streams/ HTTP/1.1", "Host: localhost\r\n", "404 ", NULL},
-        {"GET /v1/files HTTP/1.1", "Host: localhost\r\n", "404 ", "not_found"},
+        {"GET /v1/nonsense HTTP/1.1", "Host: localhost\r\n", "404 ", "not_found"},
         {"POST /v1/streams HTTP/1.1", "Host: localhost\r\n", "405 ", "Allow: GET, HEAD\r\n"},
         {"PUT /v1/streams/x HTTP/1.1", "Host: localhost\r\n", "405 ",
             "Allow: GET, HEAD, DELETE\r\n"},
@@ -99,7 +99,7 @@ static void test_routes(void **state)
             "Allow: GET, HEAD, DELETE, OPTIONS\r\n"},
         {"OPTIONS /v1/streams/x/hold HTTP/1.1", "Host: localhost\r\n", "204 ",
             "Allow: PUT, DELETE, OPTIONS\r\n"},
-        {"OPTIONS /v1/files HTTP/1.1", "Host: localhost\r\n", "404 ", "not_found"},
+        {"OPTIONS /v1/nonsense HTTP/1.1", "Host: localhost\r\n", "404 ", "not_found"},
     };
     CHECK(*state, calls);
 }
