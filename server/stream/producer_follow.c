@@ -142,6 +142,13 @@ static enum err find_place(struct run *run)
     return err;
 }
 
+/* So long may pass before an answer begins, also one that is asked for again and again. */
+static bool is_too_late(const struct run *run)
+{
+    int64_t passed_ms = (loop_wall_ns(run->loop) - run->dispatched_ns) / 1000000;
+    return run->first_byte_timeout_ms && passed_ms >= run->first_byte_timeout_ms;
+}
+
 static void follow_place(struct run *run)
 {
     enum err err = find_place(run);
@@ -149,6 +156,8 @@ static void follow_place(struct run *run)
         deliver(run);
     else if (err == ERR_INVALID)
         give_up(run, "the provider names a place for its answer that is not its own");
+    else if (err == ERR_AGAIN && is_too_late(run))
+        run_owner.ended(run, UPSTREAM_TIMEOUT_FIRST_BYTE, "the prediction was not done in time");
     else if (err == ERR_AGAIN)
         timer_set(run->loop, &run->follow.timer, loop_now_ns(run->loop) + FOLLOW_MS * 1000000ll);
     else if (err || ask(run, true))

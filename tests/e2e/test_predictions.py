@@ -102,6 +102,16 @@ def test_an_answer_is_asked_for_until_it_is_there(start, caller):
     assert row_of(server, reply)["usage"]["output_tokens"] == 5
 
 
+def test_an_answer_that_never_comes(serve, canned):
+    far = canned(b"")
+    far.answers = [prediction(far.url, "starting", False)]
+    server = serve("--provider", f"replicate={far.url}", "--first-byte-timeout-ms", "800",
+                   provider=None, extra_environment={"REPLICATE_API_TOKEN": "r8_secret"})
+    reply = ask(server, "openai_chat", stream=False)
+    wire.assert_error(reply, 504)
+    assert len(far.requests) > 1 and row_of(server, reply)["state"] == "failed"
+
+
 def test_an_answer_that_is_there_at_once(start):
     server, far = start()
     far.answers = [prediction(far.url, "succeeded", output="all of it")]
