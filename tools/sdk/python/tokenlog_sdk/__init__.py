@@ -1,0 +1,1 @@
+"""Agents that come back to what tokenlog has recorded: an adapter for each framework, a module each."""
