@@ -414,10 +414,17 @@ void hub_interrupt_all(struct hub *hub, const char *reason)
     struct map_node *next;
     for (struct map_node *node = map_walk(&hub->by_id, NULL); node; node = next) {
         next = map_walk(&hub->by_id, node);
-        struct stream *stream = CONTAINER_OF(node, struct stream, by_id);
-        if (stream->producer)
+        struct stream *stream = stream_ref(CONTAINER_OF(node, struct stream, by_id));
+        bool had_producer = stream->producer;
+        if (had_producer)
             stream->writer->stop(stream->producer, STREAM_INTERRUPTED, reason,
                 "the server was told to stop before the provider had finished");
+        if (had_producer && is_left(stream)) {
+            stream->is_left = true;
+            stream_count_live(stream, false);
+            stream_wake(stream);
+        }
+        stream_unref(stream);
     }
 }
 

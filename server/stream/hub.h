@@ -124,6 +124,8 @@ struct hub *stream_hub(const struct stream *stream);
 bool stream_has_ended(const struct stream *stream);
 bool stream_head_is_visible(const struct stream *stream);
 bool stream_row_is_durable(const struct stream *stream);
+/* stream_is_left — it has not ended, and goes on at the next start, not before. */
+bool stream_is_left(const struct stream *stream);
 uint64_t stream_watermark(const struct stream *stream);
 /* stream_stop — an explicit stop, from any live state; false: it had ended. */
 bool stream_stop(struct stream *stream, const char *reason, const char *detail);

@@ -46,6 +46,7 @@ struct stream {
     bool is_upstream; /* in by_upstream */
     bool is_live;     /* counted */
     bool is_appended; /* a client writes it: its tail leaves with the last reference (append.h) */
+    bool is_left; /* to the next start */
     bool is_deleted;
     unsigned holds_pending;
     int64_t touched_ns; /* read last, as far as is known here… */

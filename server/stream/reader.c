@@ -193,7 +193,8 @@ static enum err reader_fetch(struct reader *reader)
     reader->is_derived = false;
     enum err err = tail_read(
         tail, reader->at.seq, reader->at.part, &reader->block, &reader->index, &reader->end);
-    if (err == ERR_AGAIN && hub_is_stuck(stream_hub(reader->stream)))
+    bool is_all = stream_is_left(reader->stream) || hub_is_stuck(stream_hub(reader->stream));
+    if (err == ERR_AGAIN && is_all)
         return ERR_FULL;
     return err == ERR_NOTFOUND ? reader_query(reader) : err;
 }

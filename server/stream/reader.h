@@ -6,7 +6,7 @@
  *               once
  *               ─▶ ERR_CLOSED   everything visible of an ended stream was taken (not following: all
  *                               that was visible when the reader was made)
- *               ─▶ ERR_FULL     what comes next can never be made durable: hub_stuck
+ *               ─▶ ERR_FULL     what comes next can not be made durable: hub_stuck, or stream_is_left
  *                  others       the store could not be read: ERR_LIMIT, ERR_NOTFOUND, faults
  *
  * The loop is the same for live and replay: it differs only in where the next block lies. A reader

@@ -213,6 +213,11 @@ bool stream_head_is_visible(const struct stream *stream)
     return stream_has_ended(stream) || tail_watermark(stream->tail) > 0;
 }
 
+bool stream_is_left(const struct stream *stream)
+{
+    return stream->is_left;
+}
+
 bool stream_row_is_durable(const struct stream *stream)
 {
     return !stream->tail || tail_is_row_durable(stream->tail);
