@@ -4,6 +4,8 @@
 
 enum {
     REQUEST_BODY_BYTES_MAX = 64 << 20, /* a prompt with images, with room */
+    BLOB_KEPT_BYTES = 1 << 20,    /* of a blob's body, for /mock/last; the rest is digested only */
+    BLOB_WRITE_BYTES = 256 << 10, /* one write of a blob that is made */
     REQUEST_HEAD_BYTES_MAX = 64 << 10, /* request target and headers together */
     REQUEST_HEADERS_MAX = 256,         /* more than any client sends */
     READ_BYTES = 64 << 10,             /* one read; shared by all connections */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "protocol/base/own.h"
+#include "tools/mock/blob.h"
 #include "tools/mock/bounds.h"
 
 enum { OUT_KEPT_BYTES_MAX = 64 << 10 }; /* a larger `out` is given back once it is empty */
@@ -31,10 +32,11 @@ struct conn {
     struct conns *conns;
     struct timer timer;
     struct transport *transport;
-    struct request *request; /* being read; NULL between requests */
-    struct stream *stream;   /* being sent; NULL for answers that were ready */
-    struct buf input;        /* read, but of the next request */
-    struct buf out;          /* rendered, but not taken by the kernel, from out_at on */
+    struct request *request;      /* being read; NULL between requests */
+    struct stream *stream;        /* being sent; NULL for answers that were ready */
+    uint64_t blob_at, blob_bytes; /* of a blob that is being made */
+    struct buf input;             /* read, but of the next request */
+    struct buf out;               /* rendered, but not taken by the kernel, from out_at on */
     size_t out_at;
     enum conn_state state;
     enum stream_act act; /* once `out` is empty */
@@ -208,6 +210,14 @@ static enum err render(struct conn *conn)
 {
     struct conns *conns = conn->conns;
     buf_clear(&conns->scratch);
+    if (!conn->stream) {
+        uint64_t left = conn->blob_bytes - conn->blob_at;
+        uint64_t size = left < BLOB_WRITE_BYTES ? left : BLOB_WRITE_BYTES;
+        TRY(blob_make(conn->blob_at, size, &conns->scratch));
+        conn->blob_at += size;
+        conn->act = size == left ? ACT_DONE : ACT_GO_ON;
+        return send_scratch(conn);
+    }
     TRY(stream_render(conn->stream, conns->desk->stats, &conns->scratch, &conn->act));
     return send_scratch(conn);
 }
@@ -222,7 +232,7 @@ static bool answer_step(struct conn *conn)
         act(conn);
         return conn->state == READING;
     } else {
-        int64_t due_ns = stream_due_ns(conn->stream);
+        int64_t due_ns = conn->stream ? stream_due_ns(conn->stream) : 0;
         if (due_ns > conn->conns->now_ns) {
             wake_at(conn, due_ns);
             return false;
@@ -252,7 +262,9 @@ static enum err begin_answer(struct conn *conn, enum err read)
     conn->request = request_free(conn->request);
     conn->stream = answer.stream;
     conn->closes = answer.closes;
-    conn->act = answer.stream ? ACT_GO_ON : ACT_DONE;
+    conn->blob_at = 0;
+    conn->blob_bytes = answer.blob_bytes;
+    conn->act = answer.stream || answer.blob_bytes ? ACT_GO_ON : ACT_DONE;
     become(conn, ANSWERING);
     watch(conn, 0);
     return send_scratch(conn);

@@ -10,6 +10,7 @@
 
 #include "protocol/base/digest.h"
 #include "protocol/base/own.h"
+#include "tools/mock/blob.h"
 #include "tools/mock/bounds.h"
 #include "tools/mock/call.h"
 #include "tools/mock/escape.h"
@@ -393,6 +394,33 @@ static enum err serve_inference(struct visit *visit, struct desk_answer *answer)
     return err;
 }
 
+/* ---- blobs ---- */
+
+static enum err take_blob(struct visit *visit, struct request *request)
+{
+    char digest[REQUEST_DIGEST_BYTES];
+    CLEANUP(buf_deinit) struct buf body;
+    buf_init(&body, WRITE_BYTES_MAX);
+    if (!has_key(visit))
+        return reject(visit, 401, "Incorrect API key provided.");
+    request_body_digest(request, digest);
+    TRY(blob_render(request_body_bytes(request), digest, &body));
+    const struct reply reply = {
+        .status = 200, .body = buf_slice(&body), .keeps_alive = request_keeps_alive(request)};
+    return put_reply(&reply, visit->out);
+}
+
+static enum err give_blob(struct visit *visit, uint64_t bytes, struct desk_answer *answer)
+{
+    if (!has_key(visit))
+        return reject(visit, 401, "Incorrect API key provided.");
+    answer->blob_bytes = bytes;
+    return buf_printf(visit->out,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
+        "Content-Length: %" PRIu64 "\r\nConnection: %s\r\n\r\n",
+        bytes, request_keeps_alive(visit->request) ? "keep-alive" : "close");
+}
+
 enum err desk_serve(struct desk *desk, struct request **request, int64_t now_ns, struct buf *out,
     struct desk_answer *answer)
 {
@@ -415,6 +443,14 @@ enum err desk_serve(struct desk *desk, struct request **request, int64_t now_ns,
         visit.request = desk->last = MOVE(*request);
         return serve_background(&visit, answer);
     }
+    uint64_t bytes;
+    if (request_is_blob(*request)) {
+        request_free(desk->last);
+        visit.request = desk->last = MOVE(*request);
+        return take_blob(&visit, desk->last);
+    }
+    if (blob_read(request_method(*request), request_path(*request), &bytes) == ERR_OK)
+        return give_blob(&visit, bytes, answer);
     if (!visit.shape)
         return serve_control(desk, *request, out);
     if (strcmp(request_method(*request), "POST") != 0)

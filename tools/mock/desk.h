@@ -22,7 +22,8 @@ enum err desk_init(struct desk *desk, const char *require_key) NODISCARD; /* fau
 void desk_deinit(struct desk *desk);
 
 struct desk_answer {
-    struct stream *stream; /* owned by the caller; NULL: all of the answer is in `out` */
+    struct stream *stream; /* owned by the caller; NULL: all of the answer is in `out`, but for */
+    uint64_t blob_bytes;   /* that are made behind it (blob.h) */
     bool closes;           /* without a stream: the connection ends after this answer */
 };
 

@@ -4,6 +4,7 @@ Standard library only; MOCK_PROVIDER names the program.
 """
 
 import base64
+import hashlib
 import http.client
 import json
 import os
@@ -502,8 +503,39 @@ def test_a_call_of_a_tool(mock):
     assert events[-2]["delta"]["stop_reason"] == "tool_use"
 
 
+def pattern(count):
+    period = bytes((31 * j + j // 251) % 256 for j in range(65521))
+    return (period * (count // len(period) + 1))[:count]
+
+
+def test_blobs_up(mock):
+    for body, headers in ((b"", {}), (b"\0\xff" * 5, {}),
+                          (pattern(70_000_000), {}),  # more than a chat may have
+                          ([b"ab", b"c" * 100_000, b"d"], {"Transfer-Encoding": "chunked"})):
+        connection = mock.connect()
+        connection.request("POST", "/v1/files", body, headers, encode_chunked=bool(headers))
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        whole = b"".join(body) if headers else body
+        assert answer["bytes"] == len(whole)
+        assert answer["sha256"] == hashlib.sha256(whole).hexdigest()
+    assert mock.control("GET", "/mock/last")["body"] == "ab" + "c" * 100_000 + "d"
+
+
+def test_blobs_down(mock):
+    connection = mock.connect()
+    for count in (0, 1, 65521, 3_000_001):
+        connection.request("GET", f"/v1/files/bytes-{count}/content")
+        response = connection.getresponse()
+        assert response.headers["Content-Type"] == "application/octet-stream"
+        assert response.read() == pattern(count)
+    connection.request("GET", "/v1/files/bytes-x/content")
+    assert connection.getresponse().status == 404
+    connection.close()
+
+
 def test_unknown_paths_methods_and_bodies(mock):
-    assert mock.post("/v1/files", model="mock")[0].status == 404
+    assert mock.post("/v1/nothing", model="mock")[0].status == 404
     connection = mock.connect()
     connection.request("GET", "/v1/messages")
     assert connection.getresponse().status == 405

@@ -12,6 +12,8 @@
 #include <llhttp.h>
 #include <stdlib.h>
 
+#include "protocol/base/digest.h"
+#include "tools/mock/blob.h"
 #include "tools/mock/bounds.h"
 
 struct field {
@@ -25,6 +27,8 @@ struct request {
     struct buf body;
     struct field *fields;
     size_t field_count;
+    struct sha256 *sha; /* of a blob */
+    uint64_t body_bytes;
     enum err err;  /* why a callback stopped the parser */
     bool has_name; /* the last field's name is complete; its value may be empty */
     bool has_head;
@@ -101,6 +105,13 @@ static int on_headers_complete(llhttp_t *parser)
 {
     struct request *request = parser->data;
     request->has_head = true;
+    if (blob_is_place(request_method(request), request_path(request))) {
+        enum err err = sha256_new(&request->sha);
+        if (err != ERR_OK)
+            return stop(request, err);
+        sha256_begin(request->sha);
+        return HPE_OK;
+    }
     if (parser->content_length > REQUEST_BODY_BYTES_MAX)
         return stop(request, ERR_LIMIT);
     return HPE_OK;
@@ -109,7 +120,12 @@ static int on_headers_complete(llhttp_t *parser)
 static int on_body(llhttp_t *parser, const char *at, size_t size)
 {
     struct request *request = parser->data;
-    return append(request, &request->body, at, size);
+    request->body_bytes += size;
+    if (!request->sha)
+        return append(request, &request->body, at, size);
+    sha256_add(request->sha, slice_of(at, size));
+    size_t room = request->body.size < BLOB_KEPT_BYTES ? BLOB_KEPT_BYTES - request->body.size : 0;
+    return append(request, &request->body, at, size < room ? size : room);
 }
 
 static int on_message_complete(llhttp_t *parser)
@@ -154,6 +170,7 @@ struct request *request_free(struct request *request)
     buf_deinit(&request->target);
     buf_deinit(&request->head);
     buf_deinit(&request->body);
+    sha256_free(request->sha);
     free(request->fields);
     free(request);
     return NULL;
@@ -205,6 +222,23 @@ struct slice request_path(const struct request *request)
 struct slice request_body(const struct request *request)
 {
     return buf_slice(&request->body);
+}
+
+bool request_is_blob(const struct request *request)
+{
+    return request->sha != NULL;
+}
+
+uint64_t request_body_bytes(const struct request *request)
+{
+    return request->body_bytes;
+}
+
+void request_body_digest(struct request *request, char out[REQUEST_DIGEST_BYTES])
+{
+    uint8_t digest[SHA256_BYTES];
+    sha256_end(request->sha, digest);
+    hex_encode(slice_of(digest, sizeof digest), out);
 }
 
 size_t request_header_count(const struct request *request)

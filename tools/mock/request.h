@@ -1,5 +1,5 @@
 /* request — one HTTP/1 request, read from bytes (llhttp inside, strict). Chunked bodies are read
- * like counted ones. */
+ * like counted ones. A body that is a blob (blob.h) may have any size. */
 #ifndef TOKENLOG_TOOLS_MOCK_REQUEST_H
 #define TOKENLOG_TOOLS_MOCK_REQUEST_H
 
@@ -23,7 +23,13 @@ bool request_wants_continue(struct request *request);
 const char *request_method(const struct request *request);
 struct slice request_target(const struct request *request); /* with the query */
 struct slice request_path(const struct request *request);   /* without it */
+/* Of a blob (blob.h) so much as is kept. */
 struct slice request_body(const struct request *request);
+bool request_is_blob(const struct request *request);
+uint64_t request_body_bytes(const struct request *request); /* all of it */
+/* request_body_digest — of a blob: the SHA-256 as text. Once. */
+enum { REQUEST_DIGEST_BYTES = 65 };
+void request_body_digest(struct request *request, char out[REQUEST_DIGEST_BYTES]);
 size_t request_header_count(const struct request *request);
 void request_header_at(
     const struct request *request, size_t index, struct slice *name, struct slice *value);
