@@ -1,5 +1,5 @@
-"""Agents whose states are kept as checkpoints of a run: LangGraph's own cases for checkpoint savers, and an
-agent that is killed and started again.
+"""tools/sdk: LangGraph's own cases for checkpoint savers, agents that are killed and started again, and the
+stores of assistant-ui's streams.
 
 tokenlog-sdk is installed from tools/sdk as a user would install it: after a change there, npm ci, or pip.
 
@@ -24,22 +24,33 @@ AGENTS = {"js": [NODE, JS / "node_modules/tokenlog-sdk/examples/agent.mjs"],
           "python": [PYTHON, ROOT / "tools/sdk/python/examples/agent.py"]}
 TIMEOUT_S = 180
 JS_CASES = 718 + 8  # LangGraph's, of savers and of delta channels
+ASSISTANT_CASES = 3 * 12  # its own store's, ours, and ours of two processes
 PYTHON_CASES = {"put": 17, "put_writes": 10, "get_tuple": 10, "list": 16, "delete_thread": 5,
                 "delete_for_runs": 7, "copy_thread": 8, "prune": 8}
 
 
-def test_every_case_of_langgraph_for_javascript_passes(serve, tmp_path):
-    server, report = serve(binary=programs.TOKENLOG_FAST), tmp_path / "report.json"
+def passed(server, report, *arguments):
+    """How many cases of a vitest file passed; all of them."""
     done = subprocess.run(
-        [NODE, "node_modules/vitest/vitest.mjs", "run", "--globals", "--reporter=json",
-         f"--outputFile={report}", "checkpoint_validation.test.mjs"], cwd=JS, capture_output=True,
-        text=True, timeout=TIMEOUT_S, env=os.environ | {"TOKENLOG_URL": server.url})
+        [NODE, "node_modules/vitest/vitest.mjs", "run", "--reporter=json", f"--outputFile={report}",
+         *arguments], cwd=JS, capture_output=True, text=True, timeout=TIMEOUT_S,
+        env=os.environ | {"TOKENLOG_URL": server.url})
     assert report.exists(), done.stderr
     counts = json.loads(report.read_text())
     failures = [test["fullName"] for file in counts["testResults"]
                 for test in file["assertionResults"] if test["status"] != "passed"]
-    assert not failures, failures
-    assert counts["numPassedTests"] == JS_CASES
+    assert not failures, (failures, done.stderr)
+    return counts["numPassedTests"]
+
+
+def test_every_case_of_langgraph_for_javascript_passes(serve, tmp_path):
+    server = serve(binary=programs.TOKENLOG_FAST)
+    assert passed(server, tmp_path / "report.json", "--globals",
+                  "checkpoint_validation.test.mjs") == JS_CASES
+
+
+def test_streams_of_assistant_ui_are_kept(serve, tmp_path):
+    assert passed(serve(), tmp_path / "report.json", "assistant_ui.test.mjs") == ASSISTANT_CASES
 
 
 def test_every_case_of_langgraph_for_python_passes(serve):
