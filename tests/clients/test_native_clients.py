@@ -1,13 +1,11 @@
 """The clients of providers' own APIs, unchanged, on native paths: the same as against the provider itself."""
 
-import json
-import subprocess
-
 import pytest
 
 import programs
 import wire
-from test_clients import HERE, NODE, TIMEOUT_S
+from asking import Asker
+from test_clients import HERE, NODE
 
 # Client → provider.
 CLIENTS = {"genai": "google-ai-studio", "cohere": "cohere", "ai-openai": "openai",
@@ -34,11 +32,11 @@ def client(request):
     return request.param
 
 
-def ask(client, url, how, model):
-    command = [NODE, HERE / "js/native.mjs", url, client, how, model]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=TIMEOUT_S)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture(scope="module")
+def ask():
+    asker = Asker(NODE, HERE / "js/native.mjs")
+    yield lambda client, url, how, model: asker.ask(client=client, url=url, how=how, model=model)
+    asker.close()
 
 
 def without_generation(result):
@@ -49,7 +47,7 @@ def without_generation(result):
 
 
 @pytest.mark.parametrize("how", ["stream", "whole"])
-def test_an_answer_is_that_of_the_provider_itself(gateway, mock, model, client, how):
+def test_an_answer_is_that_of_the_provider_itself(gateway, ask, mock, model, client, how):
     name = model("events=30", "tool=1")
     direct = without_generation(ask(client, mock.url, how, name))
     through = without_generation(ask(client, f"{gateway.url}/{CLIENTS[client]}", how, name))
@@ -59,7 +57,7 @@ def test_an_answer_is_that_of_the_provider_itself(gateway, mock, model, client, 
     assert (row["state"], row["usage"]["output_tokens"]) == ("completed", 30)
 
 
-def test_an_error_is_that_of_the_provider_itself(gateway, mock, model, client):
+def test_an_error_is_that_of_the_provider_itself(gateway, ask, mock, model, client):
     name = model("status=429")
     direct = ask(client, mock.url, "stream", name)
     assert direct["status"] == 429
@@ -67,7 +65,7 @@ def test_an_error_is_that_of_the_provider_itself(gateway, mock, model, client):
 
 
 @pytest.mark.parametrize("fault", ["end@5", "reset@5"])
-def test_what_breaks_off_is_an_error(gateway, model, client, fault):
+def test_what_breaks_off_is_an_error(gateway, ask, model, client, fault):
     """Some clients take a well-ended part for the whole; what we pass on does not end well."""
     broken = ask(client, f"{gateway.url}/{CLIENTS[client]}", "stream", model("events=10", f"fault={fault}"))
     assert broken.get("error"), broken

@@ -1,17 +1,16 @@
-// One answer with a tool's call, as the official clients make of it: {text, calls, finish, output}.
+// Answers with a tool's call, as the official clients make of them: {text, calls, finish, output}.
 //
-//   chat.mjs URL DIALECT stream|whole MODEL     DIALECT: openai_chat | openai_responses | anthropic
+// A job a line: {url, dialect, how, model}, dialect openai_chat | openai_responses | anthropic, how stream | whole.
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
+import { answerEach } from './jobs.mjs';
 
-const [url, dialect, how, model] = process.argv.slice(2);
-const isStreamed = how === 'stream';
 const options = { apiKey: 'unused', maxRetries: 0, timeout: 60_000 };
 const messages = [{ role: 'user', content: 'Hello?' }];
 const parameters = { type: 'object', properties: { place: { type: 'string' } } };
 
 const dialects = {
-  async openai_chat() {
+  async openai_chat(url, isStreamed, model) {
     const { completions } = new OpenAI({ ...options, baseURL: `${url}/v1` }).chat;
     const tools = [{ type: 'function', function: { name: 'look_up', parameters } }];
     const body = { model, messages, tools };
@@ -24,7 +23,7 @@ const dialects = {
       .map((call) => [call.function.name, JSON.parse(call.function.arguments)]);
     return { text: message.content, calls, finish, output: answer.usage.completion_tokens };
   },
-  async openai_responses() {
+  async openai_responses(url, isStreamed, model) {
     const { responses } = new OpenAI({ ...options, baseURL: `${url}/v1` });
     const tools = [{ type: 'function', name: 'look_up', parameters, strict: false }];
     const body = { model, input: 'Hello?', tools };
@@ -37,7 +36,7 @@ const dialects = {
       .flatMap((item) => item.content).map((part) => part.text).join('');
     return { text, calls, finish: answer.status, output: answer.usage.output_tokens };
   },
-  async anthropic() {
+  async anthropic(url, isStreamed, model) {
     const client = new Anthropic({ ...options, baseURL: url });
     const tools = [{ name: 'look_up', input_schema: parameters }];
     const body = { model, messages, tools, max_tokens: 1000 };
@@ -54,10 +53,4 @@ const dialects = {
   },
 };
 
-let result;
-try {
-  result = await dialects[dialect]();
-} catch (error) {
-  result = { error: String(error.message ?? error), status: error.status ?? null };
-}
-console.log(JSON.stringify(result));
+await answerEach(({ url, dialect, how, model }) => dialects[dialect](url, how === 'stream', model));

@@ -1,8 +1,7 @@
-// One answer with a tool's call, by a client of a provider's own API: {text, calls, finish, output}.
+// Answers with a tool's call, by clients of providers' own APIs: {text, calls, finish, output}.
 //
-//   native.mjs URL CLIENT stream|whole MODEL
-//
-// CLIENT: genai | cohere | ollama | ai-openai | ai-anthropic | ai-google | ai-bedrock
+// A job a line: {url, client, how, model}; how: stream | whole;
+// client: genai | cohere | ollama | ai-openai | ai-anthropic | ai-google | ai-bedrock
 //
 // URL is what stands in the place of the provider's own address: its host and all before the version.
 import { createAmazonBedrock } from '@ai-sdk/amazon-bedrock';
@@ -13,9 +12,8 @@ import { GoogleGenAI } from '@google/genai';
 import { generateText, jsonSchema, streamText, tool } from 'ai';
 import { CohereClientV2 } from 'cohere-ai';
 import { Ollama } from 'ollama';
+import { answerEach } from './jobs.mjs';
 
-const [url, client, how, model] = process.argv.slice(2);
-const isStreamed = how === 'stream';
 const apiKey = 'unused';
 const parameters = { type: 'object', properties: { place: { type: 'string' } } };
 
@@ -26,7 +24,7 @@ async function all(stream) {
 }
 
 // The AI SDK reads every dialect into one answer.
-async function aiSdk(languageModel) {
+async function aiSdk(languageModel, isStreamed) {
   const request = {
     model: languageModel,
     prompt: 'Hello?',
@@ -48,7 +46,7 @@ async function aiSdk(languageModel) {
 }
 
 const clients = {
-  async genai() {
+  async genai(url, isStreamed, model) {
     const { models } = new GoogleGenAI({ apiKey, httpOptions: { baseUrl: url, timeout: 60_000 } });
     const tools = [{ functionDeclarations: [{ name: 'look_up', parametersJsonSchema: parameters }] }];
     const request = { model, contents: 'Hello?', config: { tools } };
@@ -64,7 +62,7 @@ const clients = {
       output: answers.at(-1).usageMetadata.candidatesTokenCount,
     };
   },
-  async cohere() {
+  async cohere(url, isStreamed, model) {
     const cohere = new CohereClientV2({ token: apiKey, environment: url, maxRetries: 0 });
     const tools = [{ type: 'function', function: { name: 'look_up', parameters } }];
     const request = { model, messages: [{ role: 'user', content: 'Hello?' }], tools };
@@ -87,7 +85,7 @@ const clients = {
       output: end?.usage?.tokens?.outputTokens ?? null,
     };
   },
-  async ollama() {
+  async ollama(url, isStreamed, model) {
     const tools = [{ type: 'function', function: { name: 'look_up', description: 'looks up', parameters } }];
     const request = { model, messages: [{ role: 'user', content: 'Hello?' }], tools };
     const ollama = new Ollama({ host: url });
@@ -103,17 +101,14 @@ const clients = {
       output: end.eval_count ?? null,
     };
   },
-  'ai-openai': () => aiSdk(createOpenAI({ apiKey, baseURL: `${url}/v1` }).responses(model)),
-  'ai-anthropic': () => aiSdk(createAnthropic({ apiKey, baseURL: `${url}/v1` })(model)),
-  'ai-google': () => aiSdk(createGoogleGenerativeAI({ apiKey, baseURL: `${url}/v1beta` })(model)),
-  'ai-bedrock': () => aiSdk(createAmazonBedrock({ apiKey, baseURL: url, region: 'eu-west-1' })(model)),
+  'ai-openai': (url, isStreamed, model) =>
+    aiSdk(createOpenAI({ apiKey, baseURL: `${url}/v1` }).responses(model), isStreamed),
+  'ai-anthropic': (url, isStreamed, model) =>
+    aiSdk(createAnthropic({ apiKey, baseURL: `${url}/v1` })(model), isStreamed),
+  'ai-google': (url, isStreamed, model) =>
+    aiSdk(createGoogleGenerativeAI({ apiKey, baseURL: `${url}/v1beta` })(model), isStreamed),
+  'ai-bedrock': (url, isStreamed, model) =>
+    aiSdk(createAmazonBedrock({ apiKey, baseURL: url, region: 'eu-west-1' })(model), isStreamed),
 };
 
-let result;
-try {
-  result = await clients[client]();
-} catch (error) {
-  result = { error: String(error.message ?? error), status: error.statusCode ?? error.status_code ?? error.status ?? null };
-}
-console.log(JSON.stringify(result));
-process.exit(0);
+await answerEach(({ url, client, how, model }) => clients[client](url, how === 'stream', model));

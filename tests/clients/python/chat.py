@@ -1,6 +1,6 @@
-"""One answer with a tool's call, as the official clients make of it: {text, calls, finish, output}.
+"""Answers with a tool's call, as the official clients make of them: {text, calls, finish, output}.
 
-    chat.py URL DIALECT stream|whole MODEL     DIALECT: openai_chat | openai_responses | anthropic
+A job a line: {url, dialect, how, model}, dialect openai_chat | openai_responses | anthropic, how stream | whole.
 """
 
 import json
@@ -61,13 +61,13 @@ DIALECTS = {"openai_chat": openai_chat, "openai_responses": openai_responses,
             "anthropic": anthropic_messages}
 
 
-def main(url, dialect, how, model):
+def answer(url, dialect, how, model):
     try:
         text, calls, finish, output = DIALECTS[dialect](url, how == "stream", model)
-        result = {"text": text, "calls": calls, "finish": finish, "output": output}
+        return {"text": text, "calls": calls, "finish": finish, "output": output}
     except Exception as error:  # whatever a program would meet
-        result = {"error": str(error), "status": getattr(error, "status_code", None)}
-    print(json.dumps(result))
+        return {"error": str(error), "status": getattr(error, "status_code", None)}
 
 
-main(*sys.argv[1:])
+for line in sys.stdin:
+    print(json.dumps(answer(**json.loads(line))), flush=True)
