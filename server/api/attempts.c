@@ -8,7 +8,10 @@
 #include "protocol/base/own.h"
 #include "server/route/cost.h"
 
-enum { MS_NS = 1000000 };
+enum {
+    MS_NS = 1000000,
+    WAIT_STEP_MS = 250 /* so soon one that waits sees that the server is going */
+};
 
 /* The caller's request. */
 struct kept {
@@ -25,7 +28,8 @@ struct attempts {
     struct plan_target targets[PLAN_ATTEMPTS_MAX];
     bool is_open[PLAN_ATTEMPTS_MAX]; /* its end was not told yet */
     size_t count;
-    bool has_chosen; /* the newest has yet to be sent */
+    size_t asked_index; /* of the target that was asked last, in its route */
+    bool has_chosen;    /* the newest has yet to be sent */
     struct kept *kept;
     struct sending *sending; /* what the producer was given last */
     struct producer_translate translate;
@@ -141,13 +145,16 @@ static enum err make(struct attempts *attempts, const struct asked *asked, struc
     return err;
 }
 
-/* It cannot be told this, and is not asked: no attempt. */
-static void skip(struct attempts *attempts, enum err err)
+/* It cannot be told this, and is not asked: no attempt. `sending` says why, if it is not NULL. */
+static void skip(struct attempts *attempts, const struct sending *sending, enum err err)
 {
+    const struct neutral_report *report = sending ? &sending->translated.report : NULL;
+    bool has_words = report && err == ERR_INVALID && report->why[0];
     const struct plan_outcome unfit = {
         .end = PLAN_UNFIT, .retry_after_ms = -1, .first_event_ms = -1, .now_ns = now_ns(attempts)};
     LOG(attempts->api->log, LOG_INFO, "target_skipped", LOG_TEXT("target", newest(attempts)->name),
-        LOG_TEXT("why", err_name(err)));
+        LOG_TEXT("field", has_words ? report->path : ""),
+        LOG_TEXT("why", has_words ? report->why : err_text(err)));
     attempts->has_chosen = false;
     attempts->is_open[attempts->count - 1] = false;
     plan_ended(attempts->plan, newest(attempts), &unfit);
@@ -163,49 +170,66 @@ static enum err refuse(struct attempts *attempts, int64_t at_ns, struct attempts
     return ERR_CLOSED;
 }
 
-/* The next one, if there is one, after a failure that is this target's alone. */
-static bool pass_by(
-    struct attempts *attempts, const struct asked *asked, struct sending *sending, enum err err)
+/* The newest, or after a failure that is its alone the next one; where there is none the failure
+ * stands, and `sending` has it. */
+static enum err make_first(
+    struct attempts *attempts, const struct asked *asked, struct sending *sending)
 {
-    if (err_is_fault(err) || err == ERR_AGAIN)
-        return false;
-    skip(attempts, err);
-    if (choose(attempts, &attempts->at_ns))
-        return false; /* then the failure stands */
-    sending_deinit(sending);
-    sending_init(sending, asked);
-    return true;
+    enum err err;
+    while ((err = make(attempts, asked, sending)) && err != ERR_AGAIN && !err_is_fault(err)) {
+        skip(attempts, sending, err);
+        enum err next = choose(attempts, &attempts->at_ns);
+        if (next)
+            return next == ERR_CLOSED ? err : next;
+        sending_deinit(sending);
+        sending_init(sending, asked);
+    }
+    if (err == ERR_AGAIN)
+        attempts->at_ns = INT64_MAX; /* the token tells */
+    return err;
 }
 
 enum err attempts_first(struct attempts *attempts, const struct asked *asked,
     struct sending *sending, struct attempts_refusal *refusal)
 {
-    attempts->at_ns = 0;
     enum err err = choose(attempts, &attempts->at_ns);
     if (err == ERR_CLOSED)
         return refuse(attempts, attempts->at_ns, refusal);
     TRY(err);
-    do
-        err = make(attempts, asked, sending);
-    while (err && pass_by(attempts, asked, sending, err));
-    attempts->at_ns = INT64_MAX;
-    TRY(err);
+    TRY(make_first(attempts, asked, sending));
     attempts->has_chosen = false;
     return ERR_OK;
+}
+
+static void set_step(struct attempts *attempts)
+{
+    int64_t step_ns = now_ns(attempts) + WAIT_STEP_MS * (int64_t)MS_NS;
+    timer_set(attempts->api->loop, &attempts->timer,
+        attempts->at_ns < step_ns ? attempts->at_ns : step_ns);
 }
 
 void attempts_wait(struct attempts *attempts, void (*done)(void *context), void *context)
 {
     attempts->done = done;
     attempts->context = context;
-    if (attempts->at_ns != INT64_MAX)
-        timer_set(attempts->api->loop, &attempts->timer, attempts->at_ns);
+    set_step(attempts);
+}
+
+/* Once, whatever came first. */
+static void be_done(struct attempts *attempts)
+{
+    tokens_forget(&attempts->wait);
+    timer_cancel(attempts->api->loop, &attempts->timer);
+    attempts->done(attempts->context);
 }
 
 static void time_came(struct timer *timer)
 {
     struct attempts *attempts = CONTAINER_OF(timer, struct attempts, timer);
-    attempts->done(attempts->context);
+    if (now_ns(attempts) < attempts->at_ns && !attempts->api->is_draining)
+        set_step(attempts);
+    else
+        be_done(attempts);
 }
 
 static void token_came(struct token_wait *wait)
@@ -214,7 +238,7 @@ static void token_came(struct token_wait *wait)
     if (attempts->source.producer)
         producer_source_ready(&attempts->source);
     else
-        attempts->done(attempts->context);
+        be_done(attempts);
 }
 
 enum err attempts_describe(const struct attempts *attempts, int64_t started_ns, struct buf *out)
@@ -243,7 +267,7 @@ static struct slice keep(struct kept *kept, struct slice piece)
 
 static size_t kept_size(const struct asked *asked)
 {
-    size_t size = asked->body.size + asked->target.size + asked->method.size + 1;
+    size_t size = asked->body.size + asked->target.size + asked->path.size + asked->method.size + 1;
     for (size_t i = 0; i < asked->headers->count; i++)
         size += asked->headers->items[i].name.size + asked->headers->items[i].value.size;
     return size;
@@ -255,9 +279,9 @@ static void keep_all(struct kept *kept, const struct asked *asked)
         .request = &kept->request,
         .method = keep(kept, asked->method),
         .target = keep(kept, asked->target),
+        .path = keep(kept, asked->path),
         .body = keep(kept, asked->body),
         .headers = &kept->headers};
-    kept->asked.path = slice_sub(kept->asked.target, 0, asked->path.size);
     for (size_t i = 0; i < asked->headers->count; i++)
         kept->headers.items[kept->headers.count++] = (struct header){
             keep(kept, asked->headers->items[i].name), keep(kept, asked->headers->items[i].value)};
@@ -301,6 +325,7 @@ static struct producer_request describe(struct attempts *attempts, const struct 
     const struct sending *sending, struct producer_translate *translate)
 {
     const struct plan_target *target = newest(attempts);
+    attempts->asked_index = target->index;
     struct producer_request request = sending_request(sending, asked, &target->choice, translate);
     request.attempt = (uint32_t)(attempts->count - 1);
     request.target = target->name;
@@ -358,7 +383,7 @@ static enum err prepare(
         .message = slice_text(policy->continue_message)};
     const struct asked *kept = kept_asked(attempts->kept);
     if (!kept)
-        return ERR_NOMEM;
+        return fault(ERR_NOMEM, "the request, read again");
     struct asked copy = *kept;
     const struct asked *asked = &copy;
     copy.going_on = shown ? &going_on : NULL;
@@ -373,27 +398,20 @@ static enum err prepare(
     return ERR_OK;
 }
 
-static enum attempt_kind kind_of_newest(const struct attempts *attempts)
-{
-    if (attempts->count < 2)
-        return ATTEMPT_FIRST;
-    const struct plan_target *newest_one = attempts_target(attempts);
-    return newest_one[-1].index == newest_one->index ? ATTEMPT_RETRY : ATTEMPT_FAILOVER;
-}
-
 static enum err next(struct attempts *attempts, const struct continuation *shown,
     struct producer_request *out, int64_t *at_ns)
 {
     while (may_go_on(attempts)) {
+        size_t before = attempts->asked_index;
         TRY(choose(attempts, at_ns));
         enum err err = prepare(attempts, shown, out);
         if (err == ERR_AGAIN)
             *at_ns = INT64_MAX; /* the token tells */
         if (!err)
-            out->kind = kind_of_newest(attempts);
+            out->kind = newest(attempts)->index == before ? ATTEMPT_RETRY : ATTEMPT_FAILOVER;
         if (!err || err == ERR_AGAIN)
             return err;
-        skip(attempts, err);
+        skip(attempts, attempts->sending, err);
     }
     return ERR_CLOSED;
 }
@@ -437,7 +455,7 @@ static enum err source_hedge(
     enum err err = prepare(attempts, NULL, out);
     if (err) {
         tokens_forget(&attempts->wait);
-        skip(attempts, err);
+        skip(attempts, attempts->sending, err);
         return ERR_CLOSED;
     }
     out->kind = ATTEMPT_HEDGE;

@@ -47,7 +47,7 @@ enum err attempts_describe(
 struct producer_request attempts_request(struct attempts *attempts, const struct asked *asked,
     const struct sending *sending, struct producer_translate *translate);
 /* attempts_take_up — the same, to go on with `before`, which broke off: the first target is asked that and
- * not what `sending` has. False: there is no plan, or no room to keep the request. */
+ * not what `sending` has. False: there is no room to keep the request, or it is passed on as it is. */
 bool attempts_take_up(struct attempts *attempts, const struct asked *asked, struct stream *before,
     struct producer_request *request) NODISCARD;
 

@@ -372,7 +372,7 @@ def test_a_death_before_anything_was_shown(world, name):
              (f"claude/{name}", "failover", 200, None))
 
 
-# ── keys, hedges (breakers: test_routes.py) ────────────────────────────────────────────────────────────────────
+# ── keys, hedges (breakers: test_routes.py) ───────────────────────────────────────────────────
 
 def test_a_key_that_is_used_up_rests(world):
     world.keyed.script["keys"] = [failing(429, "Retry-After: 600\r\n"),
@@ -419,97 +419,7 @@ def test_a_hedge_is_what_is_left_when_the_first_fails(world, mock):
     assert mock.of("mock,ttft=1500,events=5,id=failover8")["requests"] == 1
 
 
-# ── stop, reload, drain, death of our own ─────────────────────────────────────────────────────
-
-def waiting(server, key, model="one/x"):
-    """A call whose next attempt is half a minute away at least: its connection, and its stream's ID."""
-    one = server.wire()
-    one.ask("POST", "/v1/chat/completions", programs.ask(model),
-            {"Idempotency-Key": key, "Tokenlog-Retries": "5", "Tokenlog-Backoff-Ms": "60000"})
-    row = programs.eventually(lambda: next(
-        (row for row in server.rows(f"?idempotency_key={key}")
-         if row["attempts"] and row["attempts"][0]["ended_at"]), None))
-    return one, row["id"]
-
-
-def test_a_stop_ends_a_backoff_at_once(world):
-    world.one.script["stop"] = [failing(500)]
-    caller, stream = waiting(world.server, "stop", "one/stop")
-    assert world.server.call("POST", f"/v1/streams/{stream}/stop").status == 200
-    reply = caller.finish()
-    assert wire.assert_error(reply, 409)["code"] == "stream_stopped"
-    row = world.server.row(stream)
-    assert row["state"] == "stopped" and len(world.one.bodies("stop")) == 1
-    assert [a["why"] for a in row["attempts"]] == ["upstream_status"]
-
-
-def test_a_caller_who_goes_in_a_backoff_is_recorded_all_the_same(world):
-    world.one.script["gone"] = [failing(500), programs.canned_sse(GOOD)]
-    with world.server.wire() as caller:
-        caller.ask("POST", "/v1/chat/completions", programs.ask("one/gone"), {
-            "Idempotency-Key": "gone", "Tokenlog-Retries": "1", "Tokenlog-Backoff-Ms": "500"})
-        programs.eventually(lambda: world.one.bodies("gone"))
-    row = programs.eventually(lambda: next(
-        (row for row in world.server.rows("?idempotency_key=gone")
-         if row["state"] == "completed"), None))
-    assert [one["kind"] for one in row["attempts"]] == ["first", "retry"]
-    assert world.server.raw(row["id"]) == GOOD and len(world.one.bodies("gone")) == 2
-
-
-def test_a_caller_who_goes_in_a_backoff_ends_it_where_that_is_wanted(serve, tmp_path, canned):
-    one = canned(failing(500))
-    path = tmp_path / "config.yaml"
-    path.write_text("providers:\n" + provider("one", one.url))
-    server = serve("--config", str(path), "--on-disconnect", "stop", provider=None)
-    caller, stream = waiting(server, "gone")
-    caller.close()
-    row = server.row_when(stream, "stopped")
-    assert [one["why"] for one in row["attempts"]] == ["upstream_status"]
-    assert len(one.requests) == 1
-
-
-def test_a_drain_does_not_wait_for_a_backoff(routed, canned):
-    one = canned(failing(500))
-    server = routed([provider("one", one.url)])
-    caller, _ = waiting(server, "drain")
-    server.process.send_signal(signal.SIGTERM)
-    reply = caller.finish()
-    assert (reply.status, bytes(reply.body)) == (500, ERROR)
-    caller.close()
-    server.stop()
-    assert len(one.requests) == 1
-
-
-def test_a_kill_in_a_backoff_leaves_it_interrupted_and_nothing_is_sent_again(routed, canned):
-    one = canned(failing(500))
-    server = routed([provider("one", one.url)])
-    caller, stream = waiting(server, "kill")
-    server.kill()
-    caller.close()
-    server.start()
-    row = server.row_when(stream, "interrupted")
-    assert [(a["status"], a["why"]) for a in row["attempts"]] == [(500, "upstream_status")]
-    again = server.post("one/x", {"Idempotency-Key": "kill"})
-    assert wire.assert_error(again, 409)["code"] == "stream_interrupted"
-    assert len(one.requests) == 1
-
-
-def test_a_kill_during_a_second_attempt_shows_that_it_was_sent(routed, canned, mock, model):
-    slow = model("ttft=60000")
-    server = routed([provider("one", canned(failing(500)).url), provider("two", mock.url)],
-                    route("one/x", f"two/{slow}"))
-    one = server.wire()
-    one.ask("POST", "/v1/chat/completions", programs.ask("smart"), {"Idempotency-Key": "k"})
-    programs.eventually(lambda: mock.of(slow)["requests"] == 1)
-    stream = server.rows("?idempotency_key=k")[0]["id"]
-    server.kill()
-    one.close()
-    server.start()
-    row = server.row_when(stream, "interrupted")
-    assert [(a["target"], a["why"]) for a in row["attempts"]] == \
-        [("one/x", "upstream_status"), (f"two/{slow}", None)]
-    assert mock.of(slow)["requests"] == 1
-
+# ── reload ───────────────────────────────────────────────────────────────────────────────────
 
 @pytest.mark.parametrize("way", ["SIGHUP", "tokenlog reload"])
 def test_a_route_is_reloaded_under_load(routed, mock, model, tmp_path, way):
