@@ -202,9 +202,11 @@ class House:
         return self.add("direct", command, cores_used={self.other_core})
 
     def tokenlog(self, name, mock, *flags, data=None, cores_used=None):
-        """on_disconnect=1: what the load generator leaves behind at a window's end soon stops."""
+        """on_disconnect=1: what the load generator leaves behind at a window's end soon stops. Without a mock the flags
+        name its providers."""
         command = [os.path.join(self.build, "tokenlog"), "serve", "--listen", "127.0.0.1:0", "--data",
-                   os.path.join(self.folder, data or name), "--provider", f"mock={mock.url}/v1", "--on-disconnect", "1",
+                   os.path.join(self.folder, data or name), *(["--provider", f"mock={mock.url}/v1"] if mock else []),
+                   "--on-disconnect", "1",
                    "--log-level", "error", "--streams-max", "20000", "--connections-max", "40000",
                    *(["--reactors", "1"] if self.has_reactors() and "--reactors" not in flags else []), *flags]
         return self.add(name, command, cores_used=cores_used, is_durable="memory" not in flags)
@@ -214,7 +216,7 @@ class House:
                               stderr=subprocess.STDOUT, check=False, text=True)
         return "--reactors" in said.stdout
 
-    def _write(self, name, text):
+    def write(self, name, text):
         path = os.path.join(self.folder, name)
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
@@ -223,7 +225,7 @@ class House:
     def nginx(self, mock):
         port, root = free_port(), os.path.join(self.folder, "static")
         os.makedirs(root, exist_ok=True)
-        config = self._write("nginx.conf", f"""
+        config = self.write("nginx.conf", f"""
 {"user root;" if os.geteuid() == 0 else ""}
 worker_processes 1;
 pid {self.folder}/nginx.pid;
@@ -259,7 +261,7 @@ http {{
 
     def haproxy(self, mock):
         port = free_port()
-        config = self._write("haproxy.cfg", f"""
+        config = self.write("haproxy.cfg", f"""
 global
     nbthread 1
     maxconn {(self.files - FILES_BESIDE) // 2}
