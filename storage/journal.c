@@ -35,6 +35,7 @@ struct batch {
     int buffer_index; /* registered with the disk, or -1 */
     bool is_kept;     /* one of the first BATCH_BUFFER_REGISTERED */
     uint32_t payload_bytes, record_count;
+    size_t dirty_bytes; /* of its last frame; behind it a kept buffer is zero */
     uint64_t first_lsn;
     int64_t begun_ns; /* append of its first record */
     int failures;
@@ -354,6 +355,17 @@ static bool find_place(struct journal *journal, const struct batch *batch)
     return begin_segment(journal);
 }
 
+/* pad — zeros behind the records. A kept buffer has them from before, but where its last frame was
+ * longer: most commits of a few records have nothing to do here. */
+static void pad(struct batch *batch)
+{
+    size_t used = BATCH_HEADER_BYTES + (size_t)batch->payload_bytes;
+    size_t end = batch->is_kept ? batch->dirty_bytes : batch_frame_bytes(batch->payload_bytes);
+    if (end > used)
+        memset(batch->buffer + FRAME_AT + used, 0, end - used);
+    batch->dirty_bytes = used;
+}
+
 /* dress — the frame around a batch's records and, at the start of a segment, the header before it;
  * what is to be written. */
 static struct slice dress(struct journal *journal, struct batch *batch)
@@ -366,6 +378,7 @@ static struct slice dress(struct journal *journal, struct batch *batch)
         .payload_bytes = batch->payload_bytes,
     };
     batch_encode(&header, journal->config.store_uuid, batch->buffer + FRAME_AT);
+    pad(batch);
     size_t frame_bytes = batch_frame_bytes(batch->payload_bytes);
     if (journal->offset > 0)
         return slice_of(batch->buffer + FRAME_AT, frame_bytes);

@@ -107,7 +107,6 @@ void batch_encode(
     const struct batch_header *header, const uint8_t store_uuid[STORE_UUID_BYTES], uint8_t *frame)
 {
     ASSERT(header->record_count > 0 && header->payload_bytes > 0);
-    size_t used = BATCH_HEADER_BYTES + (size_t)header->payload_bytes;
     memcpy(frame, batch_magic, sizeof batch_magic);
     put_u32(frame + 4, BATCH_HEADER_BYTES);
     put_u32(frame + 8, header->payload_bytes);
@@ -117,7 +116,6 @@ void batch_encode(
     put_u32(frame + 40, header->record_count);
     put_u32(frame + 44, 0);
     put_u32(frame + FRAME_CRC_AT, frame_crc(store_uuid, frame, header->payload_bytes));
-    memset(frame + used, 0, batch_frame_bytes(header->payload_bytes) - used);
 }
 
 bool batch_peek(const uint8_t *frame, struct batch_header *out)

@@ -41,8 +41,8 @@ struct batch_header {
 
 /* batch_frame_bytes — on disk: header and payload, padded to DISK_ALIGN. */
 size_t batch_frame_bytes(size_t payload_bytes);
-/* batch_encode — write the header and the zeros of the padding around a payload that lies at
- * frame + BATCH_HEADER_BYTES. */
+/* batch_encode — write the header of a payload that lies at frame + BATCH_HEADER_BYTES. The zeros
+ * behind it, up to the frame's end, are the caller's. */
 void batch_encode(
     const struct batch_header *header, const uint8_t store_uuid[STORE_UUID_BYTES], uint8_t *frame);
 /* batch_peek — whether `frame` (DISK_ALIGN bytes) begins like a batch; its claims, unchecked. */

@@ -15,61 +15,34 @@
  *   source  https://platform.openai.com/docs/api-reference/chat-streaming */
 #include "protocol/dialect/reading.h"
 
-#include <endian.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "protocol/base/own.h"
 
-/* 16 bytes compared at once, on any CPU that the compiler knows how to do it for. */
-typedef uint8_t lanes __attribute__((vector_size(16)));
-
 enum {
-    LANES = sizeof(lanes),
+    LANES = 16,            /* bytes that are compared at once */
     FREE_BITS = 'd' ^ 'w', /* in which d, e, f, g, t, u, v, w differ */
 };
 
-static bool is_any(lanes mask)
+/* Bit n is set where at[n] is a quote with a key's first letter behind it: e, f, u, and five others
+ * (d, g, t, v, w), which come along since the eight differ in three bits only. */
+static unsigned candidates(const uint8_t at[LANES + 1])
 {
-    uint64_t halves[2];
-    memcpy(halves, &mask, sizeof halves);
-    return (halves[0] | halves[1]) != 0;
-}
-
-/* The number of the first lane that is set; LANES if none is. A set lane is all ones. */
-static size_t first_lane(lanes mask)
-{
-    uint64_t halves[2];
-    memcpy(halves, &mask, sizeof halves);
-    if (halves[0])
-        return (size_t)__builtin_ctzll(le64toh(halves[0])) / 8;
-    return halves[1] ? 8 + (size_t)__builtin_ctzll(le64toh(halves[1])) / 8 : LANES;
-}
-
-/* Set where a quote stands with a key's first letter behind it: e, f, u, and five others (d, g, t,
- * v, w), which come along since the eight differ in three bits only. */
-static lanes candidates(const uint8_t *at)
-{
-    lanes quote, letter;
-    memcpy(&quote, at, sizeof quote);
-    memcpy(&letter, at + 1, sizeof letter);
-    return (lanes)(quote == '"') & (lanes)((letter & (uint8_t)~FREE_BITS) == ('d' & ~FREE_BITS));
-}
-
-/* From `at` on, the first candidate; the size if there is none. */
-static size_t next_candidate(struct slice json, size_t at)
-{
-    for (; json.size - at > (size_t)2 * LANES; at += (size_t)2 * LANES)
-        if (is_any(candidates(json.data + at) | candidates(json.data + at + LANES)))
-            break;
-    for (; json.size - at > LANES; at += LANES) {
-        size_t lane = first_lane(candidates(json.data + at));
-        if (lane < LANES)
-            return at + lane;
-    }
-    for (; at + 1 < json.size; at++)
-        if (json.data[at] == '"' && (json.data[at + 1] & ~FREE_BITS) == ('d' & ~FREE_BITS))
-            return at;
-    return json.size;
+#ifdef __SSE2__
+    __m128i quote = _mm_loadu_si128((const __m128i *)(const void *)at);
+    __m128i letter = _mm_loadu_si128((const __m128i *)(const void *)(at + 1));
+    letter = _mm_and_si128(letter, _mm_set1_epi8((char)~FREE_BITS));
+    return (unsigned)_mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(quote, _mm_set1_epi8('"')),
+        _mm_cmpeq_epi8(letter, _mm_set1_epi8('d' & ~FREE_BITS))));
+#else
+    unsigned bits = 0;
+    for (unsigned n = 0; n < LANES; n++)
+        bits |= (unsigned)(at[n] == '"' && (at[n + 1] & ~FREE_BITS) == ('d' & ~FREE_BITS)) << n;
+    return bits;
+#endif
 }
 
 static size_t skip_space(struct slice json, size_t at)
@@ -92,7 +65,8 @@ static struct slice key_for(uint8_t letter)
 static bool key_matters(struct slice json, size_t at)
 {
     struct slice key = key_for(json.data[at + 1]);
-    if (json.size - at < key.size || memcmp(json.data + at, key.data, key.size) != 0)
+    if (json.data[at + 1] != key.data[1] || json.size - at < key.size ||
+        memcmp(json.data + at, key.data, key.size) != 0)
         return false;
     at = skip_space(json, at + key.size);
     if (at == json.size || json.data[at] != ':')
@@ -101,10 +75,24 @@ static bool key_matters(struct slice json, size_t at)
     return json.size - at < 4 || memcmp(json.data + at, "null", 4) != 0;
 }
 
+static bool lanes_matter(struct slice json, size_t at)
+{
+    for (unsigned bits = candidates(json.data + at); bits; bits &= bits - 1)
+        if (key_matters(json, at + (unsigned)__builtin_ctz(bits)))
+            return true;
+    return false;
+}
+
 static bool chunk_matters(struct slice json)
 {
-    for (size_t at = 0; (at = next_candidate(json, at)) < json.size; at++)
-        if (key_matters(json, at))
+    size_t at = 0;
+    for (; json.size - at > LANES; at += LANES)
+        if (lanes_matter(json, at))
+            return true;
+    if (json.size > LANES) /* the last lanes overlap those before them */
+        return lanes_matter(json, json.size - LANES - 1);
+    for (; at + 1 < json.size; at++)
+        if (json.data[at] == '"' && key_matters(json, at))
             return true;
     return false;
 }

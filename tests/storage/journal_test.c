@@ -517,6 +517,35 @@ static void test_observe(void **state)
     check_and_deinit(&rig);
 }
 
+/* Buffers are used again: what a long batch leaves in one is not in the padding of a short one. */
+static void test_padding(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {BIG, 10, 9000, 300, 4000, 5000, 1};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    struct rig rig;
+    rig_init(&rig, 1);
+    rig.config.batch_bytes = 0; /* as in production */
+    rig.config.segment_bytes = SEGMENT_BYTES_MIN;
+    open_rig(&rig);
+    for (size_t i = 0; i < 2 * (size_t)SIZES; i++)
+        rig_batches(&rig, 1, sizes[i % SIZES]);
+    uint64_t size = 0, batches = 0;
+    const uint8_t *frame =
+        (const uint8_t *)sim_disk_bytes(rig.disk, RIG_PATH "/journal-00", &size) +
+        SEGMENT_HEADER_BYTES;
+    struct batch_header header;
+    for (; batch_peek(frame, &header); batches++) {
+        size_t frame_bytes = batch_frame_bytes(header.payload_bytes);
+        assert_true(batch_is_intact(&header, rig.config.store_uuid, frame));
+        for (size_t at = BATCH_HEADER_BYTES + header.payload_bytes; at < frame_bytes; at++)
+            assert_int_equal(frame[at], 0);
+        frame += frame_bytes;
+    }
+    assert_int_equal(batches, 2 * SIZES);
+    check_and_deinit(&rig);
+}
+
 struct preparer {
     struct journal *journal;
     atomic_bool is_over;
@@ -630,6 +659,7 @@ int main(void)
         cmocka_unit_test(test_resized),
         cmocka_unit_test(test_read_only),
         cmocka_unit_test(test_observe),
+        cmocka_unit_test(test_padding),
         cmocka_unit_test(test_prepare_thread),
         cmocka_unit_test(test_on_files),
     };
