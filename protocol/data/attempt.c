@@ -2,14 +2,13 @@
 #include "protocol/data/attempt.h"
 
 #include "protocol/base/own.h"
+#include "protocol/data/member.h"
 #include "protocol/data/pack.h"
-#include "protocol/data/timestamp.h"
 
 enum {
     ATTEMPT_ELEMENTS = 17,
     ATTEMPT_ELEMENTS_MIN = 16, /* without `from` */
     ATTEMPT_ELEMENTS_MAX = 64, /* of a later version; a bound on the skipping */
-    MILLISECONDS_END = sizeof "2026-11-23T05:06:39.123" - 1,
     NANO_PER_USD = 1000000000,
     COST_TEXT_BYTES = 32, /* 10 digits, a point and 9 more, and a NUL */
 };
@@ -135,50 +134,6 @@ int64_t attempts_cost(struct slice attempts)
     return sum;
 }
 
-static void put_text(struct json_writer *writer, const char *name, struct slice text)
-{
-    json_key(writer, name);
-    if (text.size)
-        json_string(writer, text);
-    else
-        json_null(writer);
-}
-
-/* As a row has its times: to the millisecond. */
-static void put_time(struct json_writer *writer, const char *name, int64_t ns)
-{
-    char text[TIMESTAMP_TEXT_BYTES];
-    json_key(writer, name);
-    if (ns <= 0) {
-        json_null(writer);
-        return;
-    }
-    timestamp_format(ns, text);
-    text[MILLISECONDS_END] = 'Z';
-    json_string(writer, slice_of(text, MILLISECONDS_END + 1));
-}
-
-static void put_count(struct json_writer *writer, const char *name, int64_t count)
-{
-    json_key(writer, name);
-    if (count < 0)
-        json_null(writer);
-    else
-        json_integer(writer, count);
-}
-
-static void put_usage(struct json_writer *writer, const struct usage *usage)
-{
-    json_key(writer, "usage");
-    json_open(writer, '{');
-    put_count(writer, "input_tokens", usage->input);
-    put_count(writer, "output_tokens", usage->output);
-    put_count(writer, "cached_tokens", usage->cached);
-    put_count(writer, "reasoning_tokens", usage->reasoning);
-    put_count(writer, "total_tokens", usage->total);
-    json_close(writer, '}');
-}
-
 void cost_json(int64_t nano_usd, struct json_writer *writer)
 {
     CLEANUP(buf_deinit) struct buf number;
@@ -193,20 +148,18 @@ void cost_json(int64_t nano_usd, struct json_writer *writer)
 static void put_attempt(struct json_writer *writer, const struct attempt *attempt)
 {
     json_open(writer, '{');
-    json_key(writer, "number");
-    json_unsigned(writer, attempt->number);
-    put_text(writer, "kind", slice_text(attempt_kind_name(attempt->kind)));
-    json_key(writer, "shown");
-    json_boolean(writer, attempt->is_shown);
-    put_count(writer, "from", attempt->is_shown ? (int64_t)attempt->from : -1);
-    put_text(writer, "target", attempt->target);
-    put_text(writer, "key", attempt->key);
-    put_time(writer, "started_at", attempt->started_ns);
-    put_time(writer, "first_event_at", attempt->first_event_ns);
-    put_time(writer, "ended_at", attempt->ended_ns);
-    put_count(writer, "status", attempt->status ? (int64_t)attempt->status : -1);
-    put_text(writer, "why", attempt->why);
-    put_usage(writer, &attempt->usage);
+    member_number(writer, "number", attempt->number);
+    member_text(writer, "kind", slice_text(attempt_kind_name(attempt->kind)));
+    member_flag(writer, "shown", attempt->is_shown);
+    member_count(writer, "from", attempt->is_shown ? (int64_t)attempt->from : -1);
+    member_text(writer, "target", attempt->target);
+    member_text(writer, "key", attempt->key);
+    member_time(writer, "started_at", attempt->started_ns);
+    member_time(writer, "first_event_at", attempt->first_event_ns);
+    member_time(writer, "ended_at", attempt->ended_ns);
+    member_count(writer, "status", attempt->status ? (int64_t)attempt->status : -1);
+    member_text(writer, "why", attempt->why);
+    member_usage(writer, "usage", &attempt->usage);
     json_key(writer, "cost");
     cost_json(attempt->cost_nano_usd, writer);
     json_close(writer, '}');

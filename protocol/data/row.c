@@ -8,16 +8,14 @@
 
 #include <assert.h>
 #include <string.h>
-#include <time.h>
 
 #include "protocol/data/attempt.h"
+#include "protocol/data/member.h"
 #include "protocol/data/pack.h"
 
 enum {
     NS_PER_S = 1000000000,
-    NS_PER_MS = 1000000,
-    ROW_KEYS_MAX = 64, /* a bit each while decoding */
-    TIME_TEXT_BYTES = 80,
+    ROW_KEYS_MAX = 64,     /* a bit each while decoding */
     ROW_UNKNOWN_MAX = 256, /* members of later versions; a bound on the skipping */
 };
 
@@ -265,36 +263,6 @@ enum err row_decode(struct slice bytes, struct row *out)
 
 /* ---- for people ---- */
 
-static void put_text(struct json_writer *writer, const char *name, struct slice text)
-{
-    json_key(writer, name);
-    if (text.size)
-        json_string(writer, text);
-    else
-        json_null(writer);
-}
-
-/* RFC 3339 in UTC with milliseconds; null for what has not happened. */
-static void put_time(struct json_writer *writer, const char *name, int64_t ns)
-{
-    char text[TIME_TEXT_BYTES];
-    struct tm utc;
-    time_t seconds = ns / NS_PER_S;
-    json_key(writer, name);
-    if (ns <= 0 || !gmtime_r(&seconds, &utc)) {
-        json_null(writer);
-        return;
-    }
-    size_t size = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-    int ms = (int)(ns % NS_PER_S / NS_PER_MS);
-    text[size++] = '.';
-    text[size++] = (char)('0' + ms / 100);
-    text[size++] = (char)('0' + ms / 10 % 10);
-    text[size++] = (char)('0' + ms % 10);
-    text[size++] = 'Z';
-    json_string(writer, slice_of(text, size));
-}
-
 static int64_t latest(int64_t a, int64_t b)
 {
     return a > b ? a : b;
@@ -323,42 +291,27 @@ int64_t row_expires_ns(const struct row *row)
     return expires;
 }
 
-static void put_number(struct json_writer *writer, const char *name, uint64_t number)
-{
-    json_key(writer, name);
-    json_unsigned(writer, number);
-}
-
-static void put_count(struct json_writer *writer, const char *name, int64_t count)
-{
-    json_key(writer, name);
-    if (count < 0)
-        json_null(writer);
-    else
-        json_integer(writer, count);
-}
-
 static void put_request(struct json_writer *writer, const struct row *row)
 {
     char previous[ID_TEXT_BYTES];
     id_format(&row->previous, previous);
-    put_text(writer, "project", row->project_name);
-    put_text(writer, "model", row->model);
-    put_text(writer, "provider", row->provider);
-    put_text(writer, "dialect", row->dialect);
-    put_text(writer, "provider_dialect",
+    member_text(writer, "project", row->project_name);
+    member_text(writer, "model", row->model);
+    member_text(writer, "provider", row->provider);
+    member_text(writer, "dialect", row->dialect);
+    member_text(writer, "provider_dialect",
         row->provider_dialect.size ? row->provider_dialect : row->dialect);
-    put_text(writer, "method", row->method);
-    put_text(writer, "path", row->path);
-    put_text(writer, "kind", row->is_appended ? SLICE("appended") : SLICE("generation"));
-    put_text(writer, "idempotency_key", row->is_appended ? SLICE_NONE : row->key);
-    put_text(writer, "name", row->is_appended ? slice_sub(row->key, 1, row->key.size) : SLICE_NONE);
-    put_text(writer, "run", row->run);
-    put_text(writer, "step", row->step);
-    put_number(writer, "attempt", row->attempt);
-    put_text(writer, "previous", row->attempt > 1 ? slice_text(previous) : SLICE_NONE);
-    json_key(writer, "streamed");
-    json_boolean(writer, row->is_streamed);
+    member_text(writer, "method", row->method);
+    member_text(writer, "path", row->path);
+    member_text(writer, "kind", row->is_appended ? SLICE("appended") : SLICE("generation"));
+    member_text(writer, "idempotency_key", row->is_appended ? SLICE_NONE : row->key);
+    member_text(
+        writer, "name", row->is_appended ? slice_sub(row->key, 1, row->key.size) : SLICE_NONE);
+    member_text(writer, "run", row->run);
+    member_text(writer, "step", row->step);
+    member_number(writer, "attempt", row->attempt);
+    member_text(writer, "previous", row->attempt > 1 ? slice_text(previous) : SLICE_NONE);
+    member_flag(writer, "streamed", row->is_streamed);
 }
 
 static void put_upload(struct json_writer *writer, const struct row *row)
@@ -367,8 +320,8 @@ static void put_upload(struct json_writer *writer, const struct row *row)
     bool has_digest = row->upload_digest.size == SHA256_BYTES;
     if (has_digest)
         hex_encode(row->upload_digest, digest);
-    put_count(writer, "upload_bytes", row->upload_bytes ? (int64_t)row->upload_bytes : -1);
-    put_text(writer, "upload_sha256", has_digest ? slice_text(digest) : SLICE_NONE);
+    member_count(writer, "upload_bytes", row->upload_bytes ? (int64_t)row->upload_bytes : -1);
+    member_text(writer, "upload_sha256", has_digest ? slice_text(digest) : SLICE_NONE);
 }
 
 static void put_response(struct json_writer *writer, const struct row *row)
@@ -378,43 +331,29 @@ static void put_response(struct json_writer *writer, const struct row *row)
         json_unsigned(writer, row->status);
     else
         json_null(writer);
-    put_text(writer, "content_type", row->content_type);
-    put_number(writer, "events", row->events);
-    put_number(writer, "bytes", row->bytes);
-    put_number(writer, "request_bytes", row->request_bytes);
+    member_text(writer, "content_type", row->content_type);
+    member_number(writer, "events", row->events);
+    member_number(writer, "bytes", row->bytes);
+    member_number(writer, "request_bytes", row->request_bytes);
     put_upload(writer, row);
 }
 
 static void put_care(struct json_writer *writer, const struct row *row)
 {
-    json_key(writer, "held");
-    json_boolean(writer, row->is_held);
-    json_key(writer, "damaged");
-    json_boolean(writer, row->damage.size > 0);
-    put_text(writer, "damage", row->damage);
+    member_flag(writer, "held", row->is_held);
+    member_flag(writer, "damaged", row->damage.size > 0);
+    member_text(writer, "damage", row->damage);
 }
 
 static void put_times(struct json_writer *writer, const struct row *row)
 {
-    put_time(writer, "created_at", row->accepted_ns);
-    put_time(writer, "accepted_at", row->accepted_ns);
-    put_time(writer, "dispatched_at", row->dispatched_ns);
-    put_time(writer, "first_event_at", row->first_event_ns);
-    put_time(writer, "last_event_at", row->last_event_ns);
-    put_time(writer, "ended_at", row->ended_ns);
-    put_time(writer, "expires_at", row->ended_ns || row->is_appended ? row_expires_ns(row) : 0);
-}
-
-static void put_usage(struct json_writer *writer, const struct usage *usage)
-{
-    json_key(writer, "usage");
-    json_open(writer, '{');
-    put_count(writer, "input_tokens", usage->input);
-    put_count(writer, "output_tokens", usage->output);
-    put_count(writer, "cached_tokens", usage->cached);
-    put_count(writer, "reasoning_tokens", usage->reasoning);
-    put_count(writer, "total_tokens", usage->total);
-    json_close(writer, '}');
+    member_time(writer, "created_at", row->accepted_ns);
+    member_time(writer, "accepted_at", row->accepted_ns);
+    member_time(writer, "dispatched_at", row->dispatched_ns);
+    member_time(writer, "first_event_at", row->first_event_ns);
+    member_time(writer, "last_event_at", row->last_event_ns);
+    member_time(writer, "ended_at", row->ended_ns);
+    member_time(writer, "expires_at", row->ended_ns || row->is_appended ? row_expires_ns(row) : 0);
 }
 
 /* The caller's own object, as it is. What is no JSON object would break ours: null. */
@@ -458,17 +397,17 @@ enum err row_json(const struct row *row, struct buf *out)
     id_format(&row->id, id);
     json_writer_init(&writer, out);
     json_open(&writer, '{');
-    put_text(&writer, "id", slice_text(id));
-    put_text(&writer, "object", SLICE("stream"));
-    put_text(&writer, "state", slice_text(stream_state_name(row->state)));
-    put_text(&writer, "reason", row->reason);
-    put_text(&writer, "detail", row->detail);
+    member_text(&writer, "id", slice_text(id));
+    member_text(&writer, "object", SLICE("stream"));
+    member_text(&writer, "state", slice_text(stream_state_name(row->state)));
+    member_text(&writer, "reason", row->reason);
+    member_text(&writer, "detail", row->detail);
     put_request(&writer, row);
     put_response(&writer, row);
     put_times(&writer, row);
     put_care(&writer, row);
-    put_text(&writer, "finish_reason", row->finish_reason);
-    put_usage(&writer, &row->usage);
+    member_text(&writer, "finish_reason", row->finish_reason);
+    member_usage(&writer, "usage", &row->usage);
     json_key(&writer, "cost");
     cost_json(attempts_cost(row->attempts), &writer);
     json_key(&writer, "attempts");

@@ -6,6 +6,7 @@
 
 #include "protocol/base/base64.h"
 #include "protocol/data/json.h"
+#include "protocol/data/member.h"
 #include "protocol/data/pack.h"
 #include "protocol/data/timestamp.h"
 
@@ -24,15 +25,6 @@ enum err transcript_format_parse(struct slice name, enum transcript_format *out)
 }
 
 /* ——— JSON, writing ——— */
-
-static void put_text(struct json_writer *json, const char *name, struct slice text)
-{
-    json_key(json, name);
-    if (text.size)
-        json_string(json, text);
-    else
-        json_null(json);
-}
 
 static enum err put_base64(struct json_writer *json, const char *name, struct slice bytes)
 {
@@ -85,15 +77,15 @@ static enum err put_end(struct json_writer *json, const struct transcript_record
     hex_encode(slice_of(record->sha256, SHA256_BYTES), sha256);
     json_key(json, "end");
     json_open(json, '{');
-    put_text(json, "id", slice_text(id));
-    put_text(json, "state", record->state);
-    put_text(json, "reason", record->reason);
+    member_text(json, "id", slice_text(id));
+    member_text(json, "state", record->state);
+    member_text(json, "reason", record->reason);
     json_key(json, "events");
     json_unsigned(json, record->event_count);
     json_key(json, "bytes");
     json_unsigned(json, record->byte_count);
     if (record->has_sha256)
-        put_text(json, "sha256", slice_text(sha256));
+        member_text(json, "sha256", slice_text(sha256));
     json_close(json, '}');
     return json->err;
 }

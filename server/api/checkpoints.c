@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "protocol/base/own.h"
+#include "protocol/data/member.h"
 #include "protocol/data/timestamp.h"
 #include "protocol/http/url.h"
 #include "server/api/run_call.h"
@@ -47,27 +48,18 @@ static bool check_conditions(struct run_call *call, const struct run_checkpoint 
 
 /* ── as JSON ────────────────────────────────────────────────────────────────────────────────── */
 
-static void put(struct json_writer *json, const char *name, struct slice text)
-{
-    json_key(json, name);
-    json_string(json, text);
-}
-
 static void put_checkpoint(struct json_writer *json, const struct run_checkpoint *checkpoint)
 {
-    char etag[ETAG_BYTES], at[TIMESTAMP_TEXT_BYTES];
+    char etag[ETAG_BYTES];
     make_etag(checkpoint, etag);
-    timestamp_format(checkpoint->at_ms * 1000000, at);
     json_open(json, '{');
-    put(json, "object", SLICE("checkpoint"));
-    put(json, "name", checkpoint->name);
-    json_key(json, "seq");
-    json_unsigned(json, checkpoint->seq);
-    put(json, "etag", slice_text(etag));
-    json_key(json, "size");
-    json_unsigned(json, checkpoint->size);
-    put(json, "content_type", checkpoint->content_type);
-    put(json, "created_at", slice_text(at));
+    member_text(json, "object", SLICE("checkpoint"));
+    member_text(json, "name", checkpoint->name);
+    member_number(json, "seq", checkpoint->seq);
+    member_text(json, "etag", slice_text(etag));
+    member_number(json, "size", checkpoint->size);
+    member_text(json, "content_type", checkpoint->content_type);
+    member_time(json, "created_at", checkpoint->at_ms * 1000000);
     json_key(json, "offsets");
     if (checkpoint->offsets.size)
         json_raw(json, checkpoint->offsets);
@@ -372,8 +364,7 @@ static size_t select_first(const struct runbook *book, const struct list_query *
 static void put_next(
     struct json_writer *json, const struct list_query *query, const struct run_checkpoint *last)
 {
-    json_key(json, "has_more");
-    json_boolean(json, last);
+    member_flag(json, "has_more", last);
     json_key(json, "next");
     if (!last)
         json_null(json);
@@ -389,7 +380,7 @@ static void write_list(struct json_writer *json, const struct list_query *query,
     bool has_more = count > query->limit;
     size_t shown = has_more ? query->limit : count;
     json_open(json, '{');
-    put(json, "object", SLICE("list"));
+    member_text(json, "object", SLICE("list"));
     json_key(json, "data");
     json_open(json, '[');
     for (size_t i = 0; i < shown; i++)

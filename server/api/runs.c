@@ -4,7 +4,7 @@
 
 #include "protocol/base/own.h"
 #include "protocol/data/attempt.h"
-#include "protocol/data/timestamp.h"
+#include "protocol/data/member.h"
 #include "protocol/http/url.h"
 #include "server/api/replay.h"
 #include "server/api/run_call.h"
@@ -14,23 +14,6 @@ enum { DAY_S = 86400, TTL_DAYS_MAX = 36500 };
 
 /* ── a run as JSON ──────────────────────────────────────────────────────────────────────────── */
 
-static void put(struct json_writer *json, const char *name, struct slice text)
-{
-    json_key(json, name);
-    if (text.size)
-        json_string(json, text);
-    else
-        json_null(json);
-}
-
-static void put_time(struct json_writer *json, const char *name, int64_t ns)
-{
-    char text[TIMESTAMP_TEXT_BYTES] = "";
-    if (ns)
-        timestamp_format(ns, text);
-    put(json, name, slice_text(text));
-}
-
 static void put_fork(struct json_writer *json, const struct runbook *book)
 {
     json_key(json, "forked_from");
@@ -39,8 +22,8 @@ static void put_fork(struct json_writer *json, const struct runbook *book)
         return;
     }
     json_open(json, '{');
-    put(json, "run", book->forked_from);
-    put(json, "at", book->forked_at);
+    member_text(json, "run", book->forked_from);
+    member_text(json, "at", book->forked_at);
     json_close(json, '}');
 }
 
@@ -52,21 +35,19 @@ static void put_run(struct json_writer *json, const struct run *run)
     const struct runbook *book = run_book(run);
     id_format(&row->id, id);
     json_open(json, '{');
-    put(json, "object", SLICE("run"));
-    put(json, "run", run_name(run));
-    put(json, "id", slice_text(id));
-    put_time(json, "created_at", row->accepted_ns);
-    put_time(json, "expires_at", append_expires_ns(run_stream(run)));
+    member_text(json, "object", SLICE("run"));
+    member_text(json, "run", run_name(run));
+    member_text(json, "id", slice_text(id));
+    member_time(json, "created_at", row->accepted_ns);
+    member_time(json, "expires_at", append_expires_ns(run_stream(run)));
     json_key(json, "metadata");
     if (row->metadata.size)
         json_raw(json, row->metadata);
     else
         json_null(json);
     put_fork(json, book);
-    json_key(json, "step_count");
-    json_unsigned(json, book->steps_by_name.count);
-    json_key(json, "checkpoint_count");
-    json_unsigned(json, book->checkpoints_by_name.count);
+    member_number(json, "step_count", book->steps_by_name.count);
+    member_number(json, "checkpoint_count", book->checkpoints_by_name.count);
 }
 
 static void answer_run(struct run_call *call, const struct run *run, int status)
@@ -179,27 +160,6 @@ static int64_t step_cost(const struct showing *showing, const struct row *row)
     return cost_of(catalogue_model_of(showing->catalogue, provider, row->model), &row->usage);
 }
 
-static void put_count(struct json_writer *json, const char *name, int64_t count)
-{
-    json_key(json, name);
-    if (count < 0)
-        json_null(json);
-    else
-        json_integer(json, count);
-}
-
-static void put_usage(struct json_writer *json, const struct usage *usage)
-{
-    json_key(json, "usage");
-    json_open(json, '{');
-    put_count(json, "input_tokens", usage->input);
-    put_count(json, "output_tokens", usage->output);
-    put_count(json, "cached_tokens", usage->cached);
-    put_count(json, "reasoning_tokens", usage->reasoning);
-    put_count(json, "total_tokens", usage->total);
-    json_close(json, '}');
-}
-
 /* What a provider says it counted may be anything: it stays at the most there is. */
 static void add_times(int64_t *sum, int64_t count, uint64_t times)
 {
@@ -239,26 +199,23 @@ static void put_stream(struct showing *showing, const struct run_step *step, str
         cost = step_cost(showing, row);
         save(showing, row, step->replays, cost);
     }
-    put(json, "stream_id", slice_text(id));
-    put(json, "state", slice_text(state));
-    json_key(json, "offset");
-    json_unsigned(json, row ? stream_watermark(stream) : 0);
-    put_usage(json, row ? &row->usage : &none.usage);
+    member_text(json, "stream_id", slice_text(id));
+    member_text(json, "state", slice_text(state));
+    member_number(json, "offset", row ? stream_watermark(stream) : 0);
+    member_usage(json, "usage", row ? &row->usage : &none.usage);
     json_key(json, "cost_usd");
     cost_json(cost, json);
-    put(json, "url", slice_text(url));
+    member_text(json, "url", slice_text(url));
 }
 
 static void put_step(struct showing *showing, const struct run_step *step, struct stream *stream)
 {
     struct json_writer *json = &showing->json;
     json_open(json, '{');
-    put(json, "step", step->name);
-    put(json, "idempotency_key", step->key);
-    json_key(json, "inherited");
-    json_boolean(json, step->is_inherited);
-    json_key(json, "replays");
-    json_unsigned(json, step->replays);
+    member_text(json, "step", step->name);
+    member_text(json, "idempotency_key", step->key);
+    member_flag(json, "inherited", step->is_inherited);
+    member_number(json, "replays", step->replays);
     put_stream(showing, step, stream);
     json_close(json, '}');
 }
@@ -267,14 +224,12 @@ static void finish(struct showing *showing, bool has_more)
 {
     struct json_writer *json = &showing->json;
     json_close(json, ']');
-    json_key(json, "has_more");
-    json_boolean(json, has_more);
+    member_flag(json, "has_more", has_more);
     json_key(json, "saved");
     json_open(json, '{');
-    json_key(json, "calls");
-    json_unsigned(json, showing->saved_calls);
-    put_count(json, "input_tokens", showing->saved_input);
-    put_count(json, "output_tokens", showing->saved_output);
+    member_number(json, "calls", showing->saved_calls);
+    member_count(json, "input_tokens", showing->saved_input);
+    member_count(json, "output_tokens", showing->saved_output);
     json_key(json, "cost_usd");
     cost_json(showing->saved_cost, json);
     json_close(json, '}');

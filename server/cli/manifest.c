@@ -7,6 +7,7 @@
 
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
+#include "protocol/data/member.h"
 #include "protocol/data/timestamp.h"
 
 enum { MANIFEST_VERSION = 1, LINE_BYTES_MAX = 16 * 1024 };
@@ -29,27 +30,12 @@ static enum err write_line(FILE *file, const struct buf *line)
     return fault(errno == ENOSPC ? ERR_FULL : ERR_IO, "writing the manifest: %s", strerror(errno));
 }
 
-static void put_text(struct json_writer *json, const char *name, const char *text)
-{
-    json_key(json, name);
-    if (text[0])
-        json_string(json, slice_text(text));
-    else
-        json_null(json);
-}
-
 static void put_time(struct json_writer *json, const char *name, int64_t ns)
 {
     char text[TIMESTAMP_TEXT_BYTES] = "";
     if (ns)
         timestamp_format(ns, text);
-    put_text(json, name, text);
-}
-
-static void put_number(struct json_writer *json, const char *name, uint64_t number)
-{
-    json_key(json, name);
-    json_unsigned(json, number);
+    member_text(json, name, slice_text(text));
 }
 
 enum err manifest_write_head(
@@ -60,14 +46,14 @@ enum err manifest_write_head(
     buf_init(&line, LINE_BYTES_MAX);
     json_writer_init(&json, &line);
     json_open(&json, '{');
-    put_number(&json, "tokenlog_export", MANIFEST_VERSION);
-    put_text(&json, "tool", "tokenlog " TOKENLOG_VERSION);
-    put_text(&json, "format", transcript_format_name(format));
+    member_number(&json, "tokenlog_export", MANIFEST_VERSION);
+    member_text(&json, "tool", slice_text("tokenlog " TOKENLOG_VERSION));
+    member_text(&json, "format", slice_text(transcript_format_name(format)));
     json_key(&json, "filter");
     json_open(&json, '{');
-    put_text(&json, "project", filter->project);
-    put_text(&json, "state", filter->state);
-    put_text(&json, "metadata", filter->metadata);
+    member_text(&json, "project", slice_text(filter->project));
+    member_text(&json, "state", slice_text(filter->state));
+    member_text(&json, "metadata", slice_text(filter->metadata));
     put_time(&json, "from", filter->from_ns);
     put_time(&json, "to", filter->to_ns);
     json_close(&json, '}');
@@ -88,13 +74,13 @@ enum err manifest_write_entry(FILE *file, const struct manifest_entry *entry, bo
         TRY(buf_append_text(&line, ",\n"));
     json_writer_init(&json, &line);
     json_open(&json, '{');
-    put_text(&json, "id", id);
-    put_number(&json, "events", entry->events);
-    put_number(&json, "bytes", entry->bytes);
-    put_number(&json, "records", entry->records);
-    put_number(&json, "offset", entry->offset);
-    put_number(&json, "size", entry->size);
-    put_text(&json, "sha256", sha256);
+    member_text(&json, "id", slice_text(id));
+    member_number(&json, "events", entry->events);
+    member_number(&json, "bytes", entry->bytes);
+    member_number(&json, "records", entry->records);
+    member_number(&json, "offset", entry->offset);
+    member_number(&json, "size", entry->size);
+    member_text(&json, "sha256", slice_text(sha256));
     json_close(&json, '}');
     TRY(json.err);
     return write_line(file, &line);
@@ -108,10 +94,10 @@ enum err manifest_write_totals(FILE *file, const struct manifest_totals *totals)
     TRY(buf_append_text(&line, "\n],\"totals\":"));
     json_writer_init(&json, &line);
     json_open(&json, '{');
-    put_number(&json, "streams", totals->streams);
-    put_number(&json, "events", totals->events);
-    put_number(&json, "bytes", totals->bytes);
-    put_number(&json, "size", totals->size);
+    member_number(&json, "streams", totals->streams);
+    member_number(&json, "events", totals->events);
+    member_number(&json, "bytes", totals->bytes);
+    member_number(&json, "size", totals->size);
     json_close(&json, '}');
     TRY(json.err);
     TRY(buf_append_text(&line, "}\n"));
