@@ -39,11 +39,11 @@ static bool is_text_of_target(struct slice text)
     return true;
 }
 
-/* Whether a segment, decoded, is "." or "..". */
+/* Whether a segment, decoded, is "." or "..", for a server that cuts parameters (";x") off it first, too. */
 static bool has_dot_segments(struct slice path)
 {
-    size_t size = 0; /* of this segment */
-    bool is_dots = true;
+    size_t size = 0; /* of this segment, without parameters */
+    bool is_dots = true, is_parameter = false;
     uint8_t character;
     while (path.size && next_character(&path, &character)) {
         if (character == '/' || character == '\\') {
@@ -51,6 +51,9 @@ static bool has_dot_segments(struct slice path)
                 return true;
             size = 0;
             is_dots = true;
+            is_parameter = false;
+        } else if (character == ';' || is_parameter) {
+            is_parameter = true;
         } else {
             size++;
             is_dots = is_dots && character == '.';

@@ -424,6 +424,8 @@ enum err run_dispatch(struct run *run)
         .idle_timeout_ms = run->idle_timeout_ms,
         .ca_file = run->ca_file[0] ? run->ca_file : NULL};
     metrics_add(producer->config.metrics, METRIC_upstream_requests_total, 1);
+    if (run->translate.provider)
+        metrics_add(producer->config.metrics, METRIC_translated_total, 1);
     metrics_add_label(
         producer->config.metrics, METRIC_attempts_total, attempt_kind_name(run->record.kind), 1);
     TRY(run_send(run, &request, run->follow.is_looked_for ? &run_follow_owner : &run_owner));

@@ -75,6 +75,17 @@ def test_an_answer_says_the_same(gateway, mock, model, caller, provider, stream,
     assert gateway.raw(row["id"]) == bytes(reply.body)
 
 
+def test_translations_are_counted(gateway, model):
+    def count():
+        return gateway.metrics()["tokenlog_translated_total"]
+
+    before = count()
+    assert ask(gateway, "anthropic", "anthropic", model()).status == 200
+    assert count() == before
+    assert ask(gateway, "anthropic", "openai_chat", model()).status == 200
+    assert count() == before + 1
+
+
 @pytest.mark.parametrize("dialect", dialects.CHATS)
 def test_the_same_dialect_is_passed_on(gateway, mock, model, dialect):
     name = model("events=3")

@@ -27,7 +27,8 @@ static void refused_targets(void **state)
         SLICE("/a#b"), SLICE("/a b"), SLICE("/a\tb"), SLICE("/\xC3\xA9"), SLICE("/\x7f"),
         SLICE("/a\0"), SLICE("/%"), SLICE("/%4"), SLICE("/%4g"), SLICE("/a?b=%zz"), SLICE("/."),
         SLICE("/.."), SLICE("/a/../b"), SLICE("/a/./b"), SLICE("/a/.."), SLICE("/a/%2e%2E/b"),
-        SLICE("/a/.%2e"), SLICE("/a/..%2fb"), SLICE("/a%5C..%5cb"), SLICE("/a\\..\\b")};
+        SLICE("/a/.%2e"), SLICE("/a/..%2fb"), SLICE("/a%5C..%5cb"), SLICE("/a\\..\\b"),
+        SLICE("/a/..;/b"), SLICE("/a/..;x=.y/b"), SLICE("/a/%2e.%3b"), SLICE("/a/.;./b")};
     struct target target;
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         assert_int_equal(target_parse(refused[i], &target), ERR_INVALID);
@@ -37,7 +38,8 @@ static void accepted_targets(void **state)
 {
     (void)state;
     static const struct slice accepted[] = {SLICE("/..."), SLICE("/.a"), SLICE("/a."),
-        SLICE("/a..b"), SLICE("/a?b=../c"), SLICE("/%2Fa%00"), SLICE("//a//"), SLICE("/a?b=%2e")};
+        SLICE("/a..b"), SLICE("/a?b=../c"), SLICE("/%2Fa%00"), SLICE("//a//"), SLICE("/a?b=%2e"),
+        SLICE("/a;..;/b"), SLICE("/;/..a;")};
     struct target target;
     for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++)
         assert_int_equal(target_parse(accepted[i], &target), ERR_OK);
