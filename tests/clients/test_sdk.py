@@ -23,7 +23,7 @@ PYTHON = os.environ.get("CLIENT_PYTHON", str(ROOT / "build/clients/bin/python"))
 AGENTS = {"js": [NODE, JS / "node_modules/tokenlog-sdk/examples/agent.mjs"],
           "python": [PYTHON, ROOT / "tools/sdk/python/examples/agent.py"]}
 TIMEOUT_S = 180
-JS_CASES = 718 + 8  # LangGraph's, of savers and of delta channels
+JS_CASES = 718 + 8 + 5  # LangGraph's, of savers and of delta channels, and our own
 ASSISTANT_CASES = 3 * 12  # its own store's, ours, and ours of two processes
 PYTHON_CASES = {"put": 17, "put_writes": 10, "get_tuple": 10, "list": 16, "delete_thread": 5,
                 "delete_for_runs": 7, "copy_thread": 8, "prune": 8}
@@ -43,24 +43,35 @@ def passed(server, report, *arguments):
     return counts["numPassedTests"]
 
 
-def test_every_case_of_langgraph_for_javascript_passes(serve, tmp_path):
-    server = serve(binary=programs.TOKENLOG_FAST)
-    assert passed(server, tmp_path / "report.json", "--globals",
-                  "checkpoint_validation.test.mjs") == JS_CASES
+def javascript_cases(server, tmp_path):
+    assert passed(server, tmp_path / "report.json", "--globals", "checkpoint_validation.test.mjs",
+                  "checkpoint_saver.test.mjs") == JS_CASES
 
 
-def test_streams_of_assistant_ui_are_kept(serve, tmp_path):
-    assert passed(serve(), tmp_path / "report.json", "assistant_ui.test.mjs") == ASSISTANT_CASES
-
-
-def test_every_case_of_langgraph_for_python_passes(serve):
-    server = serve(binary=programs.TOKENLOG_FAST)
+def python_cases(server, _):
     done = subprocess.run([PYTHON, HERE / "python/checkpoints.py", server.url],
                           capture_output=True, text=True, timeout=TIMEOUT_S)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         f"{way} {capability}": [count, []] for way in ("coroutines", "plain")
         for capability, count in PYTHON_CASES.items()}
+
+
+def at_once(*calls):
+    """What they do is mostly waiting: for the disk, for each other's processor."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        told = [pool.submit(*call) for call in calls]
+    for one in told:
+        one.result()
+
+
+def test_every_case_of_langgraph_passes(serve, tmp_path):
+    at_once(*((cases, serve(binary=programs.TOKENLOG_FAST), tmp_path)
+              for cases in (javascript_cases, python_cases)))
+
+
+def test_streams_of_assistant_ui_are_kept(serve, tmp_path):
+    assert passed(serve(), tmp_path / "report.json", "assistant_ui.test.mjs") == ASSISTANT_CASES
 
 
 class Agent:
@@ -107,8 +118,5 @@ def killed_and_gone_on(client, server, mock, name):
 
 def test_agents_are_killed_and_go_on(serve, mock, model):
     server = serve()
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        told = [pool.submit(killed_and_gone_on, client, server, mock, model("events=12", "rate=40"))
-                for client in AGENTS]
-    for one in told:
-        one.result()
+    at_once(*((killed_and_gone_on, client, server, mock, model("events=12", "rate=40"))
+              for client in AGENTS))

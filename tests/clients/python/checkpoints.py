@@ -5,8 +5,10 @@ checkpoints.py URL      {CAPABILITY: [passed, failures]}
 
 import asyncio
 import json
+import operator
 import sys
 import uuid
+from typing import Annotated, TypedDict
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.conformance import checkpointer_test, validate
@@ -15,7 +17,10 @@ from langgraph.checkpoint.conformance.test_utils import (
     generate_config,
     generate_metadata,
 )
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.types import ERROR
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command, Send, interrupt
 
 from tokenlog_sdk.calls import TokenlogError
 from tokenlog_sdk.langgraph import TokenlogSaver
@@ -144,13 +149,66 @@ def check_refusals():
     assert saver.get_tuple(generate_config("t")) is None
 
 
+class State(TypedDict):
+    log: Annotated[list[str], operator.add]
+
+
+def said(word):
+    return lambda state: {"log": [word]}
+
+
+def graph_of(saver):
+    """Tasks at once, a barrier, a graph in the graph, and a question."""
+    inner = (StateGraph(State).add_node("deep", said("deep"))
+             .add_node("ask", lambda state: {"log": [interrupt("what?")]})
+             .add_edge(START, "deep").add_edge("deep", "ask").compile())
+    return (StateGraph(State).add_node("a", said("a")).add_node("b", said("b"))
+            .add_node("each", lambda one: {"log": [f"each {one['n']}"]})
+            .add_node("inner", inner).add_node("end", said("end"))
+            .add_edge(START, "a").add_edge(START, "b")
+            .add_conditional_edges("a", lambda state: [Send("each", {"n": n}) for n in range(3)],
+                                   ["each"])
+            .add_edge(["b", "each"], "inner").add_edge("inner", "end").compile(checkpointer=saver))
+
+
+def shown(state):
+    place = {key: state.metadata[key] for key in ("source", "step")}
+    return state.values, state.next, place, [
+        (task.name, [one.value for one in task.interrupts], task.result) for task in state.tasks]
+
+
+def story(saver):
+    """A graph is asked, answered, taken back to an earlier state, and goes another way."""
+    graph, config = graph_of(saver), generate_config("story")
+    history = lambda **query: [*graph.get_state_history(config, **query)]
+    go = lambda given, config=config: graph.invoke(given, config, durability="sync")
+    go({"log": ["begin"]})
+    waiting = graph.get_state(config, subgraphs=True)
+    seen = [waiting, waiting.tasks[0].state]
+    go(Command(resume="so"))
+    seen += history()
+    early = next(one for one in seen if one.next == ("inner",))
+    branch = graph.update_state(early.config, {"log": ["other"]}, as_node="b")
+    go(None, branch)
+    go(Command(resume="else"))
+    seen += history() + history(filter={"source": "update"}) + history(limit=2, before=early.config)
+    return [shown(one) for one in seen]
+
+
+def check_graphs():
+    """What a graph says of itself is what it says over the store in memory."""
+    told = story(new_saver())
+    assert told == story(InMemorySaver()) and len(told) > 15
+
+
 async def main():
     seen = {}
     for registered in (coroutines, plain):
         report = await validate(registered)
         for name, result in report.results.items():
             seen[f"{registered.name} {name}"] = [result.tests_passed, result.failures]
-    for check in (check_names, check_writes, check_branches, check_prune_of_deltas, check_refusals):
+    for check in (check_names, check_writes, check_branches, check_prune_of_deltas, check_refusals,
+                  check_graphs):
         check()
     print(json.dumps(seen))
 
