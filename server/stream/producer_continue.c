@@ -11,7 +11,7 @@
  *     └─▶ failed, as it would have been without ◀────────┘
  *
  * A stream that broke off for another reason (the server died) is taken up so by the key's next one: its
- * events are copied into that while they are read back.
+ * events, but for an error that it ended with, are copied into that while they are read back.
  *
  * An error that a provider sends as an event is not shown while this may go on; it is if it does not.
  * And what is held of a tool call (hold.h): it is dropped by a death that is gone on from, else shown. */
@@ -308,6 +308,8 @@ static enum err begin_reading(struct producer_death *death)
 static enum err take_event(struct producer_death *death, struct slice event)
 {
     struct producer *producer = death->producer;
+    if (death->before && is_error(producer, event))
+        return ERR_OK; /* it was the end of that one, and is none of this one */
     if (death->before) {
         TRY(producer_append(producer, event));
         (void)producer->dialect->read_event(&producer->reading, event);

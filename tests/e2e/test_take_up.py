@@ -8,7 +8,7 @@ import pytest
 import dialects
 import programs
 import wire
-from test_continue import CALL, DONE, FIRST, broken, chat, of_type
+from test_continue import CALL, DONE, ERROR, FIRST, broken, chat, of_type
 from test_failover import route
 
 AGAIN = {"Tokenlog-On-Interrupted": "continue"}
@@ -151,3 +151,17 @@ def test_only_chats_can_be_gone_on_with(routed, canned):
 def test_another_word_is_refused(server, name, word, told):
     error = wire.assert_error(server.post("mock", {name: word}), 400)
     assert told in error["message"] and name in error["message"]
+
+
+def test_an_error_that_was_shown_is_not_shown_again(routed, canned):
+    """It was the end of the first answer; the second one goes on without it."""
+    one = canned([broken(FIRST + ERROR), programs.canned_sse(SECOND)])
+    server = routed([of_type("one", one.url, "openai_chat")])
+    first = server.post("one/m", {"Idempotency-Key": "k"})
+    assert (bytes(first.body), first.end) == (FIRST + ERROR, "cut")
+    reply = server.post("one/m", {"Idempotency-Key": "k"} | AGAIN)
+    assert (reply.end, ERROR in bytes(reply.body)) == ("clean", False)
+    assert bytes(reply.body).startswith(FIRST)
+    assert dialects.read("openai_chat", bytes(reply.body))["text"] == "Hello world"
+    row = server.row(reply.header("tokenlog-stream-id"))
+    assert [one["from"] for one in row["attempts"]] == [1]
