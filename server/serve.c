@@ -28,8 +28,10 @@
 #include "server/io/listener.h"
 #include "server/io/upstream_warm.h"
 #include "server/keeper.h"
+#include "server/policy/signed_url.h"
 #include "server/reactors.h"
 #include "server/reload.h"
+#include "storage/audit_key.h"
 
 enum {
     EXIT_FAILED = 1,
@@ -358,6 +360,12 @@ static int open_http(struct server *server)
         .catalogues = server->catalogues,
         .health = server->health,
     };
+    uint8_t seed[ED25519_BYTES];
+    enum err err = audit_key_read(config->data, seed);
+    if (err)
+        return complain(EXIT_FAILED, "%s/audit-key cannot be read: %s", config->data,
+            err_is_fault(err) ? fault_origin() : err_text(err));
+    signed_url_secret(seed, server->api.url_secret);
     struct exchange_config exchange = {
         .loop = server->loop,
         .metrics = server->metrics,

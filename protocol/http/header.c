@@ -48,6 +48,8 @@ static const struct stopped {
     /* Likewise, in Cloudflare's words; a gateway of theirs that we ask is asked in ours. */
     {SLICE("Cf-Aig-*"), BOTH},
     {SLICE("Cf-Consn-*"), TO_PROVIDER},
+    /* …and in those of Durable Streams' proxy protocol. */
+    {SLICE("Upstream-*"), TO_PROVIDER},
     /* Spoken by the provider's site to its own clients; ours is another site. */
     {SLICE("Set-Cookie"), TO_CALLER},
     {SLICE("Alt-Svc"), TO_CALLER},

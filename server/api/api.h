@@ -29,8 +29,9 @@ struct api {
     struct catalogues *catalogues;
     struct tokens *tokens;
     struct runs *runs;
-    struct health *health; /* of targets, for plans */
-    uint64_t kept_bytes;   /* of requests that are kept for further attempts */
+    struct health *health;            /* of targets, for plans */
+    uint64_t kept_bytes;              /* of requests that are kept for further attempts */
+    uint8_t url_secret[SHA256_BYTES]; /* of URLs that stand for a key (signed_url.h) */
     bool is_draining;
     bool is_stuck; /* nothing can be made durable: no new work */
 };

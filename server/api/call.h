@@ -7,6 +7,7 @@
 #define TOKENLOG_SERVER_API_CALL_H
 
 #include "server/api/attempts.h"
+#include "server/api/inference.h"
 #include "server/api/run_step.h"
 
 /* Tokenlog-On-Interrupted: what a key's stream that broke off is answered with. */
@@ -25,6 +26,7 @@ struct call {
     struct dialect_request request;
     struct slice native_target; /* behind the provider's base URL, if it is passed on as it is */
     bool is_api;                /* …or behind the place of OpenAI's calls there */
+    inference_answer *answer;   /* NULL: the recording, or as the request asks */
     struct upload *upload;      /* the body, which arrives still; NULL: it is whole */
     struct slice key, metadata;
     int64_t ttl_s; /* 0: for ever */

@@ -4,9 +4,11 @@
  * cross-origin POST or by DNS rebinding: so in open mode a foreign Origin and a Host that is not
  * this machine are refused, and so is a provider's call by a foreign page that has no Origin, as an
  * image's GET. With keys the key decides. CORS is off unless configured. */
+#include "protocol/base/own.h"
 #include "server/api/cloudflare.h"
 #include "server/api/native.h"
 #include "server/api/passed.h"
+#include "server/api/proxy.h"
 
 #define EXPOSED_HEADERS                                                                            \
     "Tokenlog-Stream-Id, Tokenlog-Stream-Url, Tokenlog-Stream-State, Tokenlog-Provider, "          \
@@ -17,7 +19,7 @@
     "Producer-Expected-Seq, Producer-Received-Seq, ETag, Location, Tokenlog-Checkpoint, "          \
     "Tokenlog-Checkpoint-At, Tokenlog-Offsets, cf-aig-run-id, cf-aig-step, cf-aig-event-id, "      \
     "cf-aig-log-id, cf-aig-request-id, cf-ai-req-id, cf-aig-provider, cf-aig-model, "              \
-    "cf-aig-cache-status"
+    "cf-aig-cache-status, Upstream-Content-Type, Upstream-Status"
 
 static bool is_listed(const char *list, struct slice origin)
 {
@@ -78,8 +80,8 @@ static void add_cors(struct exchange *exchange, struct slice origin, bool is_pre
         err = exchange_add_header(
             exchange, SLICE("Access-Control-Expose-Headers"), SLICE(EXPOSED_HEADERS));
     if (!err && is_preflight)
-        err = exchange_add_header(
-            exchange, SLICE("Access-Control-Allow-Methods"), SLICE("GET, POST, PUT, DELETE"));
+        err = exchange_add_header(exchange, SLICE("Access-Control-Allow-Methods"),
+            SLICE("GET, POST, PUT, PATCH, DELETE"));
     struct slice asked = exchange_header(exchange, "Access-Control-Request-Headers");
     if (!err && is_preflight && asked.size)
         err = exchange_add_header(exchange, SLICE("Access-Control-Allow-Headers"), asked);
@@ -113,16 +115,30 @@ static bool is_probe(struct slice path)
     return slice_equal(path, SLICE("/healthz")) || slice_equal(path, SLICE("/readyz"));
 }
 
+/* By a URL that stands for a key, or by a key.  answers ERR_DENIED: it was refused */
+static enum err find_project(struct api *api, struct exchange *exchange, struct project **out)
+{
+    CLEANUP(buf_deinit) struct buf name;
+    struct slice key = presented_key(exchange);
+    buf_init(&name, HTTP_TARGET_BYTES_MAX);
+    enum err err = proxy_admit(api, exchange, &name);
+    if (err == ERR_DENIED)
+        return err;
+    if (!err && auth_project(api->auth, buf_slice(&name), out) == ERR_OK)
+        return ERR_OK;
+    if (auth_check(api->auth, key, out) == ERR_OK)
+        return ERR_OK;
+    exchange_error(exchange, 401, key.size ? "invalid_api_key" : "missing_api_key", NULL,
+        "send an API key of this server as `Authorization: Bearer KEY`; `tokenlog key new "
+        "PROJECT` makes one");
+    return ERR_DENIED;
+}
+
 static void check_key(struct api *api, struct exchange *exchange)
 {
     struct project *project;
-    struct slice key = presented_key(exchange);
-    if (auth_check(api->auth, key, &project)) {
-        exchange_error(exchange, 401, key.size ? "invalid_api_key" : "missing_api_key", NULL,
-            "send an API key of this server as `Authorization: Bearer KEY`; `tokenlog key new "
-            "PROJECT` makes one");
+    if (find_project(api, exchange, &project))
         return;
-    }
     if (project->number == 0 &&
         storage_project(hub_storage(api->hub), slice_text(project->name), &project->number)) {
         exchange_error(

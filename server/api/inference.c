@@ -129,7 +129,9 @@ static void answer(struct call *call, struct stream *stream, const char *attache
         .format = REPLAY_PROVIDER, .follow = true, .attached = attached, .is_caller = true};
     if (call->request.is_background)
         stream_outlive_callers(stream);
-    if (call->request.is_background && !call->request.is_streamed)
+    if (call->answer)
+        call->answer(call->api, call->exchange, stream, attached);
+    else if (call->request.is_background && !call->request.is_streamed)
         responses_begin(call->exchange, stream, attached);
     else
         replay_start(call->exchange, stream, &replay);
@@ -138,6 +140,10 @@ static void answer(struct call *call, struct stream *stream, const char *attache
 static void refuse_attempt(struct call *call, enum err err, const struct sending *sending,
     const struct attempts_refusal *refusal)
 {
+    if (err_is_fault(err)) {
+        refuse_outbound(call->exchange, err);
+        return;
+    }
     if (!refusal->is_unasked) {
         sending_refuse(
             sending, err, attempts_target(call->attempts)->choice.provider, call->exchange);
@@ -532,6 +538,7 @@ void inference_native(struct api *api, struct exchange *exchange, const struct n
     call->dialect = native->dialect;
     call->native_target = native->target;
     call->is_api = native->is_api;
+    call->answer = native->answer;
     call->request.is_streamed = native->is_streamed;
     if (!call_read(call) || !take_upload(call)) {
         call_free(call);

@@ -9,14 +9,21 @@
 
 #include "server/api/api.h"
 
+/* Answers a caller once there is a stream for the call, in the place of its recording. `attached` as
+ * replay_request's.
+ *   owns  the stream's reference passes to it */
+typedef void inference_answer(
+    struct api *api, struct exchange *exchange, struct stream *stream, const char *attached);
+
 struct native_call {
     struct catalogue *catalogue; /* a reference, taken over */
     const struct provider *provider;
     const struct dialect *dialect; /* that the answer is read by */
     struct slice target;           /* behind the provider's base URL; of the request's, as is… */
-    bool is_api;        /* …but if it is OpenAI's: behind the place of its calls there */
-    struct slice model; /* for the row; may be empty */
-    bool is_streamed;   /* likewise */
+    bool is_api;              /* …but if it is OpenAI's: behind the place of its calls there */
+    struct slice model;       /* for the row; may be empty */
+    bool is_streamed;         /* likewise */
+    inference_answer *answer; /* NULL: the recording */
 };
 
 /* inference_native — answers the exchange, now or later. */

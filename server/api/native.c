@@ -5,7 +5,6 @@
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
 #include "protocol/http/multipart.h"
-#include "server/api/inference.h"
 
 static enum err find(
     struct api *api, struct catalogue *catalogue, struct slice path, const struct provider **out)
@@ -37,8 +36,7 @@ static const struct dialect *dialect_of(const struct provider *provider, struct 
         return dialect;
     bool is_ours = slice_has_prefix(slice_text(provider->dialect), SLICE("openai")) ||
                    slice_equal(slice_text(provider->dialect), SLICE("anthropic"));
-    if (!is_ours && dialect_by_name(slice_text(provider->dialect), &dialect) == ERR_OK &&
-        (!dialect->speaks || dialect->speaks(path)))
+    if (!is_ours && dialect_of_native(slice_text(provider->dialect), path, &dialect) == ERR_OK)
         return dialect;
     enum err err = dialect_by_name(SLICE("opaque"), &dialect);
     ASSERT(!err);
@@ -78,9 +76,14 @@ static void read_body(const struct exchange *exchange, struct native_call *call)
 
 bool native_handle(struct api *api, struct exchange *exchange)
 {
+    return native_handle_for(api, exchange, NULL);
+}
+
+bool native_handle_for(struct api *api, struct exchange *exchange, inference_answer *answer)
+{
     CLEANUP(catalogue_cleanup) struct catalogue *catalogue = catalogues_get(api->catalogues);
     struct slice path = exchange_target(exchange).path;
-    struct native_call call = {0};
+    struct native_call call = {.answer = answer};
     if (find(api, catalogue, path, &call.provider))
         return false;
     if (exchange_is_partial(exchange) && call.provider->auth.kind == AUTH_AWS_SIGV4) {

@@ -13,11 +13,13 @@
 #ifndef TOKENLOG_SERVER_API_NATIVE_H
 #define TOKENLOG_SERVER_API_NATIVE_H
 
-#include "server/api/api.h"
+#include "server/api/inference.h"
 
 /* native_serves — whether the path begins with a provider that can be asked. native_handle — answers
  * the exchange, if so; false: it is no native path. */
 bool native_serves(struct api *api, struct slice path);
 bool native_handle(struct api *api, struct exchange *exchange);
+/* native_handle_for — likewise, but the caller is answered by `answer`. */
+bool native_handle_for(struct api *api, struct exchange *exchange, inference_answer *answer);
 
 #endif

@@ -31,6 +31,7 @@ struct replay {
     enum replay_format format;
     const char *attached;
     bool is_caller;
+    int status;        /* 0: the recorded one */
     uint32_t retry_ms; /* to be said first; 0: it was, or is not */
     bool has_begun;
     bool is_ending; /* the closing event was pushed */
@@ -206,7 +207,8 @@ static enum err begin_provider(struct replay *replay)
     if (length < 0 && !is_in_frames(row) && stream_has_ended(replay->stream) &&
         replay_is_whole(row))
         length = (int64_t)row->bytes;
-    return exchange_begin(replay->exchange, (int)row->status, row->content_type, length, row->head);
+    int status = replay->status ? replay->status : (int)row->status;
+    return exchange_begin(replay->exchange, status, row->content_type, length, row->head);
 }
 
 static enum err begin(struct replay *replay)
@@ -583,6 +585,7 @@ void replay_start(
     replay->exchange = exchange;
     replay->stream = stream;
     replay->format = request->format;
+    replay->status = request->status;
     replay->attached = request->attached;
     replay->is_caller = request->is_caller;
     replay->retry_ms = request->format == REPLAY_SSE ? request->retry_ms : 0;

@@ -31,6 +31,7 @@ struct replay_request {
     uint64_t
         seen; /* of REPLAY_RAW, with `from` 0: skip as many blank lines (blank_lines.h); any number */
     bool follow;
+    int status;           /* REPLAY_PROVIDER: in the place of the recorded one; 0: that */
     uint32_t retry_ms;    /* REPLAY_SSE: a `retry:` line comes first; 0: none */
     const char *attached; /* "live" or "finished": by key; NULL: the first caller, or by ID */
     bool is_caller;       /* it asked the question, first or again (duplicates.h) */

@@ -4,6 +4,7 @@
 #include "server/api/cloudflare.h"
 #include "server/api/native.h"
 #include "server/api/passed.h"
+#include "server/api/proxy.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,10 @@ static const struct route {
     {"PUT", "/v1/stream/**", durable_put},
     {"POST", "/v1/stream/**", durable_post},
     {"DELETE", "/v1/stream/**", durable_delete},
+    {"POST", "/v1/proxy", proxy_post},
+    {"GET", "/v1/proxy/*", proxy_get},
+    {"PATCH", "/v1/proxy/*", proxy_patch},
+    {"DELETE", "/v1/proxy/*", proxy_delete},
     {"GET", "/v1/runs", runs_list},
     {"PUT", "/v1/runs/*", run_put},
     {"GET", "/v1/runs/*", run_show},

@@ -34,6 +34,14 @@ void durable_secure(struct exchange *exchange)
             return; /* out of memory: the answer will not fit either */
 }
 
+enum err durable_write_origin(
+    const struct api *api, const struct exchange *exchange, struct buf *out)
+{
+    struct slice host = exchange_outer_request(exchange)->host;
+    const char *scheme = api->config->tls_cert[0] ? "https" : "http";
+    return host.size ? buf_printf(out, "%s://%.*s", scheme, SLICE_PRINT(host)) : ERR_OK;
+}
+
 /* ── the call ───────────────────────────────────────────────────────────────────────────────── */
 
 static void call_closed(void *context)

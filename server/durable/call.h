@@ -54,6 +54,9 @@ void call_refuse(struct call *call, int status, const char *code, const char *pa
 void call_refuse_storage(struct call *call, enum err err);
 void call_end(struct call *call);
 
+/* durable_write_origin — "http://host" as the caller said it, or nothing, appended. */
+enum err durable_write_origin(
+    const struct api *api, const struct exchange *exchange, struct buf *out) NODISCARD;
 /* durable_secure — what every answer says to browsers. */
 void durable_secure(struct exchange *exchange);
 /* durable_key — a name as the key that its stream has, appended to `out`.

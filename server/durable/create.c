@@ -77,11 +77,9 @@ static bool read_fields(struct creation *creation)
 static void add_location(struct call *call)
 {
     CLEANUP(buf_deinit) struct buf url;
-    struct slice host = exchange_request(call->exchange)->host;
     struct slice path = exchange_target(call->exchange).path;
-    const char *scheme = call->api->config->tls_cert[0] ? "https" : "http";
     buf_init(&url, URL_BYTES_MAX);
-    enum err err = host.size ? buf_printf(&url, "%s://%.*s", scheme, SLICE_PRINT(host)) : ERR_OK;
+    enum err err = durable_write_origin(call->api, call->exchange, &url);
     if (!err)
         err = buf_append(&url, path);
     if (!err)

@@ -420,6 +420,15 @@ static bool read_query(struct reading *reading)
 
 /* ── recordings ─────────────────────────────────────────────────────────────────────────────── */
 
+/* The proxy protocol's word for what was recorded; call_add copies. */
+static void start_recording(struct call *call)
+{
+    const struct row *row = stream_visible_row(call->stream);
+    if (row && row->content_type.size)
+        call_add(call, "Upstream-Content-Type", row->content_type);
+    start(call);
+}
+
 static void recording_found(struct hub_lookup *lookup, enum err err, struct stream *stream)
 {
     struct call *call = CONTAINER_OF(lookup, struct call, lookup);
@@ -435,7 +444,7 @@ static void recording_found(struct hub_lookup *lookup, enum err err, struct stre
     else if (is_gone)
         call_refuse(call, 410, "stream_deleted", NULL, "the recording was deleted");
     else
-        start(call);
+        start_recording(call);
 }
 
 static void find(struct reading *reading, struct slice name)

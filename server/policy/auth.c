@@ -54,10 +54,8 @@ static const struct project_config *find_config(const struct config *config, str
     return NULL;
 }
 
-/* The project of that name, made when it is not there yet.  faults ERR_NOMEM */
-static enum err take_project(struct auth *auth, struct slice name, struct project **out)
+enum err auth_project(const struct auth *auth, struct slice name, struct project **out)
 {
-    enum { DAY_S = 24 * 3600 };
     LIST_FOREACH (node, &auth->projects) {
         struct project_entry *known = CONTAINER_OF(node, struct project_entry, node);
         if (slice_equal(slice_text(known->name), name)) {
@@ -65,6 +63,15 @@ static enum err take_project(struct auth *auth, struct slice name, struct projec
             return ERR_OK;
         }
     }
+    return ERR_DENIED;
+}
+
+/* The project of that name, made when it is not there yet.  faults ERR_NOMEM */
+static enum err take_project(struct auth *auth, struct slice name, struct project **out)
+{
+    enum { DAY_S = 24 * 3600 };
+    if (auth_project(auth, name, out) == ERR_OK)
+        return ERR_OK;
     struct project_entry *entry = calloc(1, sizeof *entry + name.size + 1);
     if (!entry)
         return fault(ERR_NOMEM, "project");

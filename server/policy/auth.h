@@ -50,6 +50,10 @@ size_t auth_key_count(const struct auth *auth);
  *   answers  ERR_DENIED */
 enum err auth_check(struct auth *auth, struct slice presented, struct project **out) NODISCARD;
 
+/* auth_project — the project of this name, whoever calls: something else has let them in.
+ *   answers  ERR_DENIED there is none */
+enum err auth_project(const struct auth *auth, struct slice name, struct project **out) NODISCARD;
+
 enum { KEY_RANDOM_BYTES = 30, KEY_TEXT_BYTES = 4 + 40 + 1 };
 /* key_make — "tlk_" and 40 characters (base64url) from 30 random bytes, which are the caller's. */
 void key_make(const uint8_t random[KEY_RANDOM_BYTES], char out[KEY_TEXT_BYTES]);
