@@ -20,6 +20,7 @@ static const struct dialect *const dialects[] = {
     &dialect_openai_responses,
     &dialect_anthropic,
     &dialect_gemini,
+    &dialect_gemini_interactions,
     &dialect_cohere,
     &dialect_ollama,
     &dialect_bedrock,
@@ -61,6 +62,22 @@ enum err dialect_by_name(struct slice name, const struct dialect **out)
             return ERR_OK;
         }
     return ERR_NOTFOUND;
+}
+
+enum err dialect_of_native(struct slice name, struct slice path, const struct dialect **out)
+{
+    for (size_t i = 0; i < sizeof dialects / sizeof dialects[0]; i++)
+        if (dialects[i]->beside && slice_equal(name, slice_text(dialects[i]->beside)) &&
+            dialects[i]->speaks(path)) {
+            *out = dialects[i];
+            return ERR_OK;
+        }
+    const struct dialect *own;
+    TRY(dialect_by_name(name, &own));
+    if (own->speaks && !own->speaks(path))
+        return ERR_NOTFOUND;
+    *out = own;
+    return ERR_OK;
 }
 
 enum err dialect_write_error(const struct dialect *dialect, struct buf *out, int status,

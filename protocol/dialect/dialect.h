@@ -9,6 +9,7 @@
  *   POST /v1/responses          openai_responses   event: response.completed | response.incomplete
  *   POST /v1/messages           anthropic          event: message_stop
  *   …:streamGenerateContent     gemini             HTTP's own framing, after a finishReason
+ *   POST /v1beta/interactions   gemini_interactions   HTTP's own framing, after interaction.completed
  *   POST /v2/chat               cohere             event: message-end
  *   POST /api/chat              ollama             a line with "done": true
  *   POST /model/…/converse-stream   bedrock        the messages messageStop and metadata
@@ -49,9 +50,23 @@ enum dialect_verdict {
     DIALECT_ASIDE, /* recorded beside the stream, without a number, never shown to the caller */
 };
 
+enum { DIALECT_CURSOR_BYTES_MAX = 1024 }; /* a number, or some 100 bytes of base64 */
+
+/* How a response that the provider keeps is asked for again: GET the place where it was made, a slash, its ID
+ * (reading.id), "?stream=true" and, for what comes behind an event, `after` and that event's cursor. POST
+ * with "/cancel" behind the ID ends it. */
+struct dialect_again {
+    const char *after;
+    /* cursor — of one event, appended to `out`.  answers ERR_NOTFOUND it has none · buf_append's */
+    enum err (*cursor)(struct slice block, struct buf *out);
+    bool is_numbered; /* each event has one, a decimal number that rises */
+};
+
 struct dialect {
     const char *name;
     enum framing framing; /* of its streamed responses */
+    /* NULL, or the dialect whose providers have calls of this one too, at the paths that it speaks. */
+    const char *beside;
     /* speaks — whether the call at this path of a provider's own API is of the dialect; NULL: all
      * are. (Others are passed on as opaque bytes.) */
     bool (*speaks)(struct slice path);
@@ -63,6 +78,8 @@ struct dialect {
     bool asks_usage;
     /* Whether a request may ask for its answer in the background. */
     bool has_background;
+    /* NULL: no response is given out again. */
+    const struct dialect_again *again;
     /* teaches — false: read_event would learn nothing from this block, and answer DIALECT_EVENT.
      * Much cheaper; nearly all blocks are such. NULL: it may learn from any. */
     bool (*teaches)(struct slice block);
@@ -85,9 +102,13 @@ struct dialect {
  *     /v1/chat/completions /v1/completions /v1/embeddings /v1/responses /v1/messages
  *     /v1/moderations /v1/images/generations /v1/audio/speech /v1/rerank
  * Never files, fine-tuning, batches or organisation calls.  answers ERR_NOTFOUND
- * dialect_by_name — as kept in a row.  answers ERR_NOTFOUND */
+ * dialect_by_name — as kept in a row.  answers ERR_NOTFOUND
+ * dialect_of_native — of a call at this path of a provider that speaks the dialect `name`.  answers
+ *   ERR_NOTFOUND it is of none that is known */
 enum err dialect_for_path(struct slice path, const struct dialect **out) NODISCARD;
 enum err dialect_by_name(struct slice name, const struct dialect **out) NODISCARD;
+enum err dialect_of_native(
+    struct slice name, struct slice path, const struct dialect **out) NODISCARD;
 
 /* dialect_write_error — how an error of ours looks to a caller of the dialect (NULL: OpenAI's
  * shape): JSON, appended to `out`. The type follows from the status; `code` is stable; `param` may

@@ -176,7 +176,7 @@ static void write_detail(struct json_writer *writer, const char *code, const cha
     json_close(writer, '}');
 }
 
-static enum err gemini_write_error(
+enum err gemini_write_error(
     struct buf *out, int status, const char *code, struct slice message, const char *param)
 {
     struct json_writer writer;

@@ -35,4 +35,8 @@ struct neutral_usage gemini_usage(struct json_span usage);
 struct sending;
 enum err gemini_write_config(struct sending *sending) NODISCARD;
 
+/* gemini_write_error — an error of ours, as Google's APIs have them: struct dialect's write_error. */
+enum err gemini_write_error(struct buf *out, int status, const char *code, struct slice message,
+    const char *param) NODISCARD;
+
 #endif

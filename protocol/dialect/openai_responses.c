@@ -8,9 +8,10 @@
  *     event: error                           data.message, or data.error.message
  *
  *   source  https://platform.openai.com/docs/api-reference/responses-streaming */
-#include <string.h>
+#include <inttypes.h>
 
 #include "protocol/dialect/reading.h"
+#include "protocol/dialect/responses_object.h"
 
 enum ending { ENDING_NONE, ENDING_COMPLETED, ENDING_INCOMPLETE, ENDING_FAILED, ENDING_ERROR };
 
@@ -52,18 +53,10 @@ static bool matters(struct slice name)
     return begins(name) || ending_of(name) != ENDING_NONE;
 }
 
-/* The first one; one that does not fit is none. */
-static void read_id(struct dialect_reading *reading, const struct json *id)
-{
-    struct slice text = json_text(id);
-    if (!reading->id[0] && text.size && text.size < sizeof reading->id)
-        memcpy(reading->id, text.data, text.size); /* the rest is 0 */
-}
-
 static void read_named(struct dialect_reading *reading, struct slice name, const struct json *event)
 {
     const struct json *response = json_get(event, "response");
-    read_id(reading, json_get(response, "id"));
+    reading_id(reading, json_get(response, "id"));
     switch (ending_of(name)) {
     case ENDING_NONE: break;
     case ENDING_COMPLETED:
@@ -93,7 +86,7 @@ static void responses_read_body(struct dialect_reading *reading, struct slice bo
     if (reading_body_members(body, names, COUNT, members)) {
         read_status(reading, members[0], members[1], members[2]);
         reading_openai_usage(reading, members[3]);
-        read_id(reading, members[4]);
+        reading_id(reading, members[4]);
     }
     reading_body_free(members, COUNT);
 }
@@ -103,10 +96,21 @@ static bool responses_is_terminator_residue(struct slice residue)
     return reading_ends(responses_read_event, residue);
 }
 
+static enum err responses_cursor(struct slice block, struct buf *out)
+{
+    uint64_t number;
+    TRY(responses_sequence_number(block, &number));
+    return buf_printf(out, "%" PRIu64, number);
+}
+
+static const struct dialect_again again = {
+    .after = "&starting_after=", .cursor = responses_cursor, .is_numbered = true};
+
 const struct dialect dialect_openai_responses = {
     .name = "openai_responses",
     .has_terminator = true,
     .has_background = true,
+    .again = &again,
     .read_event = responses_read_event,
     .read_body = responses_read_body,
     .is_terminator_residue = responses_is_terminator_residue,

@@ -36,6 +36,13 @@ static void copy_text(char *out, size_t capacity, struct slice text)
     blot(out, size);
 }
 
+void reading_id(struct dialect_reading *reading, const struct json *id)
+{
+    struct slice text = json_text(id);
+    if (!reading->id[0] && text.size && text.size < sizeof reading->id)
+        memcpy(reading->id, text.data, text.size); /* the rest is 0 */
+}
+
 void reading_finish_reason(struct dialect_reading *reading, struct slice text)
 {
     copy_text(reading->finish_reason, sizeof reading->finish_reason, text);

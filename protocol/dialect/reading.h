@@ -10,6 +10,7 @@ extern const struct dialect dialect_openai_chat;
 extern const struct dialect dialect_openai_responses;
 extern const struct dialect dialect_anthropic;
 extern const struct dialect dialect_gemini;
+extern const struct dialect dialect_gemini_interactions;
 extern const struct dialect dialect_cohere;
 extern const struct dialect dialect_ollama;
 extern const struct dialect dialect_bedrock;
@@ -17,6 +18,8 @@ extern const struct dialect dialect_replicate;
 extern const struct dialect dialect_cog;
 extern const struct dialect dialect_opaque;
 
+/* reading_id — the first one; one that does not fit is none. */
+void reading_id(struct dialect_reading *reading, const struct json *id);
 /* reading_finish_reason — copies what fits, cut between characters; empty: nothing changes. */
 void reading_finish_reason(struct dialect_reading *reading, struct slice text);
 /* reading_fail — notes a provider's error: an object with a message, or a string. NULL and null are

@@ -43,15 +43,15 @@ static bool is_native(const struct asked *asked)
 /* What is passed on as it is may ask the provider to go on without us. */
 static bool asks_to_keep(const struct asked *asked)
 {
-    static const char *const names[] = {"background", "stream"};
-    struct json_span spans[2];
+    static const char *const names[] = {"background", "stream", "store"};
+    struct json_span spans[3];
     const char *why;
     size_t at;
-    if (strcmp(asked->dialect->name, "openai_responses") != 0 ||
-        json_object_check(asked->body, &why, &at))
+    if (!asked->dialect->again || json_object_check(asked->body, &why, &at))
         return false;
-    json_scan_all(asked->body, names, 2, spans);
-    return json_span_is_true(spans[0]) && json_span_is_true(spans[1]);
+    json_scan_all(asked->body, names, 3, spans);
+    bool refuses_store = spans[2].raw.size && !json_span_is_true(spans[2]);
+    return json_span_is_true(spans[0]) && json_span_is_true(spans[1]) && !refuses_store;
 }
 
 static enum err write_native(

@@ -1,5 +1,6 @@
 /* producer_kept — a response that the provider keeps: it goes on with it when we are gone, and gives it
- * out again by its ID, from behind any event (OpenAI's Responses in the background).
+ * out again by its ID, from behind any event (struct dialect_again: OpenAI's Responses and Google's
+ * interactions, in the background).
  *
  *   live ──(connection lost)──▶ lost ─▶ pause ─▶ GET …/responses/ID?stream=true&starting_after=N ─┬─▶ live
  *                                ▲ ▲                                                               │
@@ -7,25 +8,24 @@
  *    is read back for N                                                                            │
  *                              as it would have died without all this ◀──(refused, or no more tries)
  *
- * N is the sequence_number of the last event that is recorded; what was of an event after that is dropped,
- * and comes again whole. What a provider gives out although it is there already is dropped too. So the
- * recording is that of one response, and it is one generation that is paid for.
+ * N is the cursor of the last event that is recorded and has one. What was of an event after that is dropped,
+ * and comes again whole; what comes again although it is there already is dropped too: by its number or,
+ * where there are none, if it is the same byte for byte. So the recording is that of one response, and it is
+ * one generation that is paid for.
  *
- * Every event has its number before it: nothing is noted here that is not in the record, but for a
- * translated response, whose provider's frames are asides; and a stream whose tool calls are held back
- * (hold.h) may show a later number before an earlier one. Both are asked for again by the server that knows
- * them, and not by the next (row.is_kept_upstream).
+ * Nothing is noted here that is not in the record, but for a translated response, whose provider's frames are
+ * asides, and for a stream whose tool calls are held back (hold.h), which may show a later event before an
+ * earlier one. Both are asked for again by the server that knows them, and not by the next one
+ * (row.is_kept_upstream).
  *
- *   source  https://platform.openai.com/docs/guides/background, its SDKs' responses.retrieve            */
+ *   source  https://platform.openai.com/docs/guides/background; google-genai 3.4.0 (Python)             */
 #include "server/stream/producer_state.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocol/base/own.h"
-#include "protocol/dialect/responses_object.h"
 #include "protocol/http/url.h"
 #include "server/stream/reader.h"
 
@@ -35,14 +35,16 @@ struct producer_kept {
     struct producer *producer;
     char id[DIALECT_ID_BYTES]; /* empty: it was not told yet */
     struct buf place;          /* where it was made: a URL */
-    uint64_t number;           /* of the last event that was taken… */
-    bool has_number;           /* …if one was */
-    bool may_repeat;           /* what comes begins with events that are there already */
-    bool is_lost;              /* there is no connection that brings more of it: */
-    unsigned tries;            /* so often, since an event came, was one looked for */
-    int64_t retry_after_ms;    /* the last answer's; -1: none */
-    enum stream_state state;   /* how the stream ends if there will be none… */
-    const char *reason;        /* …static */
+    struct buf cursor;         /* of the last event that was taken and has one; empty: of none */
+    uint64_t since[KEPT_SINCE_MAX]; /* what was taken behind that, by hashes: */
+    size_t since_count;      /* may be more than that: then it is not known what comes twice */
+    size_t repeated;         /* of those: they came again */
+    bool may_repeat;         /* what comes begins with events that are there already */
+    bool is_lost;            /* there is no connection that brings more of it: */
+    unsigned tries;          /* so often, since an event came, was one looked for */
+    int64_t retry_after_ms;  /* the last answer's; -1: none */
+    enum stream_state state; /* how the stream ends if there will be none… */
+    const char *reason;      /* …static */
     char detail[DIALECT_ERROR_BYTES];
     struct timer turn;
     /* After a server's death: what is recorded, read back. */
@@ -52,6 +54,7 @@ struct producer_kept {
 };
 
 static void turn_fired(struct timer *timer);
+static void give_up(struct producer_kept *kept, const char *why);
 
 static bool is_over(const struct producer *producer)
 {
@@ -70,6 +73,7 @@ enum err producer_kept_new(struct producer *producer)
     kept->retry_after_ms = -1;
     kept->turn.fire = turn_fired;
     buf_init(&kept->event, EVENT_BYTES_MAX);
+    buf_init(&kept->cursor, DIALECT_CURSOR_BYTES_MAX);
     buf_init(&kept->place, producer->run->url.size);
     enum err err = buf_append(&kept->place, buf_slice(&producer->run->url));
     producer->kept = kept;
@@ -83,6 +87,7 @@ static void kept_free(struct producer_kept *kept)
     timer_cancel(hub_loop(stream_hub(kept->producer->stream)), &kept->turn);
     (void)reader_close(kept->reader);
     buf_deinit(&kept->event);
+    buf_deinit(&kept->cursor);
     buf_deinit(&kept->place);
     free(kept);
 }
@@ -112,11 +117,53 @@ bool producer_is_lost(const struct producer *producer)
     return producer->kept && producer->kept->is_lost;
 }
 
-bool producer_kept_has(const struct producer_kept *kept, struct slice event)
+static const struct dialect *dialect_of(const struct producer *producer)
 {
-    uint64_t number;
-    return kept->may_repeat && responses_sequence_number(event, &number) == ERR_OK &&
-           number <= kept->number;
+    return producer->translation ? producer_translate_provider(producer->translation)
+                                 : producer->dialect;
+}
+
+static bool is_at_or_before(struct slice event, struct slice cursor, const struct dialect *dialect)
+{
+    CLEANUP(buf_deinit) struct buf own;
+    uint64_t number, last;
+    buf_init(&own, DIALECT_CURSOR_BYTES_MAX);
+    return dialect->again->cursor(event, &own) == ERR_OK &&
+           slice_u64(buf_slice(&own), &number) == ERR_OK && slice_u64(cursor, &last) == ERR_OK &&
+           number <= last;
+}
+
+/* A comment is nobody's event: it comes again, or not. */
+static bool is_comment(struct slice event)
+{
+    return event.size == 0 || event.data[0] == ':';
+}
+
+/* With numbers what is there already is known by them; else it is what was taken behind the cursor, byte for
+ * byte, and comes again first. */
+static bool has(struct producer_kept *kept, struct slice event)
+{
+    const struct dialect *dialect = dialect_of(kept->producer);
+    if (dialect->again->is_numbered)
+        return is_at_or_before(event, buf_slice(&kept->cursor), dialect);
+    if (kept->repeated == kept->since_count || is_comment(event))
+        return false;
+    if (kept->since[kept->repeated] != map_hash(event)) {
+        give_up(kept, "it gives out other events than it gave before");
+        return true;
+    }
+    kept->repeated++;
+    return true;
+}
+
+bool producer_kept_has(struct producer_kept *kept, struct slice event)
+{
+    if (!kept->may_repeat)
+        return false;
+    bool is_known = has(kept, event);
+    if (!is_known && !is_comment(event))
+        kept->may_repeat = false;
+    return is_known;
 }
 
 static void note_id(struct producer_kept *kept, struct slice event)
@@ -124,24 +171,42 @@ static void note_id(struct producer_kept *kept, struct slice event)
     const struct producer *producer = kept->producer;
     struct dialect_reading reading = {0};
     if (producer->translation)
-        (void)producer_translate_provider(producer->translation)->read_event(&reading, event);
+        (void)dialect_of(producer)->read_event(&reading, event);
     memcpy(kept->id, producer->translation ? reading.id : producer->reading.id, sizeof kept->id);
+}
+
+static void note_place(struct producer_kept *kept, struct slice event)
+{
+    CLEANUP(buf_deinit) struct buf cursor;
+    buf_init(&cursor, DIALECT_CURSOR_BYTES_MAX);
+    if (dialect_of(kept->producer)->again->cursor(event, &cursor) == ERR_OK) {
+        struct buf before = kept->cursor;
+        kept->cursor = cursor;
+        cursor = before;
+        kept->since_count = 0;
+    } else if (!is_comment(event)) {
+        if (kept->since_count < KEPT_SINCE_MAX)
+            kept->since[kept->since_count] = map_hash(event);
+        kept->since_count++;
+    }
 }
 
 void producer_kept_note(struct producer_kept *kept, struct slice event)
 {
     struct run *run = kept->producer->run;
-    uint64_t number;
     if (!kept->id[0])
         note_id(kept, event);
-    if (responses_sequence_number(event, &number))
-        return;
-    kept->number = number;
-    kept->has_number = true;
-    kept->may_repeat = false;
+    note_place(kept, event);
     kept->tries = 0;
     if (run && run->record.first_event_ns == 0)
         run->record.first_event_ns = producer_wall_ns(kept->producer);
+}
+
+/* It is known from where on to ask. */
+static bool has_place(const struct producer_kept *kept)
+{
+    return dialect_of(kept->producer)->again->is_numbered ? kept->cursor.size > 0
+                                                          : kept->since_count <= KEPT_SINCE_MAX;
 }
 
 /* ── what is asked of the provider ──────────────────────────────────────────────────────────── */
@@ -289,6 +354,7 @@ static void found(struct producer_kept *kept, struct run *run)
     struct producer *producer = kept->producer;
     kept->is_lost = false;
     kept->may_repeat = true;
+    kept->repeated = 0;
     run->state = RUN_LIVE;
     run->record.is_shown = true;
     run->record.from = tail_events(stream_tail(producer->stream));
@@ -297,7 +363,7 @@ static void found(struct producer_kept *kept, struct run *run)
         producer->config.metrics, METRIC_attempts_total, attempt_kind_name(run->record.kind), 1);
     LOG(producer->config.log, LOG_INFO, "resumed",
         LOG_ID("stream", &stream_row(producer->stream)->id), LOG_TEXT("upstream_id", kept->id),
-        LOG_NUMBER("after", kept->number));
+        LOG_SLICE("after", buf_slice(&kept->cursor)));
     if (producer_record_head(producer))
         LOG(producer->config.log, LOG_DEBUG, "attempt_unrecorded", /* its end has it too */
             LOG_ID("stream", &stream_row(producer->stream)->id));
@@ -347,10 +413,16 @@ static const struct upstream_owner again_owner = {again_head, again_data, again_
 
 static enum err ask_again(struct producer_kept *kept)
 {
-    char what[64];
+    CLEANUP(buf_deinit) struct buf what;
     struct run *run;
-    (void)snprintf(what, sizeof what, "?stream=true&starting_after=%" PRIu64, kept->number);
-    TRY(make_run(kept, "GET", "Accept: text/event-stream", what, &run));
+    buf_init(&what, DIALECT_CURSOR_BYTES_MAX * 3 + 64);
+    TRY(buf_append_text(&what, "?stream=true"));
+    if (kept->cursor.size) {
+        TRY(buf_append_text(&what, dialect_of(kept->producer)->again->after));
+        TRY(percent_encode(buf_slice(&kept->cursor), &what));
+    }
+    TRY(buf_append_byte(&what, '\0'));
+    TRY(make_run(kept, "GET", "Accept: text/event-stream", (const char *)what.data, &run));
     run->state = RUN_HELD;
     producer_replace(kept->producer, run, kept->reason);
     return send_run(run, &again_owner);
@@ -361,7 +433,7 @@ static enum err ask_again(struct producer_kept *kept)
 bool producer_may_take_back(const struct producer *producer)
 {
     const struct producer_kept *kept = producer->kept;
-    return kept && kept->id[0] && kept->has_number && kept->tries < KEPT_TRIES_MAX &&
+    return kept && kept->id[0] && has_place(kept) && kept->tries < KEPT_TRIES_MAX &&
            producer->run && !producer->reading.is_failed && !producer->death && !is_over(producer);
 }
 
@@ -396,12 +468,8 @@ static enum err take_frame(struct producer_kept *kept, const struct block *block
     if (block->frames[index].flags & FRAME_MORE)
         return ERR_OK;
     struct slice event = buf_slice(&kept->event);
-    uint64_t number;
     (void)producer->dialect->read_event(&producer->reading, event);
-    if (responses_sequence_number(event, &number) == ERR_OK) {
-        kept->number = number;
-        kept->has_number = true;
-    }
+    note_place(kept, event);
     buf_clear(&kept->event);
     return ERR_OK;
 }
@@ -417,13 +485,15 @@ static enum err begin_reading(struct producer_kept *kept, uint64_t from)
     return err;
 }
 
-/* A block. The last events nearly always have numbers; comments have none. */
+/* A block. One of the last events nearly always has a cursor; comments have none. */
 static enum err read_on(struct producer_kept *kept)
 {
     struct reader_view view;
     enum err err = reader_peek(kept->reader, &view);
-    if (err == ERR_CLOSED && !kept->has_number && kept->from > 0)
+    if (err == ERR_CLOSED && !kept->cursor.size && kept->from > 0) {
+        kept->since_count = 0;
         return begin_reading(kept, 0);
+    }
     TRY(err);
     for (uint32_t index = view.index; index < view.end; index++)
         TRY(take_frame(kept, view.block, index));
@@ -437,8 +507,8 @@ static void finish_reading(struct producer_kept *kept)
     kept->reader = reader_close(kept->reader);
     if (producer->reading.is_failed)
         producer_fail_by_event(producer);
-    else if (!kept->has_number)
-        give_up(kept, "its recorded events have no numbers to ask by");
+    else if (!has_place(kept))
+        give_up(kept, "its recorded events have nothing to ask by");
     else
         wait_to_ask(kept);
 }

@@ -197,7 +197,7 @@ enum err producer_kept_new(struct producer *producer) NODISCARD;
 void producer_kept_free(struct producer *producer);
 bool producer_is_kept(const struct producer *producer);
 bool producer_is_lost(const struct producer *producer);
-bool producer_kept_has(const struct producer_kept *kept, struct slice event);
+bool producer_kept_has(struct producer_kept *kept, struct slice event);
 void producer_kept_note(struct producer_kept *kept, struct slice event);
 bool producer_may_take_back(const struct producer *producer);
 bool producer_takes_back(struct producer *producer, const char *reason, const char *detail);

@@ -5,6 +5,8 @@ The mock's books show what was paid for; `again` asks it for all of a response, 
 """
 
 import json
+import signal
+import subprocess
 
 import pytest
 
@@ -12,6 +14,7 @@ import programs
 import wire
 
 SLOW = "rate=40"  # so that what comes is under way while the test acts
+NATIVE = {"openai": "/openai/v1/responses", "google": "/google/v1beta/interactions"}
 KEPT = ("resumed", "refused", "unreachable")
 
 
@@ -20,7 +23,8 @@ def config(folder, url, *more):
     path.write_text("\n".join((
         "providers:", "  - name: openai", f"    base_url: {url}", "    key: one",
         "  - name: other", f"    base_url: {url}", "    dialect: openai_responses",
-        "    resume: background", *more)) + "\n")
+        "    resume: background", "  - name: google", "    type: google-ai-studio",
+        f"    base_url: {url}", "    key: two", *more)) + "\n")
     return path
 
 
@@ -60,10 +64,11 @@ def begin(server, model, headers=None, events=1, path="/v1/responses", **members
 
 def again(mock, body):
     """All of the response, as the provider gives it out by its ID."""
-    first = wire.split_events(body)[0][0]
-    response = json.loads(first.partition(b"data: ")[2])["response"]["id"]
-    reply = wire.call(mock.place, "GET", f"/v1/responses/{response}?stream=true",
-                      headers={"Authorization": "Bearer one"})
+    first = json.loads(wire.split_events(body)[0][0].partition(b"data: ")[2])
+    place = (f"responses/{first['response']['id']}" if "response" in first
+             else f"interactions/{first['interaction']['id']}")
+    version = "v1" if "response" in first else "v1beta"
+    reply = wire.call(mock.place, "GET", f"/{version}/{place}?stream=true")
     assert (reply.status, reply.end) == (200, "clean")
     return bytes(reply.body)
 
@@ -149,13 +154,27 @@ def test_a_provider_that_is_configured_so_is_always_asked(gateway, mock, model):
     assert_paid_once(mock, name, 20)
 
 
-def test_a_native_call_that_asks_for_it(gateway, mock, model):
-    name = model("events=20", "fault=truncate@8")
-    one, stream = begin(gateway, name, path="/openai/v1/responses")
+@pytest.mark.parametrize("provider", NATIVE)
+def test_a_native_call_that_asks_for_it(gateway, mock, model, provider):
+    name = model("events=20", "fault=truncate@8", "cuts=2")
+    one, stream = begin(gateway, name, path=NATIVE[provider])
     assert one.finish().end == "clean"
     assert bytes(one.reader.body) == again(mock, one.reader.body)
     assert_paid_once(mock, name, 20)
-    assert kinds(gateway.row(stream))[1:] == [("resumption", None)]
+    row = gateway.row(stream)
+    assert [kind for kind, _ in kinds(row)] == ["first", "resumption", "resumption"]
+    assert row["usage"]["output_tokens"] == 20
+
+
+def test_an_interaction_cut_before_it_can_be_asked_for_by_an_event(gateway, mock, model):
+    """Its first events have no event_id: all of it comes again, and is known."""
+    name = model("events=5", "fault=reset@0")
+    one, _ = begin(gateway, name, path=NATIVE["google"])
+    assert one.finish().end != "clean"  # not even its ID was there
+    name = model("events=5", "fault=end@1", "size=10")
+    one, _ = begin(gateway, name, path=NATIVE["google"])
+    assert one.finish().end == "clean"
+    assert bytes(one.reader.body) == again(mock, one.reader.body)
 
 
 def test_a_stop_is_told_to_the_provider(gateway, mock, model):
@@ -188,7 +207,7 @@ def assert_whole(server, mock, model, stream, count, received=b""):
     return row
 
 
-@pytest.mark.parametrize("path", ["/v1/responses", "/openai/v1/responses"])
+@pytest.mark.parametrize("path", ["/v1/responses", NATIVE["google"]])
 def test_killed_in_mid_generation(start, mock, model, path):
     name = model("events=60", SLOW)
     server = start()
@@ -205,6 +224,10 @@ def test_killed_in_mid_generation(start, mock, model, path):
     assert reply.end == "clean" and bytes(reply.body).startswith(received)
     assert_paid_once(mock, name, 60)
     assert "stream_interrupted" not in server.log()
+    server.stop()
+    verified = subprocess.run([programs.TOKENLOG, "verify", "--data", str(server.data)],
+                              capture_output=True, text=True, check=False)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def test_killed_again_and_again(start, mock, model):
@@ -238,8 +261,10 @@ def test_a_server_that_is_told_to_stop_leaves_it_to_the_next(start, mock, model)
     name = model("events=60", SLOW)
     server = start("drain_timeout_s: 0")
     one, stream = begin(server, name, events=10)
-    server.stop()
+    server.process.send_signal(signal.SIGTERM)
     received = bytes(one.finish().body)
+    one.close()  # it waits for its callers to have gone
+    server.stop()
     server.start()
     assert_whole(server, mock, name, stream, 60, received)
 

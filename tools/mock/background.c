@@ -1,13 +1,16 @@
 /* background — a ring of them by generation: the oldest makes room. */
 #include "tools/mock/background.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PLACE      "/v1/responses/"
-#define NAME       "resp_mock"
 #define CANCEL_END "/cancel"
+
+/* Where they are, and how their IDs begin. */
+static const struct {
+    const char *path, *name;
+} places[] = {{"/v1/responses/", "resp_mock"}, {"/v1beta/interactions/", "v1_mock"}};
+enum { PLACES = sizeof places / sizeof places[0] };
 
 struct background {
     struct stream_order order; /* its ticket is empty */
@@ -48,19 +51,33 @@ enum err background_begin(
     return ERR_OK;
 }
 
+/* The ID in a path of one, and what follows it.  answers ERR_NOTFOUND */
+static enum err find_name(struct slice path, struct slice *name)
+{
+    for (size_t i = 0; i < PLACES; i++) {
+        struct slice place = slice_text(places[i].path), begin = slice_text(places[i].name);
+        if (!slice_has_prefix(path, place))
+            continue;
+        struct slice rest = slice_sub(path, place.size, path.size);
+        bool is_ours = slice_has_prefix(rest, begin);
+        *name = is_ours ? slice_sub(rest, begin.size, rest.size) : SLICE_NONE;
+        return ERR_OK;
+    }
+    return ERR_NOTFOUND;
+}
+
 bool background_is_place(struct slice path)
 {
-    return slice_has_prefix(path, SLICE(PLACE));
+    struct slice name;
+    return find_name(path, &name) == ERR_OK;
 }
 
 enum err background_find(const struct backgrounds *backgrounds, struct slice path,
     struct background **out, bool *is_cancel)
 {
-    struct slice place = SLICE(PLACE NAME), end = SLICE(CANCEL_END);
+    struct slice name, end = SLICE(CANCEL_END);
     uint64_t generation;
-    if (!slice_has_prefix(path, place))
-        return ERR_NOTFOUND;
-    struct slice name = slice_sub(path, place.size, path.size);
+    TRY(find_name(path, &name));
     bool has_end =
         name.size > end.size && slice_equal(slice_sub(name, name.size - end.size, name.size), end);
     if (slice_u64(slice_sub(name, 0, name.size - (has_end ? end.size : 0)), &generation))
@@ -99,11 +116,7 @@ void background_cancel(struct background *background)
 
 enum err background_render(const struct background *background, struct buf *out)
 {
-    const struct answer *answer = &background->order.answer;
-    return buf_printf(out,
-        "{\"id\":\"" NAME "%08" PRIu64 "\",\"object\":\"response\",\"created_at\":%" PRId64
-        ",\"status\":\"%s\",\"background\":true,\"error\":null,\"incomplete_details\":null,"
-        "\"model\":\"%.*s\",\"output\":[],\"usage\":null,\"metadata\":{}}\n",
-        answer->generation, answer->created_s,
-        background->is_cancelled ? "cancelled" : "in_progress", SLICE_PRINT(answer->model));
+    return buf_printf(out, "{\"status\":\"%s\",\"background\":true,\"model\":\"%.*s\"}\n",
+        background->is_cancelled ? "cancelled" : "in_progress",
+        SLICE_PRINT(background->order.answer.model));
 }

@@ -1,15 +1,16 @@
-/* background — OpenAI's Responses in the background: they go on without whoever asked, and are given out
- * again, from behind any event.
+/* background — OpenAI's Responses and Google's interactions in the background: they go on without whoever
+ * asked, and are given out again, from behind any event.
  *
  *   POST /v1/responses {"background": true, "stream": true}   ─▶ the events, as they come
  *   GET  /v1/responses/ID?stream=true&starting_after=N        ─▶ those after number N: at once what has come, then the rest
  *   POST /v1/responses/ID/cancel                              ─▶ the object
+ *   the same at /v1beta/interactions, with last_event_id=…
  *
  * A response is paid for when it is asked for: its readings, of which the first is the answer to that, are in
  * no books. They share one schedule, so that a token is due when it is, whoever reads.
  *
  *   thread  the loop's
- *   source  https://platform.openai.com/docs/guides/background (2026-08) */
+ *   source  https://platform.openai.com/docs/guides/background (2026-08); google-genai 3.4.0 (Python) */
 #ifndef TOKENLOG_TOOLS_MOCK_BACKGROUND_H
 #define TOKENLOG_TOOLS_MOCK_BACKGROUND_H
 
@@ -38,7 +39,7 @@ bool background_is_place(struct slice path); /* of one, there or not */
 bool background_is_busy(struct background *background);
 struct stream_order background_read(struct background *background, uint64_t from);
 void background_cancel(struct background *background);
-/* background_render — the object, without its output.  faults ERR_NOMEM */
+/* background_render — as much of the object as tells what became of it.  faults ERR_NOMEM */
 enum err background_render(const struct background *background, struct buf *out) NODISCARD;
 
 #endif

@@ -262,18 +262,18 @@ static enum err serve_prediction(
 /* What stands behind the '?' of a request for a response that is kept. */
 static enum err read_from(struct slice target, uint64_t *out)
 {
-    struct slice name = SLICE("starting_after=");
-    ptrdiff_t at = slice_find(target, name);
+    static const char *const names[] = {"starting_after=", "last_event_id=mock%2B%2F%3D"};
     *out = 0;
-    if (slice_find(target, SLICE("stream=true")) < 0)
-        return ERR_INVALID;
-    if (at < 0)
-        return ERR_OK;
-    struct slice number = slice_sub(target, (size_t)at + name.size, target.size);
-    ptrdiff_t end = slice_find_byte(number, '&');
-    TRY(slice_u64(slice_sub(number, 0, end < 0 ? number.size : (size_t)end), out));
-    ++*out;
-    return ERR_OK;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        ptrdiff_t at = slice_find(target, slice_text(names[i]));
+        if (at < 0)
+            continue;
+        struct slice number = slice_sub(target, (size_t)at + strlen(names[i]), target.size);
+        ptrdiff_t end = slice_find_byte(number, '&');
+        TRY(slice_u64(slice_sub(number, 0, end < 0 ? number.size : (size_t)end), out));
+        ++*out;
+    }
+    return slice_find(target, SLICE("stream=true")) < 0 ? ERR_INVALID : ERR_OK;
 }
 
 static enum err end_background(struct visit *visit, struct background *background)
@@ -339,7 +339,7 @@ static enum err generate(struct visit *visit, struct desk_answer *answer)
     };
     TRY(stats_begin(visit->desk->stats, buf_slice(&visit->call.model), &order.ticket));
     order.answer.generation = order.ticket.generation;
-    if (visit->call.is_background && order.is_stream && shape_has_numbers(visit->shape))
+    if (visit->call.is_background && order.is_stream && shape_is_kept(visit->shape))
         TRY(background_begin(&visit->desk->backgrounds, visit->desk->stats, &order));
     if (shape_is_elsewhere(visit->shape) ||
         (shape_is_cog(visit->shape) && prefers(visit->request, "respond-async")))

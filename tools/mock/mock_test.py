@@ -17,6 +17,7 @@ import ssl
 import struct
 import subprocess
 import time
+import urllib.parse
 import zlib
 
 import pytest
@@ -265,6 +266,25 @@ def test_background_goes_on_alone(mock):
     for after in range(len(whole)):
         rest = again(mock, response, f"?starting_after={after}&stream=true")[1]
         assert events_of(rest) == whole[after + 1 :]
+    stats = mock.wait_stats(active=0)
+    assert (stats["generations"], stats["completed"], stats["tokens"]) == (1, 1, 12)
+
+
+def test_interactions(mock):
+    response, body = mock.post("/v1beta/interactions", model="mock,events=12", stream=True,
+                               background=True, input="x")
+    events = events_of(body)
+    assert [name for name, _ in events[:3]] == [
+        "interaction.created", "interaction.status_update", "step.start"]
+    assert events[-1] == ("done", "[DONE]") and tokens_of(str(events)) == list(range(12))
+    last = json.loads(events[-2][1])["interaction"]
+    assert (last["status"], last["usage"]["total_output_tokens"]) == ("completed", 12)
+    assert "event_id" not in events[3][1]
+    after = urllib.parse.quote(json.loads(events[8][1])["event_id"], safe="")
+    connection = mock.connect()
+    connection.request("GET", f"/v1beta/interactions/{last['id']}?stream=true&last_event_id={after}")
+    assert events_of(connection.getresponse().read()) == events[9:]
+    connection.close()
     stats = mock.wait_stats(active=0)
     assert (stats["generations"], stats["completed"], stats["tokens"]) == (1, 1, 12)
 

@@ -50,7 +50,7 @@ enum err shape_whole_text(const struct answer *answer, struct buf *out)
 static const struct shape *const shapes[] = {&shape_chat, &shape_completions, &shape_embeddings,
     &shape_responses, &shape_messages, &shape_gemini, &shape_gemini_stream, &shape_cohere,
     &shape_ollama, &shape_bedrock, &shape_bedrock_stream, &shape_replicate, &shape_cog,
-    &shape_cog_named};
+    &shape_cog_named, &shape_interactions};
 
 static bool is_at(const struct shape *shape, struct slice path)
 {
@@ -124,9 +124,9 @@ bool shape_repeats_text(const struct shape *shape)
     return shape->repeats_text;
 }
 
-bool shape_has_numbers(const struct shape *shape)
+bool shape_is_kept(const struct shape *shape)
 {
-    return shape->family == FAMILY_RESPONSES;
+    return shape->is_kept;
 }
 
 bool shape_is_anthropic(const struct shape *shape)

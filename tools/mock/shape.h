@@ -48,7 +48,7 @@ enum err shape_model(const struct shape *shape, struct slice path, struct buf *o
 /* shape_repeats_text — some of the stream's events hold the whole text. */
 bool shape_repeats_text(const struct shape *shape);
 bool shape_is_anthropic(const struct shape *shape);
-bool shape_has_numbers(const struct shape *shape); /* its events have: Responses */
+bool shape_is_kept(const struct shape *shape); /* where it is asked for in the background */
 /* shape_is_elsewhere — it is answered by a place (prediction.h).
  * shape_is_cog — a stream is asked for by the field Accept. */
 bool shape_is_elsewhere(const struct shape *shape);
@@ -65,7 +65,7 @@ enum err shape_tail(const struct shape *shape, const struct answer *answer,
 enum err shape_token(const struct shape *shape, const struct answer *answer, uint64_t index,
     struct buf *out, struct token_spot *spot) NODISCARD;
 const char *shape_token_event(const struct shape *shape); /* the event's name; NULL for none */
-uint64_t shape_token_sequence(uint64_t index); /* Responses: sequence_number of token `index` */
+uint64_t shape_token_sequence(uint64_t index); /* of those that are kept: the number of token `index` */
 /* shape_whole — the JSON of the answer that is no stream. */
 enum err shape_whole(
     const struct shape *shape, const struct answer *answer, struct buf *out) NODISCARD;

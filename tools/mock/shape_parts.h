@@ -48,12 +48,14 @@ struct shape {
     struct line tail[LINES_MAX];
     bool repeats_text;
     bool is_elsewhere;
+    bool is_kept; /* in the background, if asked: background.h */
 };
 
 extern const struct shape shape_chat, shape_completions, shape_embeddings, shape_responses,
     shape_messages, shape_gemini, shape_gemini_stream, shape_cohere, shape_ollama, shape_bedrock,
-    shape_bedrock_stream, shape_replicate, shape_cog, shape_cog_named;
+    shape_bedrock_stream, shape_replicate, shape_cog, shape_cog_named, shape_interactions;
 
+#define SHAPE_EVENT_ID     "mock+/=" /* and the number of the event: opaque to who asks */
 #define SHAPE_FAIL_MESSAGE "The mock was asked to fail here."
 
 /* shape_text — a token's text; its index begins at *index_at, unless that is NULL.

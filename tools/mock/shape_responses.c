@@ -187,4 +187,5 @@ const struct shape shape_responses = {
         {"response.completed", responses_completed, ALWAYS}},
     .repeats_text = true,
     .family = FAMILY_RESPONSES,
+    .is_kept = true,
 };
