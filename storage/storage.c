@@ -8,28 +8,19 @@
  * tick or has it called again. The journal's callbacks only keep accounts. */
 #include "storage/storage.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 
 #include "protocol/base/own.h"
 #include "storage/amend.h"
+#include "storage/directory.h"
 #include "storage/mend.h"
+#include "storage/projects.h"
 #include "storage/query.h"
 #include "storage/reopen.h"
 #include "storage/replay.h"
 #include "storage/tail_write.h"
-
-struct project {
-    struct map_node by_name;
-    uint32_t number;
-    struct buf name;
-};
 
 struct storage {
     struct storage_config config;
@@ -44,8 +35,7 @@ struct storage {
     struct amendments amendments;
     struct departures departures;
     struct replay replay; /* while opening */
-    struct map projects;
-    uint32_t last_project;
+    struct projects projects;
     uint64_t next_number;
     uint64_t forward_bytes;  /* of journal between two records of a live stream's row */
     int64_t journal_wake_ns; /* INT64_MAX: it does not want to */
@@ -53,125 +43,6 @@ struct storage {
     enum err stuck;          /* ERR_OK: it is not */
     bool is_stuck_told, is_paused, is_ticking;
 };
-
-/* The directory and its lock. */
-
-static enum err make_directory(const struct storage *storage)
-{
-    const struct storage_host *host = storage->config.host;
-    const char *path = storage->config.path;
-    struct stat stat_now;
-    if (mkdir(path, 0700) == 0)
-        return ERR_OK;
-    if (errno != EEXIST)
-        return fault(errno == ENOSPC ? ERR_FULL : ERR_IO, "mkdir %s: %s", path, strerror(errno));
-    if (stat(path, &stat_now) == 0 && (stat_now.st_mode & 077) != 0)
-        host->log(host->context, 1, "the data directory is open to others: chmod 700 is advised");
-    return ERR_OK;
-}
-
-static enum err path_in(const struct storage *storage, const char *name, char out[PATH_MAX])
-{
-    int size = snprintf(out, PATH_MAX, "%s/%s", storage->config.path, name);
-    return size > 0 && size < PATH_MAX ? ERR_OK : fault(ERR_IO, "path of %s is too long", name);
-}
-
-static int read_holder(int fd)
-{
-    char text[24];
-    ssize_t size = pread(fd, text, sizeof text - 1, 0);
-    if (size <= 0)
-        return 0;
-    text[size] = '\0';
-    return (int)strtol(text, NULL, 10);
-}
-
-static enum err write_holder(int fd)
-{
-    char text[24];
-    int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)size, 0) != size)
-        return fault(ERR_IO, "writing the lock file: %s", strerror(errno));
-    return ERR_OK;
-}
-
-/* flock(2) goes with the open file: the kernel lets go of it however the process ends. */
-static enum err take_lock(struct storage *storage, int *holder_pid)
-{
-    char path[PATH_MAX];
-    TRY(path_in(storage, "lock", path));
-    storage->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (storage->lock_fd < 0)
-        return fault(ERR_IO, "open %s: %s", path, strerror(errno));
-    if (flock(storage->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return write_holder(storage->lock_fd);
-    if (errno != EWOULDBLOCK)
-        return fault(ERR_IO, "flock %s: %s", path, strerror(errno));
-    if (holder_pid)
-        *holder_pid = read_holder(storage->lock_fd);
-    return ERR_BUSY;
-}
-
-/* Projects. */
-
-static struct project *find_project(const struct storage *storage, struct slice name)
-{
-    struct map_node *node = map_first(&storage->projects, map_hash(name));
-    for (; node; node = map_next(node)) {
-        struct project *project = CONTAINER_OF(node, struct project, by_name);
-        if (slice_equal(buf_slice(&project->name), name))
-            return project;
-    }
-    return NULL;
-}
-
-static struct project *project_free(struct project *project)
-{
-    buf_deinit(&project->name);
-    free(project);
-    return NULL;
-}
-
-static enum err add_project(struct storage *storage, uint32_t number, struct slice name)
-{
-    struct project *project = calloc(1, sizeof *project);
-    if (!project)
-        return fault(ERR_NOMEM, "project");
-    project->number = number;
-    buf_init(&project->name, name.size);
-    enum err err = buf_append(&project->name, name);
-    if (err == ERR_OK)
-        err = map_insert(&storage->projects, &project->by_name, map_hash(name));
-    if (err != ERR_OK) {
-        project_free(project);
-        return err;
-    }
-    if (number > storage->last_project)
-        storage->last_project = number;
-    return ERR_OK;
-}
-
-/* For the store's walk and for replay: what is known already is not news. */
-static enum err know_project(void *context, uint32_t number, struct slice name)
-{
-    struct storage *storage = context;
-    if (find_project(storage, name))
-        return ERR_OK;
-    return add_project(storage, number, name);
-}
-
-enum err storage_project(struct storage *storage, struct slice name, uint32_t *out)
-{
-    if (name.size == 0 || name.size > PROJECT_NAME_BYTES_MAX)
-        return ERR_LIMIT;
-    const struct project *project = find_project(storage, name);
-    if (!project) {
-        TRY(add_project(storage, storage->last_project + 1, name));
-        project = find_project(storage, name);
-    }
-    *out = project->number;
-    return ERR_OK;
-}
 
 /* What the journal calls. */
 
@@ -250,6 +121,16 @@ static void tell_small_map(const struct storage *storage)
     host->log(host->context, 1, text);
 }
 
+static enum err take_directory(struct storage *storage, int *holder_pid)
+{
+    const struct storage_host *host = storage->config.host;
+    bool is_open_to_others;
+    TRY(directory_take(storage->config.path, &is_open_to_others, holder_pid, &storage->lock_fd));
+    if (is_open_to_others)
+        host->log(host->context, 1, "the data directory is open to others: chmod 700 is advised");
+    return ERR_OK;
+}
+
 static enum err open_store(struct storage *storage)
 {
     const struct storage_config *config = &storage->config;
@@ -258,7 +139,7 @@ static enum err open_store(struct storage *storage)
     TRY(block_cache_new(config->cache_bytes_max, &storage->cache));
     store_set_cache(storage->store, storage->cache);
     tell_small_map(storage);
-    TRY(store_project_walk(storage->store, know_project, storage));
+    TRY(store_project_walk(storage->store, projects_know, &storage->projects));
     TRY(store_next_epoch(storage->store, &epoch));
     storage->next_number = (uint64_t)epoch << 32;
     return ERR_OK;
@@ -337,11 +218,10 @@ static enum err open_all(struct storage *storage, int *holder_pid, struct storag
 {
     storage->replay = (struct replay){.tails = &storage->tails,
         .shipper = &storage->shipper,
-        .project = know_project,
-        .context = storage,
+        .project = projects_know,
+        .context = &storage->projects,
         .forward_bytes = storage->forward_bytes};
-    TRY(make_directory(storage));
-    TRY(take_lock(storage, holder_pid));
+    TRY(take_directory(storage, holder_pid));
     TRY(open_store(storage));
     TRY(open_journal(storage, &report->journal));
     mend_expect(storage->store, &report->journal);
@@ -394,7 +274,7 @@ static struct storage *storage_new(const struct storage_config *config)
         config->segment_bytes * config->segment_count / EVENT_RING_DIVISOR;
     shipper_init(&storage->shipper, &storage->tails, config->archive_after_ns);
     amendments_init(&storage->amendments, &storage->tails);
-    map_init(&storage->projects);
+    projects_init(&storage->projects);
     return storage;
 }
 
@@ -425,16 +305,6 @@ enum err storage_open(const struct storage_config *config,
     }
     wake(storage, host_now(storage));
     return ERR_OK;
-}
-
-static void free_projects(struct storage *storage)
-{
-    struct map_node *next;
-    for (struct map_node *node = map_walk(&storage->projects, NULL); node; node = next) {
-        next = map_walk(&storage->projects, node);
-        project_free(CONTAINER_OF(node, struct project, by_name));
-    }
-    map_deinit(&storage->projects);
 }
 
 static void stop_threads(struct storage *storage)
@@ -480,7 +350,7 @@ struct storage *storage_abandon(struct storage *storage)
     shipper_deinit(&storage->shipper);
     amendments_deinit(&storage->amendments);
     tails_deinit(&storage->tails);
-    free_projects(storage);
+    projects_deinit(&storage->projects);
     store_close(storage->store);
     block_cache_free(storage->cache);
     if (storage->lock_fd >= 0)
@@ -633,6 +503,11 @@ enum err storage_reopen(struct storage *storage, const struct storage_query *que
     if (departures_conceal(&storage->departures, query->departures, row->number))
         return ERR_AGAIN;
     return reopen_tail(&storage->tails, row, out);
+}
+
+enum err storage_project(struct storage *storage, struct slice name, uint32_t *out)
+{
+    return projects_number(&storage->projects, name, out);
 }
 
 enum err storage_admits(const struct storage *storage)
