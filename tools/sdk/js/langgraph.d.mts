@@ -1,4 +1,9 @@
-import type { BaseCheckpointSaver, SerializerProtocol } from '@langchain/langgraph-checkpoint';
+import type { RunnableConfig } from '@langchain/core/runnables';
+import type {
+  ChannelVersions, Checkpoint, CheckpointListOptions, CheckpointMetadata, CheckpointTuple,
+  PendingWrite, SerializerProtocol,
+} from '@langchain/langgraph-checkpoint';
+import { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint';
 
 export interface TokenlogSaverOptions {
   /** Of the server, without a path. */
@@ -11,8 +16,15 @@ export interface TokenlogSaverOptions {
   serde?: SerializerProtocol;
 }
 
-export class TokenlogSaver extends BaseCheckpointSaver<string> {
+export class TokenlogSaver extends BaseCheckpointSaver {
   constructor(options: TokenlogSaverOptions);
   /** The run that a thread is: what to send as Tokenlog-Run with its inference calls. */
   runOf(threadId: string): string;
+  getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined>;
+  list(config: RunnableConfig, options?: CheckpointListOptions): AsyncGenerator<CheckpointTuple>;
+  put(
+    config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, newVersions: ChannelVersions,
+  ): Promise<RunnableConfig>;
+  putWrites(config: RunnableConfig, writes: PendingWrite[], taskId: string, taskPath?: string): Promise<void>;
+  deleteThread(threadId: string): Promise<void>;
 }
