@@ -120,17 +120,41 @@ static enum err journal_row(struct tail *tail, struct row_version *version)
     return ERR_OK;
 }
 
+static bool is_amid_event(const struct tail *tail)
+{
+    return tail->queued_frames > 0 && tail->write_frame == 0 &&
+           tail_block_at(tail, tail->write_block)->block->part > 0;
+}
+
+/* What is in the journal: bytes of whole events, and when the last of them was received, about. */
+static void journalled_so_far(const struct tail *tail, uint64_t *size, int64_t *last_event_ns)
+{
+    *size = tail->bytes;
+    *last_event_ns = tail->last_event_ns;
+    if (tail->queued_frames == 0)
+        return;
+    const struct block *block = tail_block_at(tail, tail->write_block)->block;
+    uint32_t before = tail->write_frame ? tail->write_frame - 1 : 0;
+    *size = block->first_offset + (tail->write_frame ? block->frames[before].end : 0);
+    *last_event_ns = block->frames[before].time_ns;
+}
+
+/* One that gives more than the journal takes always has events that wait: its row goes between them. */
 enum err tail_forward(struct tail *tail)
 {
     struct row_version *newest = tail_newest(tail), *copy;
-    if (tail_has_queue(tail) || newest != tail->durable || tail->forward_hold)
+    if (tail->queued_rows > 0 || is_amid_event(tail) || newest != tail->durable ||
+        tail->forward_hold)
         return ERR_AGAIN;
     struct tails *tails = tail->tails;
-    TRY(make_version(tail, &newest->row, tail->events, tail->bytes, tail->last_event_ns, &copy));
+    uint64_t size;
+    int64_t last_event_ns;
+    journalled_so_far(tail, &size, &last_event_ns);
+    TRY(make_version(tail, &newest->row, tail->journalled_events, size, last_event_ns, &copy));
     struct record record = {.type = RECORD_ROW,
         .number = tail->number,
         .seq = tail->aside_count,
-        .time_ns = tail->last_event_ns,
+        .time_ns = last_event_ns,
         .payload = buf_slice(&copy->bytes)};
     uint64_t lsn;
     enum err err = ledger_append(&tails->ledger, &record, LEDGER_FORWARD, tail, &lsn);
@@ -237,12 +261,6 @@ static enum err write_step(struct tail *tail)
     if (tail->queued_frames > 0)
         return write_frame(tail, row);
     return write_body(tail);
-}
-
-static bool is_amid_event(const struct tail *tail)
-{
-    return tail->queued_frames > 0 && tail->write_frame == 0 &&
-           tail_block_at(tail, tail->write_block)->block->part > 0;
 }
 
 void tails_write(struct tails *tails)

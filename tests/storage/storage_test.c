@@ -267,6 +267,37 @@ static void test_an_idle_live_stream_outlives_the_ring(void **state)
     world_free(world);
 }
 
+/* One that gives more than the ring takes, for as long as it lives: something of it always waits, and its
+ * first row must not keep the ring from reuse. */
+static void test_a_stream_faster_than_the_ring(void **state)
+{
+    (void)state;
+    struct world *world = world_new(9);
+    world->config.segment_count = SEGMENT_COUNT_MIN;
+    world->config.archive_after_ns = 5000000;
+    world_open(world);
+    struct tail *tail = world_create(world, 1, SLICE_NONE);
+    world_turns(world, 3);
+    struct slice event = world_noise(1, 16000, bytes);
+    uint64_t events = 5u * SEGMENT_COUNT_MIN * SEGMENT_BYTES_MIN / 16000u;
+    uint32_t waited = 0;
+    for (uint64_t i = 0; i < events; waited++) {
+        for (; i < events && tail_append(tail, event, (int64_t)i + 1) == ERR_OK; i++)
+            waited = 0;
+        assert_true(waited < 200000);
+        world_turn(world);
+        (void)usleep(50);
+    }
+    WORLD_UNTIL(world, tail_watermark(tail) == events);
+    world_crash(world, true);
+    world_open(world);
+    assert_int_equal(world->recovered_count, 1);
+    assert_int_equal(tail_watermark(world->recovered[0]), events);
+    assert_int_equal(tail_row(world->recovered[0])->bytes, 16000 * events);
+    assert_int_equal(world->errors, 0);
+    world_free(world);
+}
+
 /* The archiver answers late: new streams are refused first, then transfers pause, then events are. */
 static void test_pause_and_admission(void **state)
 {
@@ -670,6 +701,7 @@ int main(void)
         cmocka_unit_test(test_an_ended_stream_is_recovered),
         cmocka_unit_test(test_a_cut_event_is_dropped),
         cmocka_unit_test(test_an_idle_live_stream_outlives_the_ring),
+        cmocka_unit_test(test_a_stream_faster_than_the_ring),
         cmocka_unit_test(test_pause_and_admission),
         cmocka_unit_test(test_stuck),
         cmocka_unit_test(test_a_thousand_tails),
