@@ -325,6 +325,22 @@ class Bench:
             scan.add("journal", figures["scan_mb_per_s"] / figures["read_mb_per_s"])
             ready.add("journal", figures["ready_ms"])
 
+    def sockets(self):
+        """An event's send and receive alone, by io_uring and by plain calls."""
+        for count in (1, 100):
+            self.note(f"sockets: {count}")
+            command = [os.path.join(self.house.build, "tools/bench/tokenlog_socket_bench"), "-n", str(count)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, text=True,
+                                  preexec_fn=lambda: os.sched_setaffinity(0, {self.house.server_core}))
+            if done.returncode != 0:
+                self.errors.append(f"sockets: {done.stderr.strip()}")
+                return
+            result = json.loads(done.stdout)
+            self.raw.append({"server": "sockets", "mode": "sockets", "options": {"count": count}, "result": result})
+            row = self.row(f"CPU of a 300-byte event, {count} socket{'s' if count > 1 else ''} a turn", "µs", "less")
+            for way, figures in result.items():
+                row.add(way, figures["ns"] / 1000)
+
     def storage(self, backend, rate, seconds=1, *options):
         command = [os.path.join(self.house.build, "tools/bench/tokenlog_storage_bench"), backend, "--data",
                    self.house.folder, "--rate", str(rate), "--seconds", str(seconds), *options]
