@@ -58,7 +58,7 @@ static const struct route {
 };
 enum {
     ROUTE_COUNT = sizeof routes / sizeof *routes,
-    ALLOWED_BYTES = 32, /* "GET, HEAD, DELETE" */
+    ALLOWED_BYTES = 48, /* "GET, HEAD, POST, PUT, PATCH, DELETE" */
 };
 
 static bool matches(const char *pattern, struct slice path, struct slice *id)
@@ -102,7 +102,7 @@ static void list_methods(struct slice path, char out[ALLOWED_BYTES])
     size_t size = 0;
     out[0] = '\0';
     if (slice_equal(path, SLICE("*")))
-        (void)snprintf(out, ALLOWED_BYTES, "GET, HEAD, POST, PUT, DELETE");
+        (void)snprintf(out, ALLOWED_BYTES, "GET, HEAD, POST, PUT, PATCH, DELETE");
     else if (dialect_for_path(path, &dialect) == ERR_OK)
         (void)snprintf(out, ALLOWED_BYTES, "POST");
     for (size_t i = 0; i < ROUTE_COUNT; i++) {

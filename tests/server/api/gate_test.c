@@ -92,7 +92,7 @@ static void test_routes(void **state)
         {"GET /v1/streams/x/stop HTTP/1.1", "Host: localhost\r\n", "405 ", "Allow: POST\r\n"},
         {"GET /v1/messages HTTP/1.1", "Host: localhost\r\n", "405 ", "Allow: POST\r\n"},
         {"OPTIONS * HTTP/1.1", "Host: localhost\r\n", "204 ",
-            "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS\r\n"},
+            "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"},
         {"OPTIONS /v1/messages HTTP/1.1", "Host: localhost\r\n", "204 ",
             "Allow: POST, OPTIONS\r\n"},
         {"OPTIONS /v1/streams/x HTTP/1.1", "Host: localhost\r\n", "204 ",
