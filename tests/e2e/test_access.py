@@ -214,6 +214,34 @@ def test_cors_for_a_listed_origin(serve, model):
     wire.assert_error(server.post(model("events=1"), {"Origin": "https://evil.example"}), 403)
 
 
+def test_a_page_may_read_all_that_we_say(serve, mock, model):
+    """Every field of ours, in each of the contracts."""
+    server = serve("--cors-origins", "https://app.example", "--provider", f"openai={mock.url}",
+                   provider=None, extra_environment={"OPENAI_API_KEY": "sk-test"})
+    ours = {"Origin": "https://app.example"}
+    text, producer = {"Content-Type": "text/plain"}, {
+        "Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": "0"}
+    keyed = ours | {"Idempotency-Key": "k"}
+    name = model("events=1")
+    path = "/v1/0123456789abcdef0123456789abcdef/gw"
+    call = {"provider": "openai", "endpoint": "chat/completions", "query": programs.ask(name)}
+    replies = [server.post(name, keyed), server.post(name, keyed),
+               server.call("POST", path, [call], ours),
+               server.call("PUT", "/v1/stream/a", b"x", ours | text | {"Stream-TTL": "60"}),
+               server.call("POST", "/v1/stream/a", b"x", ours | text | producer),
+               server.call("HEAD", "/v1/stream/a", headers=ours),
+               server.call("GET", "/v1/stream/a?offset=now&live=long-poll", headers=ours),
+               server.call("PUT", "/v1/runs/r/checkpoints/c", b"x",
+                           ours | {"Tokenlog-Offsets": "{}"}),
+               server.call("GET", "/v1/runs/r/checkpoints/c", headers=ours)]
+    for reply in replies:
+        assert reply.status < 300, reply.body
+        exposed = reply.header("access-control-expose-headers").lower().split(", ")
+        told = {field.lower() for field, _ in reply.headers}
+        beginnings = ("tokenlog-", "cf-", "stream-", "producer-", "idempotent", "etag", "location")
+        assert {field for field in told if field.startswith(beginnings)} <= set(exposed)
+
+
 # ---- beyond loopback ----
 
 
