@@ -1,6 +1,6 @@
 /* tokens — a grant for each account, by its email and token URL: so a reload keeps them.
  *
- *   EMPTY ──get──▶ FETCHING ──token──▶ FRESH ──REFRESH_S before the end──▶ FRESH and FETCHING
+ *   EMPTY ──get──▶ FETCHING ──token──▶ FRESH ──renew_ns──▶ FRESH and FETCHING
  *     ▲               └──failure──▶ FAILED: answered with its reason for RETRY_S, then as EMPTY
  *     └───────────────── the token has ended ───────────────┘ */
 #include "server/route/tokens.h"
@@ -17,7 +17,7 @@
 
 enum {
     LIFE_S = 3600,                /* asked for, and the most that Google gives */
-    REFRESH_S = 300,              /* before its end a token is fetched anew */
+    REFRESH_S = 300,              /* before its end a token is fetched anew, or at half its life */
     RETRY_S = 2,                  /* a failure is not asked about again so soon */
     ANSWER_BYTES_MAX = 64 * 1024, /* a token has about 1,024 */
     TEXT_BYTES_MAX = 16 * 1024,
@@ -33,10 +33,10 @@ struct grant {
     struct tokens *tokens;
     char *email, *token_url;
     struct buf token;
-    int64_t ends_ns, retry_ns; /* monotonic; 0: never */
-    char why[WHY_BYTES];       /* of the last failure; empty after a success */
-    struct list waiting;       /* of token_wait.node */
-    struct upstream *upstream; /* NULL: nothing is being fetched */
+    int64_t renew_ns, ends_ns, retry_ns; /* monotonic; 0: never */
+    char why[WHY_BYTES];                 /* of the last failure; empty after a success */
+    struct list waiting;                 /* of token_wait.node */
+    struct upstream *upstream;           /* NULL: nothing is being fetched */
     struct buf body, answer;
     int status;
 };
@@ -215,8 +215,10 @@ static void take_answer(struct grant *grant)
         fail(grant, "the token is too long", "");
         return;
     }
-    grant->ends_ns =
-        loop_now_ns(grant->tokens->loop) + (life_s > LIFE_S ? LIFE_S : life_s) * second_ns;
+    life_s = life_s > LIFE_S ? LIFE_S : life_s;
+    grant->ends_ns = loop_now_ns(grant->tokens->loop) + life_s * second_ns;
+    grant->renew_ns =
+        grant->ends_ns - (life_s < 2 * REFRESH_S ? life_s * second_ns / 2 : REFRESH_S * second_ns);
     grant->why[0] = '\0';
     grant->retry_ns = 0;
 }
@@ -318,10 +320,10 @@ enum err tokens_get(
     if (provider->auth.kind != AUTH_GOOGLE)
         return ERR_OK;
     TRY(open_grant(tokens, &provider->account, &grant));
-    int64_t left_ns = grant->ends_ns - loop_now_ns(tokens->loop);
-    if (grant->ends_ns == 0 || left_ns < REFRESH_S * second_ns)
+    int64_t now_ns = loop_now_ns(tokens->loop);
+    if (grant->ends_ns == 0 || now_ns >= grant->renew_ns)
         fetch(grant, provider);
-    if (grant->ends_ns && left_ns > 0) {
+    if (now_ns < grant->ends_ns) {
         *out = buf_slice(&grant->token);
         return ERR_OK;
     }

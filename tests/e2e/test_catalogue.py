@@ -262,7 +262,7 @@ def test_a_service_account_gets_a_token_once(serve, canned, tmp_path):
 
 
 def test_a_token_that_ends_soon_is_fetched_anew_while_the_old_one_serves(serve, canned, tmp_path):
-    tokens = canned([programs.canned_json(b'{"access_token":"first","expires_in":200}'),
+    tokens = canned([programs.canned_json(b'{"access_token":"first","expires_in":2}'),
                      programs.canned_json(b'{"access_token":"second","expires_in":3599}')])
     provider = canned(programs.canned_json(b"{}"))
     account, _ = make_account(tmp_path, tokens.url)
@@ -275,6 +275,15 @@ def test_a_token_that_ends_soon_is_fetched_anew_while_the_old_one_serves(serve, 
     assert token_sent() == "Bearer first"
     programs.eventually(lambda: token_sent() == "Bearer second")
     assert len(tokens.requests) == 2
+
+
+def test_a_token_of_a_short_life_is_used_for_half_of_it(serve, canned, tmp_path):
+    tokens = canned(programs.canned_json(b'{"access_token":"first","expires_in":250}'))
+    account, _ = make_account(tmp_path, tokens.url)
+    server = vertex(serve, canned(programs.canned_json(b"{}")), account)
+    for _ in range(3):
+        assert server.call("GET", "/google-vertex-ai/v1/x").status == 200
+    assert len(tokens.requests) == 1
 
 
 def test_a_refused_service_account_is_told_and_nothing_is_asked(serve, canned, tmp_path):
