@@ -47,10 +47,10 @@ def test_a_body_that_was_not_streamed_is_replayed(server, mock, model):
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_hundred_at_once(server, mock, model, stream):
+def test_a_crowd_at_once(server, mock, model, stream):
     name = model("events=30", "rate=100")
     with wire.Crowd(0.005) as crowd:
-        for _ in range(100):
+        for _ in range(1000 if programs.LONG else 100):
             crowd.add(server.place, "POST", "/v1/chat/completions", programs.ask(name, stream),
                       keyed(name))
         replies = crowd.finish()
