@@ -335,16 +335,19 @@ def test_a_recording_is_followed(server, streams, model):
 # Waiting.
 
 def test_a_crowd_waits_for_one_append(serve):
-    """Parked, each costs its connection and nothing of the server's time; all are answered."""
+    """Parked, each costs its connection, bounded memory and nothing of the server's time; all are
+    answered."""
     streams = Streams(serve("--long-poll-timeout-ms", "600000", *ROOM,
                             binary=programs.TOKENLOG_FAST))
     created = streams.put("crowd", b"old")
+    before = streams.server.rss_bytes()
     with wire.Crowd() as crowd:
         path = f"{ROOT}crowd?offset={created.header(NEXT)}&live=long-poll"
         readers = [crowd.add(streams.server.place, "GET", path) for _ in range(CROWD)]
         programs.eventually(lambda: crowd.pump() or streams.server.metrics()[
             "tokenlog_readers_attached"] >= CROWD, 300)
         assert not any(reader.status for reader in readers)
+        assert (streams.server.rss_bytes() - before) / CROWD < 48 * 1024
         assert streams.post("crowd", b"new").status == 204
         crowd.finish(300)
         assert {(reader.status, bytes(reader.body)) for reader in readers} == {(200, b"new")}
