@@ -156,7 +156,9 @@ class TokenlogResumableStreamStore {
     try {
       if (lease) await this.#producerOf(path, lease).append(record, headers);
       else
-        await this.call('POST', path, { body: JSON.stringify(record), headers: { ...JSON_TYPE, ...headers } });
+        await this.call('POST', path, {
+          body: JSON.stringify(record), headers: { ...JSON_TYPE, ...headers }, isOnce: true,
+        });
       return undefined;
     } catch (error) {
       if (isOf(error, 404) || isOf(error, 410)) return 'absent';

@@ -1,5 +1,5 @@
-// Calls of a tokenlog server. All that this package sends may be sent twice, so what got no answer, or a 503,
-// is sent again.
+// Calls of a tokenlog server. Nearly all that this package sends may be sent twice, so what got no answer, or a
+// 503, is sent again.
 
 const TRIES = 6; // over some three seconds: a restart
 const FIRST_WAIT_MS = 100;
@@ -28,8 +28,8 @@ const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
  * @param url      the server's, without a path
  * @param apiKey   of a project, where the server asks for one; by default $TOKENLOG_API_KEY
  * @param headers  more of them
- * @returns call(method, path, {body, headers, expected, signal}): the Response. A status above 299 that is not
- *          among `expected` is thrown, as a TokenlogError.
+ * @returns call(method, path, {body, headers, expected, signal, isOnce}): the Response. A status above 299 that
+ *          is not among `expected` is thrown, as a TokenlogError. `isOnce`: it is not sent again.
  */
 export function caller({ url, apiKey = globalThis.process?.env.TOKENLOG_API_KEY, headers = {} }) {
   const root = url.replace(/\/+$/, '');
@@ -52,7 +52,7 @@ export function caller({ url, apiKey = globalThis.process?.env.TOKENLOG_API_KEY,
         return await once(method, path, options);
       } catch (error) {
         const isFinal = error instanceof TokenlogError && error.status !== 503;
-        if (isFinal || tries === TRIES || options.signal?.aborted) throw error;
+        if (isFinal || tries === TRIES || options.isOnce || options.signal?.aborted) throw error;
       }
       await wait(FIRST_WAIT_MS * 2 ** (tries - 1));
     }
