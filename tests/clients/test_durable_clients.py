@@ -28,12 +28,12 @@ def test_conformance(serve, tmp_path):
                    binary=programs.TOKENLOG_FAST)
     report = tmp_path / "report.json"
     done = subprocess.run(
-        [NODE, "node_modules/vitest/vitest.mjs", "run", "--reporter=json",
+        [NODE, "node_modules/vitest/vitest.mjs", "run", "--reporter=json", "--testTimeout=60000",
          f"--outputFile={report}", "durable_conformance.test.mjs"], cwd=JS, capture_output=True,
         text=True, timeout=TIMEOUT_S, env=os.environ | {"DURABLE_URL": server.url})
     assert report.exists(), done.stderr
     counts = json.loads(report.read_text())
-    failures = [test["fullName"] for file in counts["testResults"]
+    failures = [(test["fullName"], test["failureMessages"]) for file in counts["testResults"]
                 for test in file["assertionResults"] if test["status"] == "failed"]
     assert not failures, (failures, server.log()[-2000:])
     assert counts["numPassedTests"] == PASSED
