@@ -210,7 +210,7 @@ struct splice {
     struct slice inserted;
 };
 
-enum { SPLICES_MAX = 3 };
+enum { SPLICES_MAX = 4 };
 
 struct splices {
     struct splice items[SPLICES_MAX]; /* by rising offset */
@@ -314,12 +314,15 @@ static void splice_usage(struct slice body, struct splices *splices)
 static void splice_background(
     struct slice body, const struct dialect_request *request, struct splices *splices)
 {
-    struct json_span background, stream;
+    struct json_span background, store, stream;
     struct slice asks = request->keeps_background ? SLICE("true") : SLICE("false");
     if (json_scan(body, "background", &background) != ERR_OK)
         add_splice(splices, insert_first(body, from_brace(body), SLICE("\"background\":true,")));
     else if (request->is_background != request->keeps_background)
         add_splice(splices, replace(body, background.raw, asks));
+    if (request->keeps_background && request->refuses_store &&
+        json_scan(body, "store", &store) == ERR_OK)
+        add_splice(splices, replace(body, store.raw, SLICE("true")));
     if (request->is_streamed)
         return;
     if (json_scan(body, "stream", &stream) == ERR_OK)

@@ -126,10 +126,9 @@ struct dialect_request {
     bool is_streamed;                /* "stream": true */
     bool has_usage_asked;            /* the caller asked for usage itself */
     bool is_background;              /* "background": true, in a dialect that has it */
-    bool
-        keeps_background; /* the provider is to be asked so, even if the caller did not; set before it
-                            * is written */
-    bool refuses_store;   /* "store": false, likewise: nothing is to be kept there */
+    /* The provider is to be asked so, and to store it, even if the caller did not; set before it is written. */
+    bool keeps_background;
+    bool refuses_store; /* "store": false, likewise: nothing is to be kept there */
 };
 
 /* dialect_read_request — the body must be one JSON object in UTF-8; model_raw is borrowed from it.

@@ -89,8 +89,36 @@ static enum err write_inference(struct sending *out, const struct api *api,
         api->config->ask_usage, &out->body, &out->hides_usage);
 }
 
-static enum err write_translated(struct sending *out, const struct route_choice *choice)
+/* A call of another dialect, that becomes a streamed one of Responses. */
+static enum err keep_translated(struct sending *out, const struct route_choice *choice)
 {
+    enum { ADDED_BYTES = 64 };
+    const struct dialect *dialect = translate_dialect(out->translated.provider);
+    struct buf *body = &out->translated.sent.body, kept;
+    struct dialect_request request;
+    const char *why, *param;
+    bool hides_usage;
+    if (!choice->provider->resumes || !dialect->has_background)
+        return ERR_OK;
+    TRY(dialect_read_request(dialect, buf_slice(body), &request, &why, &param));
+    request.keeps_background = out->is_kept = request.is_streamed;
+    buf_init(&kept, body->size + ADDED_BYTES);
+    enum err err = dialect_write_request(
+        dialect, buf_slice(body), &request, SLICE_NONE, false, &kept, &hides_usage);
+    if (err) {
+        buf_deinit(&kept);
+        return err;
+    }
+    buf_deinit(body);
+    *body = kept;
+    return ERR_OK;
+}
+
+static enum err write_translated(
+    struct sending *out, const struct asked *asked, const struct route_choice *choice)
+{
+    if (!asked->going_on)
+        TRY(keep_translated(out, choice));
     out->headers = &out->translated.headers;
     out->hides_usage = !out->translated.sent.includes_usage;
     TRY(copy_text(SLICE("application/json"), out->content_type, sizeof out->content_type));
@@ -134,11 +162,14 @@ static enum err prepare(struct sending *out, struct api *api, const struct asked
 {
     TRY(copy_text(asked->method, out->method, sizeof out->method));
     TRY(outbound_native_target(choice->provider, asked->target, &out->path));
-    TRY(out->translated.provider ? write_translated(out, choice)
+    TRY(out->translated.provider ? write_translated(out, asked, choice)
         : is_native(asked)       ? write_native(out, asked, choice)
                                  : write_inference(out, api, asked, choice));
+    struct slice callers_key = provider_callers_key(choice->provider, asked->headers);
+    out->is_kept = out->is_kept && callers_key.size == 0; /* nobody has it after a restart */
     const struct outbound_request outbound = {.provider = choice->provider,
         .key = key,
+        .callers_key = callers_key,
         .method = out->method,
         .target = buf_slice(&out->target),
         .body = body_of(out),

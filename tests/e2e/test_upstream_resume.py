@@ -14,6 +14,8 @@ import programs
 import wire
 
 SLOW = "rate=40"  # so that what comes is under way while the test acts
+CALLS = {"/v1/chat/completions": {"messages": [{"role": "user", "content": "Hello?"}]},
+         "/v1/messages": {"messages": [{"role": "user", "content": "Hello?"}], "max_tokens": 100}}
 NATIVE = {"openai": "/openai/v1/responses", "google": "/google/v1beta/interactions"}
 KEPT = ("resumed", "refused", "unreachable")
 
@@ -152,6 +154,23 @@ def test_a_provider_that_is_configured_so_is_always_asked(gateway, mock, model):
     assert reply.end == "clean" and bytes(reply.body) == again(mock, reply.body)
     assert b'"background":true' in reply.body
     assert_paid_once(mock, name, 20)
+
+
+@pytest.mark.parametrize("path", CALLS)
+def test_a_translated_call(gateway, mock, model, path):
+    """Made up for by the server that translates; what a caller sees is what it would have been."""
+    bodies = []
+    for cuts in ("", "fault=truncate@8,cuts=2"):
+        name = model("events=30", *filter(None, [cuts]))
+        reply = gateway.call("POST", path, CALLS[path] | {"model": f"other/{name}", "stream": True})
+        assert (reply.status, reply.end) == (200, "clean"), bytes(reply.body)
+        wire.assert_exact(reply.body, 30)
+        assert_paid_once(mock, name, 30)
+        bodies.append(len(wire.split_events(reply.body)[0]))
+    assert bodies[0] == bodies[1]
+    row = gateway.row(reply.header("tokenlog-stream-id"))
+    assert [kind for kind, _ in kinds(row)] == ["first", "resumption", "resumption"]
+    assert row["usage"]["output_tokens"] == 30
 
 
 @pytest.mark.parametrize("provider", NATIVE)

@@ -537,21 +537,34 @@ static const struct rewrite rewrites[] = {
 
 static void test_openai_keeps_what_is_asked_in_the_background(void **state)
 {
-    const struct slice body = SLICE("{\"background\":true,\"stream\":false,\"store\":null}");
-    CLEANUP(buf_deinit) struct buf out;
-    bool hides_usage;
+    static const struct {
+        const char *body, *sent;
+    } cases[] = {
+        {"{\"background\":true,\"stream\":false,\"store\":null}",
+            "{\"background\":true,\"stream\":true,\"store\":null}"},
+        /* The caller did not ask. */
+        {"{\"stream\":true}", "{\"background\":true,\"stream\":true}"},
+        {"{\"background\":false, \"stream\":true}", "{\"background\":true, \"stream\":true}"},
+        {"{\"stream\":true,\"background\":null}", "{\"stream\":true,\"background\":true}"},
+        /* Nor do we, translating. */
+        {"{\"store\":false,\"stream\":true}",
+            "{\"background\":true,\"store\":true,\"stream\":true}"},
+    };
     (void)state;
-    buf_init(&out, 4096);
-    struct dialect_request request = read_request("openai_responses", body);
-    assert_true(request.is_background && !request.refuses_store && !request.is_streamed);
-    request.keeps_background = true;
-    assert_int_equal(dialect_write_request(named("openai_responses"), body, &request, SLICE_NONE,
-                         true, &out, &hides_usage),
-        ERR_OK);
-    assert_true(slice_equal(
-        buf_slice(&out), SLICE("{\"background\":true,\"stream\":true,\"store\":null}")));
-    request = read_request("openai_responses", SLICE("{\"store\":false}"));
-    assert_true(request.refuses_store && !request.is_background);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct slice body = slice_text(cases[i].body);
+        CLEANUP(buf_deinit) struct buf out;
+        bool hides_usage;
+        buf_init(&out, 4096);
+        struct dialect_request request = read_request("openai_responses", body);
+        assert_int_equal(request.is_background, i == 0);
+        assert_int_equal(request.refuses_store, i == 4);
+        request.keeps_background = true;
+        assert_int_equal(dialect_write_request(named("openai_responses"), body, &request,
+                             SLICE_NONE, true, &out, &hides_usage),
+            ERR_OK);
+        assert_true(slice_equal(buf_slice(&out), slice_text(cases[i].sent)));
+    }
 }
 
 /* The first one counts; what does not fit is none. */

@@ -289,7 +289,8 @@ static void a_provider_may_be_told_in_full(void **state)
                                       "    keys: [$ONE, two, $NONE]\n"
                                       "    headers: [\"x-team: red\", \"X-Auth: s3cret\"]\n"
                                       "    options: {region: eu-west-1, account: a7}\n"
-                                      "    key_file: /account.json\n",
+                                      "    key_file: /account.json\n"
+                                      "    resume: background\n",
         VARIABLES(W("ONE=sk-one"), W("GPU_API_KEY=not this one"))};
     assert_int_equal(load(&attempt), ERR_OK);
     const struct provider_config *providers = attempt.config->providers;
@@ -311,6 +312,8 @@ static void a_provider_may_be_told_in_full(void **state)
     assert_string_equal(providers[1].options[OPTION_account], "a7");
     assert_null(providers[1].options[OPTION_project]);
     assert_string_equal(providers[1].key_file, "/account.json");
+    assert_null(providers[0].resume);
+    assert_string_equal(providers[1].resume, "background");
     assert_non_null(strstr(providers[1].where, ":4"));
 
     /* Printed, it reads back; but for its keys, which are not shown. */
@@ -337,6 +340,7 @@ static void a_provider_may_be_told_in_full(void **state)
     assert_string_equal(read->options[OPTION_region], "eu-west-1");
     assert_string_equal(read->options[OPTION_account], "a7");
     assert_string_equal(read->key_file, "/account.json");
+    assert_string_equal(read->resume, "background");
     assert_null(again.config->providers[0].base_url);
     finish(&again);
     finish(&attempt);
@@ -355,6 +359,7 @@ static void wrong_providers_are_answered_with_the_line(void **state)
     refused_file(ONE "    api_prefix: /v1/\n", 2, "api_prefix is a path");
     refused_file(ONE "    native: a/b\n", 2, "native is one segment");
     refused_file(ONE "    type: a/b\n", 2, "type is the name");
+    refused_file(ONE "    resume: always\n", 2, "resume is `background`");
     refused_file(ONE "    headers: [\"no colon\"]\n", 2, "a header is");
     refused_file(ONE "    key: a\n    keys: [b]\n", 2, "give key or keys");
     refused_file(ONE "    key: \"a\\nb\"\n", 2, "no header can hold");
