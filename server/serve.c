@@ -498,11 +498,12 @@ static void announce(struct server *server)
     struct config *config = server->config;
     struct loop_status status;
     loop_status(server->loop, &status);
-    int64_t memory = config->bodies_bytes_max + config->tails_bytes_max + config->cache_bytes_max +
-                     server->connections_max * CONN_SEND_BYTES_MAX / 16 +
-                     (int64_t)RECV_BUFFER_BYTES * RECV_BUFFER_COUNT +
-                     (int64_t)BATCH_BYTES * BATCH_BUFFER_COUNT + ARCHIVE_TXN_BYTES_MAX +
-                     reactors_memory_bytes(server->reactors);
+    /* Bodies as they are received, and as they are kept for further attempts. */
+    int64_t memory =
+        config->bodies_bytes_max * 2 + config->tails_bytes_max + config->cache_bytes_max +
+        RUNS_KEPT_BYTES_MAX + server->connections_max * CONN_SEND_BYTES_MAX / 16 +
+        (int64_t)RECV_BUFFER_BYTES * RECV_BUFFER_COUNT + (int64_t)BATCH_BYTES * BATCH_BUFFER_COUNT +
+        ARCHIVE_TXN_BYTES_MAX + reactors_memory_bytes(server->reactors);
     LOG(server->log, LOG_INFO, "serving", LOG_TEXT("address", listener_address(server->listener)),
         LOG_TEXT("version", TOKENLOG_VERSION), LOG_TEXT("data", config->data),
         LOG_TEXT("durability", config->durability), LOG_TEXT("io_uring", status.features),
