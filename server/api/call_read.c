@@ -149,6 +149,43 @@ static bool read_wish(struct call *call)
     return true;
 }
 
+/* Whether the provider is there, and takes keys that calls bring. */
+static bool takes_callers_keys(struct api *api, struct slice name)
+{
+    CLEANUP(catalogue_cleanup) struct catalogue *catalogue = catalogues_get(api->catalogues);
+    size_t count;
+    const struct provider *providers = catalogue_providers(catalogue, &count);
+    for (size_t i = 0; i < count; i++)
+        if (slice_equal(name, slice_text(providers[i].name)))
+            return providers[i].takes_callers_keys;
+    return false;
+}
+
+/* A key that would not be used is refused: the call would be asked for with ours. False: answered. */
+static bool read_provider_keys(struct call *call)
+{
+    const struct headers *headers = &exchange_request(call->exchange)->headers;
+    for (size_t i = 0; i < headers->count; i++) {
+        struct slice name, key;
+        if (!slice_equal_nocase(headers->items[i].name, SLICE(PROVIDER_KEY_FIELD)))
+            continue;
+        if (provider_key_parts(headers->items[i].value, &name, &key)) {
+            exchange_error(call->exchange, 400, "invalid_provider_key", PROVIDER_KEY_FIELD,
+                PROVIDER_KEY_FIELD " is NAME=KEY: a provider's name, and a key of visible ASCII "
+                                   "characters; one field for each provider");
+            return false;
+        }
+        if (!takes_callers_keys(call->api, name)) {
+            exchange_error(call->exchange, 403, "provider_key_not_taken", PROVIDER_KEY_FIELD,
+                "no provider `%.*s` here takes keys of callers: `callers_keys: true` in the "
+                "configuration lets them",
+                SLICE_PRINT(slice_sub(name, 0, 64)));
+            return false;
+        }
+    }
+    return true;
+}
+
 /* False: answered. */
 static bool read_fields(struct call *call)
 {
@@ -171,7 +208,7 @@ static bool read_fields(struct call *call)
         return false;
     }
     return read_ttl(call) && read_ttl_mode(call) && read_wish(call) && read_attach(call) &&
-           read_on_interrupted(call);
+           read_on_interrupted(call) && read_provider_keys(call);
 }
 
 static bool read_body(struct call *call)

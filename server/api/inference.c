@@ -495,7 +495,8 @@ static enum err make_plan_of_choice(
     struct call *call, struct catalogue *catalogue, const struct route_choice *choice)
 {
     struct plan *plan;
-    TRY(plan_of_choice(catalogue, call->api->health, choice, &plan));
+    TRY(plan_of_choice(
+        catalogue, call->api->health, choice, &exchange_request(call->exchange)->headers, &plan));
     return attempts_new(call->api, plan, &call->attempts);
 }
 

@@ -23,6 +23,8 @@
  *       options: {region: eu-west-1} # what takes the place of {region} and the like in base_url and
  *                                    # api_prefix
  *       ca_file: /etc/…
+ *       callers_keys: true           # a call may bring its own key, which is then asked with instead
+ *                                    # of ours: Tokenlog-Provider-Key: NAME=KEY; default: false
  *       resume: background           # it keeps Responses that are asked for in the background, and gives
  *                                    # them out again (GET …/responses/ID?starting_after=N): every
  *                                    # streamed one is asked for so, unless it says "store": false.
@@ -94,10 +96,12 @@ const char *provider_option_name(enum provider_option option);
 struct provider_config {
     const char *name;
     const char *where; /* for messages: "file:line" or "--provider" */
-    const char *type, *base_url, *api_prefix, *dialect, *native, *auth, *ca_file, *key_file, *resume;
+    const char *type, *base_url, *api_prefix, *dialect, *native, *auth, *ca_file, *key_file,
+        *resume;
     const char *api_key_env;                      /* told, or made of the name */
     const char *keys[PROVIDER_KEY_COUNT_MAX + 1]; /* NULL-terminated; empty: none was found */
     bool has_key_source;                          /* key, keys, key_file or api_key_env was told */
+    bool takes_callers_keys;
     const char *headers[PROVIDER_HEADER_COUNT_MAX + 1];   /* "Name: value", NULL-terminated */
     const char *dialects[PROVIDER_DIALECT_COUNT_MAX + 1]; /* NULL-terminated; empty: not told */
     const char *options[PROVIDER_OPTION_COUNT];

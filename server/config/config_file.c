@@ -55,6 +55,7 @@ static const cyaml_schema_field_t provider_fields[] = {
     PROVIDER_TEXT(auth, OPTIONAL, 1),
     PROVIDER_TEXT(ca_file, OPTIONAL, 1),
     PROVIDER_TEXT(resume, OPTIONAL, 1),
+    PROVIDER_TEXT(callers_keys, OPTIONAL, 1),
     CYAML_FIELD_SEQUENCE("keys", OPTIONAL | CYAML_FLAG_POINTER, struct config_file_provider, keys,
         &text_schema, 0, PROVIDER_KEY_COUNT_MAX),
     CYAML_FIELD_SEQUENCE("dialects", OPTIONAL | CYAML_FLAG_POINTER, struct config_file_provider,

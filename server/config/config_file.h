@@ -21,7 +21,7 @@ struct config_file_options {
 };
 struct config_file_provider {
     const char *name, *type, *base_url, *api_prefix, *dialect, *native, *api_key_env, *key,
-        *key_file, *auth, *ca_file, *resume;
+        *key_file, *auth, *ca_file, *resume, *callers_keys;
     const char **keys, **headers, **dialects;
     unsigned keys_count, headers_count, dialects_count;
     struct config_file_options options;

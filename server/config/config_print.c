@@ -164,6 +164,8 @@ static enum err print_provider(const struct config *config, size_t index, struct
     TRY(print_headers(provider->headers, out));
     TRY(print_options(provider->options, out));
     TRY(print_text("resume", provider->resume, out));
+    if (provider->takes_callers_keys)
+        TRY(buf_append_text(out, "    callers_keys: true\n"));
     return print_text("ca_file", provider->ca_file, out);
 }
 

@@ -95,6 +95,11 @@ static enum err note_provider(
     return buf_printf(loading->why, "provider `%.*s`: %s\n", SLICE_PRINT(name), sentence);
 }
 
+static bool is_true(const char *text)
+{
+    return text && strcmp(text, "true") == 0;
+}
+
 /* What is wrong with it, or NULL. */
 static const char *problem_of(const struct config_file_provider *given)
 {
@@ -119,6 +124,9 @@ static const char *problem_of(const struct config_file_provider *given)
         return "give key or keys, not both";
     if (given->resume && strcmp(given->resume, "background") != 0)
         return "resume is `background`, or left out";
+    if (given->callers_keys && !is_true(given->callers_keys) &&
+        strcmp(given->callers_keys, "false") != 0)
+        return "callers_keys is true or false";
     return NULL;
 }
 
@@ -212,6 +220,7 @@ static enum err add_provider(
         .auth = given->auth,
         .ca_file = given->ca_file,
         .resume = given->resume,
+        .takes_callers_keys = is_true(given->callers_keys),
         .key_file = given->key_file,
     };
     if (given->base_url) {

@@ -153,11 +153,13 @@ static enum err add_credentials(const struct outbound_request *request, struct o
     const struct provider *provider = request->provider;
     const struct provider_auth bearer = {
         .kind = AUTH_HEADER, .name = SLICE("Authorization"), .before = SLICE("Bearer ")};
-    if (provider->auth.kind == AUTH_NONE || provider->key_count == 0)
+    struct slice key = request->callers_key;
+    if (provider->auth.kind == AUTH_NONE || (provider->key_count == 0 && key.size == 0))
         return ERR_OK;
-    if (request->key >= provider->key_count)
+    if (key.size == 0 && request->key >= provider->key_count)
         return ERR_INVALID;
-    struct slice key = slice_text(provider->keys[request->key]);
+    if (key.size == 0)
+        key = slice_text(provider->keys[request->key]);
     switch (provider->auth.kind) {
     case AUTH_NONE: break;
     case AUTH_HEADER: return add_key_header(out, &provider->auth, key);

@@ -21,7 +21,8 @@ enum err outbound_native_target(
 
 struct outbound_request {
     const struct provider *provider;
-    size_t key; /* which of its keys; ignored if it has none */
+    size_t key;               /* which of its keys; ignored if it has none */
+    struct slice callers_key; /* instead of that; empty: none */
     const char *method;
     struct slice target; /* path and query behind base_url */
     struct slice body;

@@ -27,6 +27,7 @@ struct candidate {
     uint64_t rank;
     uint32_t failures;     /* in this call */
     int64_t not_before_ns; /* backoff, Retry-After; INT64_MAX: never again */
+    bool has_callers_key;
 };
 
 struct attempt {
@@ -55,21 +56,6 @@ struct plan {
     char *message;   /* the wish's, or NULL */
 };
 
-const struct plan_policy plan_policy_unsaid = {
-    .retries = PLAN_UNSAID,
-    .backoff = PLAN_UNSAID,
-    .backoff_ms = PLAN_UNSAID,
-    .backoff_max_ms = PLAN_UNSAID,
-    .connect_timeout_ms = PLAN_UNSAID,
-    .first_byte_timeout_ms = PLAN_UNSAID,
-    .idle_timeout_ms = PLAN_UNSAID,
-    .on_death = PLAN_UNSAID,
-    .continue_by = PLAN_UNSAID,
-    .holds_tools = PLAN_UNSAID,
-    .hedge_after_ms = PLAN_UNSAID,
-    .hedge_after_permil = PLAN_UNSAID,
-};
-
 static uint64_t draw(struct plan *plan)
 {
     /* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
@@ -79,26 +65,12 @@ static uint64_t draw(struct plan *plan)
     return x ^ (x >> 31);
 }
 
-/* ── making ─────────────────────────────────────────────────────────────────────────────────── */
-
-static void overlay(struct plan_policy *policy, const struct plan_policy *wish)
+static const struct provider *provider_of(const struct candidate *candidate)
 {
-#define OVERLAY(field) policy->field = wish->field == PLAN_UNSAID ? policy->field : wish->field
-    OVERLAY(retries);
-    OVERLAY(backoff);
-    OVERLAY(backoff_ms);
-    OVERLAY(backoff_max_ms);
-    OVERLAY(connect_timeout_ms);
-    OVERLAY(first_byte_timeout_ms);
-    OVERLAY(idle_timeout_ms);
-    OVERLAY(on_death);
-    OVERLAY(continue_by);
-    OVERLAY(holds_tools);
-    OVERLAY(hedge_after_ms);
-    OVERLAY(hedge_after_permil);
-#undef OVERLAY
-    ASSERT(policy->retries >= 0 && policy->retries <= PLAN_RETRIES_MAX);
+    return candidate->target->choice.provider;
 }
+
+/* ── making ─────────────────────────────────────────────────────────────────────────────────── */
 
 static enum err add_candidate(struct plan *plan, const struct route_target *target, size_t index,
     struct slice model, const struct strategy_ask *ask)
@@ -182,7 +154,7 @@ static enum err take_wish(struct plan *plan, const struct plan_policy *wish)
 {
     if (!wish)
         return ERR_OK;
-    overlay(&plan->policy, wish);
+    policy_overlay(&plan->policy, wish);
     if (!wish->continue_message)
         return ERR_OK;
     plan->message = strdup(wish->continue_message);
@@ -190,6 +162,13 @@ static enum err take_wish(struct plan *plan, const struct plan_policy *wish)
         return fault(ERR_NOMEM, "plan");
     plan->policy.continue_message = plan->message;
     return ERR_OK;
+}
+
+static void find_callers_keys(struct plan *plan, const struct headers *headers)
+{
+    for (size_t i = 0; i < plan->candidate_count; i++)
+        plan->candidates[i].has_callers_key =
+            provider_callers_key(provider_of(&plan->candidates[i]), headers).size > 0;
 }
 
 static enum err fill(struct plan *plan, const struct plan_ask *ask, struct buf *why)
@@ -201,6 +180,7 @@ static enum err fill(struct plan *plan, const struct plan_ask *ask, struct buf *
         TRY(catalogue_pick(plan->catalogue, ask->model, &choice, why));
         TRY(take_single(plan, &choice, ask->model));
     }
+    find_callers_keys(plan, ask->headers);
     return take_wish(plan, ask->wish);
 }
 
@@ -230,15 +210,17 @@ enum err plan_make(struct catalogue *catalogue, struct health *health, const str
 }
 
 enum err plan_of_choice(struct catalogue *catalogue, struct health *health,
-    const struct route_choice *choice, struct plan **out)
+    const struct route_choice *choice, const struct headers *headers, struct plan **out)
 {
     struct plan *plan = plan_new(catalogue, health, 0); /* nothing is left to chance */
     enum err err = plan ? take_single(plan, choice, SLICE_NONE) : fault(ERR_NOMEM, "plan");
-    if (err)
+    if (err) {
         plan_free(plan);
-    else
-        *out = plan;
-    return err;
+        return err;
+    }
+    find_callers_keys(plan, headers);
+    *out = plan;
+    return ERR_OK;
 }
 
 struct plan *plan_free(struct plan *plan)
@@ -268,11 +250,6 @@ const char *plan_route(const struct plan *plan)
 
 /* ── whom to ask ────────────────────────────────────────────────────────────────────────────── */
 
-static const struct provider *provider_of(const struct candidate *candidate)
-{
-    return candidate->target->choice.provider;
-}
-
 /* When this one may be asked. Without a route nothing but its own failures keeps a call from it. */
 static int64_t ready_ns(const struct plan *plan, const struct candidate *candidate, int64_t now_ns)
 {
@@ -283,6 +260,8 @@ static int64_t ready_ns(const struct plan *plan, const struct candidate *candida
         return at_ns;
     if (!health_admits(candidate->health, now_ns, &other_ns) && other_ns > at_ns)
         at_ns = other_ns;
+    if (candidate->has_callers_key)
+        return at_ns;
     other_ns = health_key_again_ns(plan->health, provider_of(candidate), now_ns);
     return other_ns > at_ns ? other_ns : at_ns;
 }
@@ -316,7 +295,7 @@ static ptrdiff_t find_refused(const struct plan *plan, int64_t now_ns)
     int64_t again_ns;
     for (size_t i = 0; made_count(plan) == 0 && i < plan->candidate_count; i++) {
         const struct candidate *candidate = &plan->candidates[i];
-        if (candidate->not_before_ns <= now_ns &&
+        if (candidate->not_before_ns <= now_ns && !candidate->has_callers_key &&
             health_admits(candidate->health, now_ns, &again_ns) &&
             health_key_again_ns(plan->health, provider_of(candidate), now_ns) == INT64_MAX)
             return (ptrdiff_t)i;
@@ -350,7 +329,10 @@ static enum err begin(
     size_t key = 0;
     int64_t again_ns;
     const struct route_target *target = candidate->target;
-    enum err err = health_key(plan->health, provider_of(candidate), now_ns, &key, &again_ns);
+    bool is_ours = !candidate->has_callers_key;
+    enum err err = is_ours
+                       ? health_key(plan->health, provider_of(candidate), now_ns, &key, &again_ns)
+                       : ERR_OK;
     if (err && err != ERR_AGAIN) /* a resting one, where it does not matter */
         return err;
     ASSERT(plan->attempt_count < PLAN_ATTEMPTS_MAX);
@@ -360,7 +342,7 @@ static enum err begin(
     *out = (struct plan_target){
         .choice = target->choice,
         .key = key,
-        .key_name = plan_key_name(provider_of(candidate), key),
+        .key_name = is_ours ? plan_key_name(provider_of(candidate), key) : "caller's",
         .index = candidate->index,
         .attempt = plan->attempt_count++,
         .name = target->name,
@@ -490,6 +472,8 @@ static bool note_key(
     struct plan *plan, const struct attempt *attempt, const struct plan_outcome *outcome)
 {
     const struct provider *provider = provider_of(attempt->candidate);
+    if (attempt->candidate->has_callers_key)
+        return false;
     bool is_tellable = outcome->end == PLAN_STATUS || outcome->end == PLAN_ERROR_EVENT;
     if (outcome->end == PLAN_SERVED)
         health_key_works(plan->health, provider, attempt->key, attempt->health.began_ns);
@@ -547,8 +531,9 @@ void plan_shows(
 {
     struct attempt *attempt = attempt_of(plan, target);
     health_shows(&attempt->health, first_event_ms, now_ns);
-    health_key_works(
-        plan->health, provider_of(attempt->candidate), attempt->key, attempt->health.began_ns);
+    if (!attempt->candidate->has_callers_key)
+        health_key_works(
+            plan->health, provider_of(attempt->candidate), attempt->key, attempt->health.began_ns);
 }
 
 void plan_ended(

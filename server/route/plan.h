@@ -25,6 +25,7 @@
 #include "protocol/http/header.h"
 #include "server/route/catalogue.h"
 #include "server/route/health.h"
+#include "server/route/policy.h"
 
 enum {
     PLAN_WHY_BYTES = 4096, /* a good bound for `why` */
@@ -36,7 +37,7 @@ enum {
 struct plan_ask {
     struct slice model;            /* as the caller named it */
     struct slice project;          /* its name */
-    const struct headers *headers; /* conditions may ask for them; NULL: none */
+    const struct headers *headers; /* for conditions, and the caller's keys; NULL: none */
     struct slice metadata;         /* Tokenlog-Metadata, or empty */
     uint32_t needs;                /* capabilities: 1u << CAPABILITY_… */
     uint64_t prompt_bytes;
@@ -46,7 +47,6 @@ struct plan_ask {
     int64_t now_ns;
     uint64_t random;
 };
-extern const struct plan_policy plan_policy_unsaid;
 
 struct plan_target {
     struct route_choice choice; /* the catalogue's, or the plan's: valid as long as the plan is */
@@ -59,7 +59,8 @@ struct plan_target {
 };
 
 /* plan_key_name — what a key is called where people read it: by its place among the provider's, "key 2",
- * which says nothing of what it is; "" if the provider has none. Static. */
+ * which says nothing of what it is; "" if the provider has none. Static. One that the call brings is
+ * "caller's": it takes no turn, and does not rest. */
 const char *plan_key_name(const struct provider *provider, size_t key);
 
 /* How an attempt ended, and what it showed. */
@@ -90,9 +91,10 @@ struct plan;
 enum err plan_make(struct catalogue *catalogue, struct health *health, const struct plan_ask *ask,
     struct plan **out, struct buf *why) NODISCARD;
 /* plan_of_choice — of a call whose path names its provider: that one target, and no route. The choice is
- * the catalogue's; its model is copied.   faults ERR_NOMEM */
+ * the catalogue's; its model is copied. The call's headers are for its keys; NULL: none.
+ *   faults ERR_NOMEM */
 enum err plan_of_choice(struct catalogue *catalogue, struct health *health,
-    const struct route_choice *choice, struct plan **out) NODISCARD;
+    const struct route_choice *choice, const struct headers *headers, struct plan **out) NODISCARD;
 /* plan_free — all attempts have ended. NULL is taken; returns NULL. */
 struct plan *plan_free(struct plan *plan);
 const struct plan_policy *plan_policy(const struct plan *plan);

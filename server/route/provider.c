@@ -233,6 +233,8 @@ static enum err check_keys(struct making *making)
             "needs a service account's file: key_file or "
             "$GOOGLE_APPLICATION_CREDENTIALS",
             NULL);
+    if (provider->takes_callers_keys && kind != AUTH_HEADER && kind != AUTH_QUERY)
+        return refuse(making, "has callers_keys, but its auth is not by a plain key", NULL);
     if (kind == AUTH_AWS_SIGV4 && provider->key_count == 0)
         return refuse(making,
             "needs an AWS key: $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or "
@@ -248,6 +250,33 @@ static enum err check_keys(struct making *making)
         if (!is_sendable(*key))
             return refuse(making, "a key has characters that no header can hold", NULL);
     return ERR_OK;
+}
+
+/* ── keys of callers ────────────────────────────────────────────────────────────────────────── */
+
+enum err provider_key_parts(struct slice value, struct slice *name, struct slice *key)
+{
+    ptrdiff_t equals = slice_find_byte(value, '=');
+    if (equals <= 0 || (size_t)equals + 1 == value.size)
+        return ERR_INVALID;
+    struct slice rest = slice_sub(value, (size_t)equals + 1, value.size);
+    for (size_t i = 0; i < rest.size; i++)
+        if (rest.data[i] <= ' ' || rest.data[i] > '~')
+            return ERR_INVALID;
+    *name = slice_sub(value, 0, (size_t)equals);
+    *key = rest;
+    return ERR_OK;
+}
+
+struct slice provider_callers_key(const struct provider *provider, const struct headers *headers)
+{
+    struct slice name, key;
+    for (size_t i = 0; provider->takes_callers_keys && headers && i < headers->count; i++)
+        if (slice_equal_nocase(headers->items[i].name, SLICE(PROVIDER_KEY_FIELD)) &&
+            provider_key_parts(headers->items[i].value, &name, &key) == ERR_OK &&
+            slice_equal(name, slice_text(provider->name)))
+            return key;
+    return SLICE_NONE;
 }
 
 /* ── the whole ──────────────────────────────────────────────────────────────────────────────── */
@@ -359,6 +388,7 @@ static enum err make(struct making *making)
     out->native = config && config->native ? config->native : out->name;
     out->ca_file = config ? config->ca_file : NULL;
     out->resumes = config && config->resume;
+    out->takes_callers_keys = config && config->takes_callers_keys;
     out->is_configured = config != NULL;
     take_options(making);
     TRY(take_urls(making));

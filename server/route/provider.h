@@ -5,6 +5,7 @@
 #ifndef TOKENLOG_SERVER_ROUTE_PROVIDER_H
 #define TOKENLOG_SERVER_ROUTE_PROVIDER_H
 
+#include "protocol/http/header.h"
 #include "server/config/provider_auth.h"
 #include "server/route/catalogue_file.h"
 
@@ -32,7 +33,8 @@ struct provider {
     const char *const *headers;         /* sent unless the caller sends the same */
     const char *const *default_headers; /* the catalogue's, likewise, after those */
     const char *options[PROVIDER_OPTION_COUNT];
-    bool resumes;       /* streamed Responses are asked for in the background, so that it keeps them */
+    bool resumes; /* streamed Responses are asked for in the background, so that it keeps them */
+    bool takes_callers_keys;
     bool is_configured; /* named in the configuration; else found by its key alone */
 };
 
@@ -42,6 +44,12 @@ struct provider {
  *   faults   ERR_NOMEM */
 enum err provider_configure(const struct provider_config *config, const struct provider_spec *spec,
     char **environment, struct pool *pool, struct provider *out, struct buf *why) NODISCARD;
+/* provider_callers_key — that a call brings for it, Tokenlog-Provider-Key: NAME=KEY, a field for each
+ * provider; empty: it brings none, or the provider takes none. Borrowed. `headers` may be NULL.
+ * provider_key_parts — such a field's value.   answers  ERR_INVALID it is none */
+struct slice provider_callers_key(const struct provider *provider, const struct headers *headers);
+enum err provider_key_parts(struct slice value, struct slice *name, struct slice *key) NODISCARD;
+#define PROVIDER_KEY_FIELD "Tokenlog-Provider-Key"
 /* provider_speaks — whether its calls under api_prefix are taken in this dialect. */
 bool provider_speaks(const struct provider *provider, const char *dialect);
 /* provider_discover — one of the catalogue, by the key and options in the environment alone.

@@ -100,7 +100,8 @@ static void a_provider_may_be_named_by_the_path(void **state)
     const struct provider *providers = catalogue_providers(routing->catalogue, &count);
     char model[] = "smart"; /* a route's name is a model's like any other there */
     struct route_choice choice = {.provider = &providers[1], .model = slice_text(model)};
-    assert_int_equal(plan_of_choice(routing->catalogue, routing->health, &choice, &plan), ERR_OK);
+    assert_int_equal(
+        plan_of_choice(routing->catalogue, routing->health, &choice, NULL, &plan), ERR_OK);
     model[0] = '?';
     struct plan_target target = asks(routing, plan, "b/smart");
     assert_true(slice_equal(target.choice.model, SLICE("smart")));
@@ -109,7 +110,8 @@ static void a_provider_may_be_named_by_the_path(void **state)
     (void)is_closed(routing, plan);
     plan_free(plan);
     choice = (struct route_choice){.provider = &providers[2]};
-    assert_int_equal(plan_of_choice(routing->catalogue, routing->health, &choice, &plan), ERR_OK);
+    assert_int_equal(
+        plan_of_choice(routing->catalogue, routing->health, &choice, NULL, &plan), ERR_OK);
     target = asks(routing, plan, "c");
     assert_int_equal(target.choice.model.size, 0);
     ends(routing, plan, &target, PLAN_SERVED, 200);
@@ -284,6 +286,36 @@ static void another_key_is_asked_at_once(void **state)
     again = asks(routing, plan, "a/x");
     assert_int_not_equal(again.key, second.key); /* that was refused */
     ends(routing, plan, &again, PLAN_SERVED, 200);
+    plan_free(plan);
+    routing_free(routing);
+}
+
+/* A call's own key goes to the provider that takes it, takes no turn, and what comes of it is its own. */
+static void a_caller_s_key_is_no_one_else_s(void **state)
+{
+    (void)state;
+    struct routing *routing = routing_new(ROUTE_ORDER);
+    routing->config.providers[0].takes_callers_keys = true;
+    routing_add(routing, "a/x");
+    routing_add(routing, "b/y");
+    struct headers headers = {.items = {{SLICE("tokenlog-provider-key"), SLICE("b=theirs")},
+                                  {SLICE("Tokenlog-Provider-Key"), SLICE("a=its=own")}},
+        .count = 2};
+    struct plan *plan = PLAN(routing, .headers = &headers);
+    struct plan_target target = asks(routing, plan, "a/x");
+    assert_string_equal(target.key_name, "caller's");
+    assert_true(
+        slice_equal(provider_callers_key(target.choice.provider, &headers), SLICE("its=own")));
+    limited(routing, plan, &target, 429, 60000);
+    target = asks(routing, plan, "b/y"); /* which takes none of callers */
+    assert_string_equal(target.key_name, "key 1");
+    limited(routing, plan, &target, 429, 60000);
+    (void)is_closed(routing, plan);
+    plan_free(plan);
+    plan = PLAN(routing, .needs = 0);
+    target = asks(routing, plan, "a/x");
+    assert_string_equal(target.key_name, "key 1"); /* none of ours rests */
+    ends(routing, plan, &target, PLAN_SERVED, 200);
     plan_free(plan);
     routing_free(routing);
 }
@@ -720,6 +752,7 @@ int main(void)
         cmocka_unit_test(what_is_no_ones_fault_is_not_repeated),
         cmocka_unit_test(a_target_s_own_wait_is_honoured),
         cmocka_unit_test(another_key_is_asked_at_once),
+        cmocka_unit_test(a_caller_s_key_is_no_one_else_s),
         cmocka_unit_test(a_refused_key_is_the_last_resort),
         cmocka_unit_test(a_key_that_rests_for_short_is_waited_for),
         cmocka_unit_test(an_open_breaker_is_passed_by),
