@@ -139,18 +139,31 @@ static void journalled_so_far(const struct tail *tail, uint64_t *size, int64_t *
     *last_event_ns = block->frames[before].time_ns;
 }
 
-/* One that gives more than the journal takes always has events that wait: its row goes between them. */
+static const struct row_version *newest_journalled(const struct tail *tail)
+{
+    const struct row_version *newest = NULL;
+    LIST_FOREACH (node, &tail->versions) {
+        const struct row_version *version = CONTAINER_OF(node, struct row_version, node);
+        if (version->is_journalled)
+            newest = version;
+    }
+    return newest;
+}
+
+/* One that gives more than the journal takes always has events that wait, and maybe its end behind them:
+ * its row goes before those. */
 enum err tail_forward(struct tail *tail)
 {
-    struct row_version *newest = tail_newest(tail), *copy;
-    if (tail->queued_rows > 0 || is_amid_event(tail) || newest != tail->durable ||
+    struct row_version *copy;
+    if (is_amid_event(tail) || !tail->durable || newest_journalled(tail) != tail->durable ||
         tail->forward_hold)
         return ERR_AGAIN;
     struct tails *tails = tail->tails;
     uint64_t size;
     int64_t last_event_ns;
     journalled_so_far(tail, &size, &last_event_ns);
-    TRY(make_version(tail, &newest->row, tail->journalled_events, size, last_event_ns, &copy));
+    TRY(make_version(
+        tail, &tail->durable->row, tail->journalled_events, size, last_event_ns, &copy));
     struct record record = {.type = RECORD_ROW,
         .number = tail->number,
         .seq = tail->aside_count,
