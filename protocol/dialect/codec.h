@@ -58,7 +58,8 @@ typedef enum err codec_go_on(void *state, const struct sequence_context *context
     struct sequence *seen, struct fold *fold, struct buf *out);
 
 /* codec_follow — of a provider that answers a request by the place of its answer: see translate_follow. */
-typedef enum err codec_follow(struct slice body, bool is_streamed, struct buf *url);
+typedef enum err codec_follow(
+    struct slice body, bool is_streamed, struct buf *url, struct buf *cancel);
 
 /* A reader is told frames and says what it saw to the sequence; it never fails: what is malformed
  * teaches it nothing, what cannot be translated is sequence_cannot. `state` is the codec's own,

@@ -155,9 +155,10 @@ static void replicate_read_body(struct slice body, struct sequence *out)
 }
 
 /* A stream has a place of its own, if the model can stream. */
-static enum err replicate_follow(struct slice body, bool is_streamed, struct buf *url)
+static enum err replicate_follow(
+    struct slice body, bool is_streamed, struct buf *url, struct buf *cancel)
 {
-    static const char *const names[] = {"urls"}, *const place_names[] = {"stream", "get"};
+    static const char *const names[] = {"urls"}, *const place_names[] = {"stream", "get", "cancel"};
     struct replicate_prediction prediction;
     struct json_span urls, places[COUNT_OF(place_names)];
     replicate_read(body, &prediction);
@@ -166,6 +167,8 @@ static enum err replicate_follow(struct slice body, bool is_streamed, struct buf
     bool has_stream = is_streamed && places[0].type == JSON_STRING && places[0].raw.size;
     if (prediction.status != REPLICATE_RUNNING || !(has_stream || places[1].raw.size))
         return ERR_NOTFOUND;
+    if (places[2].raw.size && json_span_text(places[2], cancel))
+        buf_clear(cancel);
     enum err err = json_span_text(has_stream ? places[0] : places[1], url);
     return err == ERR_INVALID ? ERR_NOTFOUND : err ? err : has_stream ? ERR_OK : ERR_AGAIN;
 }

@@ -250,14 +250,14 @@ bool translate_follows(const struct codec *provider)
     return provider->response->follow;
 }
 
-enum err translate_follow(
-    const struct codec *provider, struct slice body, bool is_streamed, struct buf *url)
+enum err translate_follow(const struct codec *provider, struct slice body, bool is_streamed,
+    struct buf *url, struct buf *cancel)
 {
     const char *why;
     size_t at;
     if (json_object_check(body, &why, &at) != ERR_OK)
         return ERR_NOTFOUND;
-    return provider->response->follow(body, is_streamed, url);
+    return provider->response->follow(body, is_streamed, url, cancel);
 }
 
 /* Line ends in JSON are white space; in a block they would begin a field. */

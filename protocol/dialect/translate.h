@@ -114,15 +114,16 @@ enum err translation_event(
 enum err translation_end(struct translation *translation, struct buf *out) NODISCARD;
 
 /* translate_follow — where the answer is to be had, of a provider that answers a request (status 2xx, a
- * JSON body) by its place. The URL is appended.
+ * JSON body) by its place. The URL is appended; to `cancel` that which is asked, by POST, to end the answer: nothing
+ * if there is none, or it does not fit.
  *   answers  ERR_NOTFOUND the body is the answer
  *            ERR_AGAIN    the place is to be asked again and again, until its body is the answer
  *            ERR_LIMIT    the URL is too long · faults ERR_NOMEM
  * translate_follows — whether the provider's dialect has such answers.
  * translate_whole_event — a streamed answer that came whole, as a body: as an SSE block, appended. */
 bool translate_follows(const struct codec *provider);
-enum err translate_follow(
-    const struct codec *provider, struct slice body, bool is_streamed, struct buf *url) NODISCARD;
+enum err translate_follow(const struct codec *provider, struct slice body, bool is_streamed,
+    struct buf *url, struct buf *cancel) NODISCARD;
 enum err translate_whole_event(
     const struct codec *provider, struct slice body, struct buf *out) NODISCARD;
 

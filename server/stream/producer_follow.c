@@ -5,6 +5,7 @@
  *                                                       └▶ GET urls.get, again and again ─▶ the answer
  *   the request ─▶ anything else ─▶ the answer
  *
+ * A run that is given up meanwhile says so, at the place that is told for that.
  * The key goes to the provider's own places only (place.h): elsewhere nothing is asked. */
 #include "server/stream/producer_state.h"
 
@@ -21,6 +22,7 @@ void run_follow_init(struct run *run)
     buf_init(&follow->head, HTTP_HEAD_BYTES_MAX);
     buf_init(&follow->body, HOLD_BYTES_MAX);
     buf_init(&follow->url, HTTP_TARGET_BYTES_MAX);
+    buf_init(&follow->cancel, HTTP_TARGET_BYTES_MAX);
     follow->is_looked_for = run->translate.provider && translate_follows(run->translate.provider);
 }
 
@@ -30,6 +32,7 @@ void run_follow_deinit(struct run *run)
     buf_deinit(&run->follow.head);
     buf_deinit(&run->follow.body);
     buf_deinit(&run->follow.url);
+    buf_deinit(&run->follow.cancel);
 }
 
 /* ── the next request ───────────────────────────────────────────────────────────────────────── */
@@ -70,6 +73,44 @@ static enum err ask(struct run *run, bool is_stream)
         .ca_file = run->ca_file[0] ? run->ca_file : NULL};
     metrics_add(run->producer->config.metrics, METRIC_upstream_requests_total, 1);
     return run_send(run, &request, is_stream ? &run_owner : &run_follow_owner);
+}
+
+/* What is answered to a farewell is nobody's business. */
+static void farewell_head(void *context, int status, struct slice head)
+{
+    (void)context, (void)status, (void)head;
+}
+
+static enum err farewell_data(void *context, struct slice bytes)
+{
+    (void)context, (void)bytes;
+    return ERR_OK;
+}
+
+static void farewell_ended(void *context, enum upstream_end how, const char *message)
+{
+    (void)context, (void)how, (void)message;
+}
+
+void run_follow_cancel(struct run *run)
+{
+    static const struct upstream_owner owner = {farewell_head, farewell_data, farewell_ended};
+    const char *headers[PRODUCER_HEADERS_MAX + 2];
+    struct upstream *transfer;
+    if (!run->producer || run->is_over || run->follow.cancel.size == 0)
+        return;
+    run_lines_without_body(run, "Accept: application/json", headers);
+    const struct upstream_request request = {.url = (const char *)run->follow.cancel.data,
+        .method = "POST",
+        .headers = headers,
+        .connect_timeout_ms = run->connect_timeout_ms,
+        .first_byte_timeout_ms = run->first_byte_timeout_ms,
+        .idle_timeout_ms = run->idle_timeout_ms,
+        .ca_file = run->ca_file[0] ? run->ca_file : NULL};
+    if (upstream_start(run->producer->config.upstreams, &request, &owner, NULL, &transfer))
+        LOG(run->producer->config.log, LOG_WARNING, "not_cancelled",
+            LOG_ID("stream", &stream_row(run->producer->stream)->id));
+    buf_clear(&run->follow.cancel);
 }
 
 static void give_up(struct run *run, const char *why)
@@ -131,12 +172,16 @@ static void deliver(struct run *run)
 static enum err find_place(struct run *run)
 {
     struct run_follow *follow = &run->follow;
+    struct slice own = slice_text((const char *)run->url.data);
     buf_clear(&follow->url);
+    buf_clear(&follow->cancel);
     enum err err = translate_follow(run->translate.provider, buf_slice(&follow->body),
-        stream_row(run->producer->stream)->is_streamed, &follow->url);
+        stream_row(run->producer->stream)->is_streamed, &follow->url, &follow->cancel);
     if (err != ERR_OK && err != ERR_AGAIN)
         return err;
-    if (!place_is_own(slice_text((const char *)run->url.data), buf_slice(&follow->url)))
+    if (!place_is_own(own, buf_slice(&follow->cancel)) || buf_append_byte(&follow->cancel, 0))
+        buf_clear(&follow->cancel);
+    if (!place_is_own(own, buf_slice(&follow->url)))
         return ERR_INVALID;
     TRY(buf_append_byte(&follow->url, 0));
     return err;
@@ -156,9 +201,10 @@ static void follow_place(struct run *run)
         deliver(run);
     else if (err == ERR_INVALID)
         give_up(run, "the provider names a place for its answer that is not its own");
-    else if (err == ERR_AGAIN && is_too_late(run))
+    else if (err == ERR_AGAIN && is_too_late(run)) {
+        run_follow_cancel(run);
         run_owner.ended(run, UPSTREAM_TIMEOUT_FIRST_BYTE, "the prediction was not done in time");
-    else if (err == ERR_AGAIN)
+    } else if (err == ERR_AGAIN)
         timer_set(run->loop, &run->follow.timer, loop_now_ns(run->loop) + FOLLOW_MS * 1000000ll);
     else if (err || ask(run, true))
         give_up(run, "the place of the answer could not be asked: out of memory");

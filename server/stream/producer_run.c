@@ -107,12 +107,14 @@ void run_free(struct run *run)
 
 void run_cancel(struct run *run)
 {
+    run_follow_cancel(run);
     if (run->upstream)
         upstream_cancel(run->upstream);
 }
 
 void run_drop(struct run *run)
 {
+    run_follow_cancel(run);
     run->producer = NULL;
     run_cancel(run);
     if (!run->upstream)

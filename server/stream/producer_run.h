@@ -36,6 +36,7 @@ struct run_follow {
     bool is_looked_for;
     int status;
     struct buf head, body, url;
+    struct buf cancel;  /* where to say that nobody wants the answer any more; empty: nowhere */
     struct timer timer; /* until the place is asked again */
 };
 
@@ -106,9 +107,12 @@ void run_lines_without_body(
     const struct run *run, const char *accept, const char *lines[PRODUCER_HEADERS_MAX + 2]);
 
 /* producer_follow.c. run_follow_init, run_follow_deinit — of a run that is made, and freed.
+ * run_follow_cancel — of a run that is given up: the provider is told, if it said where; else it goes on, and
+ * bills. Once.
  * run_follow_owner — what its first transfer is told to: that looks whether the answer is elsewhere. */
 void run_follow_init(struct run *run);
 void run_follow_deinit(struct run *run);
+void run_follow_cancel(struct run *run);
 extern const struct upstream_owner run_follow_owner;
 
 /* producer_request.c. Copies what of the request is sent; a failure leaves parts of it. */

@@ -167,10 +167,14 @@ def test_a_stream_that_breaks_off(start):
     assert row_of(server, reply)["reason"] == "upstream_truncated"
 
 
-def test_a_stop_while_it_is_waited_for(serve, canned):
-    far = canned(b"")
-    far.answers = [prediction(far.url, "starting")]
-    server = serve("--provider", f"replicate={far.url}")
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_stop_while_it_is_waited_for(serve, canned, is_own):
+    """The provider is told, at its own place."""
+    far, stranger = canned(b""), canned(b"")
+    place = f"{(far if is_own else stranger).url}/cancel/p1"
+    far.answers = [prediction(far.url, "starting", urls={"get": f"{far.url}/p1", "cancel": place})]
+    server = serve("--provider", f"replicate={far.url}",
+                   extra_environment={"REPLICATE_API_TOKEN": "r8_secret"})
     one = server.wire()
     one.ask("POST", "/v1/chat/completions", {"model": "replicate/a/b", "messages": [
         {"role": "user", "content": "Hello?"}]}, {"Idempotency-Key": "stopped"})
@@ -179,6 +183,16 @@ def test_a_stop_while_it_is_waited_for(serve, canned):
     assert server.call("POST", f"/v1/streams/{stream_id}/stop").status == 200
     assert server.row_when(stream_id, "stopped")
     one.close()
+
+    def cancels():
+        return [fields for line, fields in sent(far) if line == "POST /cancel/p1 HTTP/1.1"]
+
+    if is_own:
+        (fields,) = programs.eventually(cancels)
+        assert fields["authorization"] == "Bearer r8_secret" and "prefer" not in fields
+    else:
+        server.stop()
+        assert cancels() == [] and stranger.requests == []
 
 
 # ---- Cog ----

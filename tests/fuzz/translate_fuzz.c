@@ -150,14 +150,15 @@ static void check_whole(size_t caller, size_t provider, struct slice body)
 /* A body that is not the answer names a place; one that is can be told as an event. */
 static void check_place(size_t provider, struct slice body)
 {
-    CLEANUP(buf_deinit) struct buf url, event;
+    CLEANUP(buf_deinit) struct buf url, cancel, event;
     buf_init(&url, OUT_BYTES_MAX);
+    buf_init(&cancel, OUT_BYTES_MAX);
     buf_init(&event, OUT_BYTES_MAX);
     if (!translate_follows(pick(provider)))
         return;
-    enum err err = translate_follow(pick(provider), body, body.size % 2, &url);
+    enum err err = translate_follow(pick(provider), body, body.size % 2, &url, &cancel);
     ASSERT(err == ERR_OK || err == ERR_AGAIN || err == ERR_NOTFOUND || err == ERR_LIMIT);
-    ASSERT((err != ERR_OK && err != ERR_AGAIN) || url.size <= body.size);
+    ASSERT((err != ERR_OK && err != ERR_AGAIN) || url.size + cancel.size <= body.size);
     err = translate_whole_event(pick(provider), body, &event);
     ASSERT(err == ERR_OK || err == ERR_LIMIT);
 }
