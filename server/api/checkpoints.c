@@ -15,16 +15,16 @@
 
 enum { ETAG_BYTES = 24 };
 
-static void make_etag(const struct run_checkpoint *checkpoint, char out[ETAG_BYTES])
+static void make_etag(uint64_t seq, char out[ETAG_BYTES])
 {
-    (void)snprintf(out, ETAG_BYTES, "\"%" PRIu64 "\"", checkpoint->seq);
+    (void)snprintf(out, ETAG_BYTES, "\"%" PRIu64 "\"", seq);
 }
 
 /* One of the field's entity tags is this one, or it is `*` (RFC 9110 §13.1). */
-static bool names_etag(struct slice field, const struct run_checkpoint *checkpoint)
+static bool names_etag(struct slice field, uint64_t seq)
 {
     char etag[ETAG_BYTES];
-    make_etag(checkpoint, etag);
+    make_etag(seq, etag);
     return slice_equal(field, SLICE("*")) || slice_find(field, slice_text(etag)) >= 0;
 }
 
@@ -38,8 +38,8 @@ static bool check_conditions(struct run_call *call, const struct run_checkpoint 
 {
     struct slice match = exchange_header(call->exchange, "If-Match");
     struct slice none_match = exchange_header(call->exchange, "If-None-Match");
-    bool is_met = (!match.data || (checkpoint && names_etag(match, checkpoint))) &&
-                  (!none_match.data || !checkpoint || !names_etag(none_match, checkpoint));
+    bool is_met = (!match.data || (checkpoint && names_etag(match, checkpoint->seq))) &&
+                  (!none_match.data || !checkpoint || !names_etag(none_match, checkpoint->seq));
     if (!is_met)
         run_call_refuse(call, 412, "precondition_failed", match.data ? "If-Match" : "If-None-Match",
             "the checkpoint is another one now: GET it, and put what comes of both");
@@ -51,7 +51,7 @@ static bool check_conditions(struct run_call *call, const struct run_checkpoint 
 static void put_checkpoint(struct json_writer *json, const struct run_checkpoint *checkpoint)
 {
     char etag[ETAG_BYTES];
-    make_etag(checkpoint, etag);
+    make_etag(checkpoint->seq, etag);
     json_open(json, '{');
     member_text(json, "object", SLICE("checkpoint"));
     member_text(json, "name", checkpoint->name);
@@ -66,14 +66,6 @@ static void put_checkpoint(struct json_writer *json, const struct run_checkpoint
     else
         json_null(json);
     json_close(json, '}');
-}
-
-static void answer_json(struct run_call *call, int status, const struct json_writer *json)
-{
-    if (json->err)
-        run_call_refuse(call, 500, "internal", "limit", "the page does not fit; ask for less");
-    else
-        run_call_reply(call, status, "application/json", buf_slice(json->out));
 }
 
 /* ── PUT ────────────────────────────────────────────────────────────────────────────────────── */
@@ -93,11 +85,14 @@ static void is_put(struct run_call *call)
     char etag[ETAG_BYTES];
     struct json_writer json;
     buf_init(&text, REPLY_BYTES_MAX);
-    make_etag(&putting->own, etag);
+    make_etag(putting->own.seq, etag);
     run_call_add(call, "ETag", slice_text(etag));
     json_writer_init(&json, &text);
     put_checkpoint(&json, &putting->own);
-    answer_json(call, putting->is_new ? 201 : 200, &json);
+    if (json.err)
+        run_call_refuse_err(call, ERR_AGAIN);
+    else
+        run_call_reply(call, putting->is_new ? 201 : 200, "application/json", buf_slice(&text));
 }
 
 static void put_found(struct run_call *call)
@@ -191,9 +186,11 @@ void checkpoint_put(struct api *api, struct exchange *exchange, struct slice id)
 
 /* ── GET ────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A call that reads one event. */
+/* A call that reads one event: the checkpoint as it was when it was asked for, also if it is another by now. */
 struct fetching {
     struct run_call call;
+    bool is_there;
+    uint64_t seq;
     struct reader *reader;
     struct buf event;
 };
@@ -228,7 +225,7 @@ static void answer_blob(struct fetching *fetching)
         run_call_refuse_err(call, ERR_CORRUPT);
         return;
     }
-    (void)snprintf(etag, sizeof etag, "\"%" PRIu64 "\"", reader_seq(fetching->reader) - 1);
+    make_etag(fetching->seq, etag);
     add_fields(call, &record, etag);
     run_call_reply(call, 200, NULL, record.blob);
 }
@@ -261,27 +258,24 @@ static void fetch_on(void *context)
         answer_blob(fetching);
 }
 
-static void get_found(struct run_call *call)
+static void get_settled(struct run_call *call)
 {
     struct fetching *fetching = CONTAINER_OF(call, struct fetching, call);
-    struct stream *stream = run_stream(call->visit.run);
-    const struct run_checkpoint *checkpoint =
-        runbook_checkpoint(run_book(call->visit.run), buf_slice(&call->item));
     struct slice known = exchange_header(call->exchange, "If-None-Match");
     char etag[ETAG_BYTES];
-    if (!checkpoint) {
+    if (!fetching->is_there) {
         refuse_absent(call);
         return;
     }
-    make_etag(checkpoint, etag);
-    if (known.data && names_etag(known, checkpoint)) {
+    if (known.data && names_etag(known, fetching->seq)) {
+        make_etag(fetching->seq, etag);
         run_call_add(call, "ETag", slice_text(etag));
         run_call_reply(call, 304, NULL, SLICE_NONE);
         return;
     }
+    struct stream *stream = stream_ref(run_stream(call->visit.run));
     buf_init(&fetching->event, RUN_BLOB_BYTES_MAX + RUN_LINE_BYTES_MAX);
-    enum err err = reader_new(
-        stream_ref(stream), checkpoint->seq, true, fetch_on, fetching, &fetching->reader);
+    enum err err = reader_new(stream, fetching->seq, true, fetch_on, fetching, &fetching->reader);
     if (err) {
         stream_unref(stream);
         run_call_refuse_err(call, ERR_AGAIN);
@@ -290,12 +284,25 @@ static void get_found(struct run_call *call)
     fetch_on(fetching);
 }
 
+static void get_found(struct run_call *call)
+{
+    struct fetching *fetching = CONTAINER_OF(call, struct fetching, call);
+    const struct run_checkpoint *checkpoint =
+        runbook_checkpoint(run_book(call->visit.run), buf_slice(&call->item));
+    fetching->is_there = checkpoint;
+    fetching->seq = checkpoint ? checkpoint->seq : 0;
+    if (checkpoint && checkpoint->seq < stream_watermark(run_stream(call->visit.run)))
+        get_settled(call);
+    else
+        run_call_settle(call, get_settled);
+}
+
 void checkpoint_get(struct api *api, struct exchange *exchange, struct slice id)
 {
     (void)id;
     struct fetching *fetching = run_call_new(api, exchange, sizeof *fetching, fetching_end);
     if (fetching)
-        run_call_see(&fetching->call, get_found);
+        run_call_visit(&fetching->call, get_found);
 }
 
 /* ── the list ───────────────────────────────────────────────────────────────────────────────── */
@@ -420,22 +427,28 @@ static const char *read_query(struct slice text, struct list_query *query)
     return err ? "before" : NULL;
 }
 
+static void is_listed(struct run_call *call)
+{
+    run_call_reply(call, 200, "application/json", buf_slice(&call->kept));
+}
+
 static void answer_list(struct run_call *call, const struct list_query *query)
 {
-    CLEANUP(buf_deinit) struct buf text;
     struct json_writer json;
     size_t most = (size_t)query->limit + 1;
     const struct run_checkpoint **found = calloc(most, sizeof *found);
-    buf_init(&text, REPLY_BYTES_MAX);
     if (!found) {
         run_call_refuse_err(call, ERR_AGAIN);
         return;
     }
     size_t count = select_first(run_book(call->visit.run), query, found, most);
-    json_writer_init(&json, &text);
+    json_writer_init(&json, &call->kept);
     write_list(&json, query, found, count);
     free(found);
-    answer_json(call, 200, &json);
+    if (json.err)
+        run_call_refuse(call, 500, "internal", "limit", "the page does not fit; ask for less");
+    else
+        run_call_settle(call, is_listed);
 }
 
 static void list_found(struct run_call *call)
@@ -462,7 +475,7 @@ void checkpoints_list(struct api *api, struct exchange *exchange, struct slice i
     (void)id;
     struct run_call *call = run_call_new(api, exchange, sizeof *call, NULL);
     if (call)
-        run_call_see(call, list_found);
+        run_call_visit(call, list_found);
 }
 
 /* ── DELETE ─────────────────────────────────────────────────────────────────────────────────── */

@@ -130,21 +130,13 @@ void run_call_wait(struct run_call *call, void (*next)(struct run_call *call))
     hub_wait_durable(call->api->hub, &call->barrier);
 }
 
-static void see(struct run_call *call)
+void run_call_settle(struct run_call *call, void (*next)(struct run_call *call))
 {
-    struct stream *stream = run_stream(call->visit.run);
-    bool is_durable =
-        !stream_tail(stream) || stream_watermark(stream) == tail_events(stream_tail(stream));
-    if (is_durable)
-        call->seen(call);
+    const struct stream *stream = run_stream(call->visit.run);
+    if (!stream_tail(stream) || stream_watermark(stream) == tail_events(stream_tail(stream)))
+        next(call);
     else
-        run_call_wait(call, see);
-}
-
-void run_call_see(struct run_call *call, void (*next)(struct run_call *call))
-{
-    call->seen = next;
-    run_call_visit(call, see);
+        run_call_wait(call, next);
 }
 
 void run_call_add(struct run_call *call, const char *name, struct slice value)

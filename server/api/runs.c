@@ -220,6 +220,12 @@ static void put_step(struct showing *showing, const struct run_step *step, struc
     json_close(json, '}');
 }
 
+static void is_shown(struct run_call *call)
+{
+    struct showing *showing = CONTAINER_OF(call, struct showing, call);
+    run_call_reply(call, 200, "application/json", buf_slice(&showing->text));
+}
+
 static void finish(struct showing *showing, bool has_more)
 {
     struct json_writer *json = &showing->json;
@@ -238,7 +244,7 @@ static void finish(struct showing *showing, bool has_more)
         run_call_refuse(
             &showing->call, 500, "internal", "limit", "the page does not fit; ask for less");
     else
-        run_call_reply(&showing->call, 200, "application/json", buf_slice(&showing->text));
+        run_call_settle(&showing->call, is_shown);
 }
 
 /* An answer may come before the question returns: many in memory are a loop and no recursion. */
@@ -315,7 +321,7 @@ void run_show(struct api *api, struct exchange *exchange, struct slice id)
     (void)id;
     struct showing *showing = run_call_new(api, exchange, sizeof *showing, showing_end);
     if (showing)
-        run_call_see(&showing->call, show);
+        run_call_visit(&showing->call, show);
 }
 
 /* ── DELETE ─────────────────────────────────────────────────────────────────────────────────── */
