@@ -1,7 +1,9 @@
 """Runs and checkpoints: an agent that dies and starts over, what the provider billed, forks, states kept."""
 
+import concurrent.futures
 import hashlib
 import os
+import threading
 import urllib.parse
 
 import pytest
@@ -396,6 +398,32 @@ def test_states_are_all_there_or_not_at_all(serve):
         number = int(bytes(got.body).split()[0])
         assert number in (count, count + 1) and got.body == (b"%d " % number) * 500
         count, etag = number, got.header("etag")
+
+
+def test_what_was_read_is_not_taken_back(serve):
+    """Readers of a run that is being written to see it grow; a crash takes nothing from them."""
+    server = serve()
+    checkpoint(server, "PUT", "c", b"first")
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            assert checkpoint(server, "PUT", "c", b"more").status == 200
+
+    def version(reply):
+        return int(reply.header("etag").strip('"'))
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        writers = [pool.submit(write) for _ in range(4)]
+        seen = [version(checkpoint(server, "GET", name)) for name in ["c", "latest"] * 40]
+        listed = server.call("GET", "/v1/runs/states/checkpoints").json()["data"][0]["seq"]
+        server.process.kill()
+        stop.set()
+        concurrent.futures.wait(writers)
+    assert seen == sorted(seen) and seen[-1] > seen[0]
+    server.kill()
+    server.start()
+    assert version(checkpoint(server, "GET", "c")) >= max(listed, seen[-1])
 
 
 def test_names_that_are_none(server):
