@@ -32,7 +32,7 @@ enum {
     KEPT_WAIT_MS = 100,  /* before the first of them; doubled each time, up to… */
     KEPT_WAIT_MS_MAX = 5000,
     KEPT_RETRY_AFTER_MS_MAX = 60000, /* of a Retry-After that is waited for */
-    KEPT_SINCE_MAX =
+    CURSOR_SINCE_MAX =
         256, /* events behind the last that the rest can be asked for by; 8 bytes each */
     KEPT_LOOK_BACK = 64, /* events of a recording in which the last cursor is looked for first */
     CLAIM_WAITERS_MAX = 10000, /* requests with one key that wait for one look-up */

@@ -27,6 +27,7 @@
 
 #include "protocol/base/own.h"
 #include "protocol/http/url.h"
+#include "server/stream/cursor.h"
 #include "server/stream/reader.h"
 
 enum { MS_NS = 1000000 };
@@ -35,11 +36,7 @@ struct producer_kept {
     struct producer *producer;
     char id[DIALECT_ID_BYTES]; /* empty: it was not told yet */
     struct buf place;          /* where it was made: a URL */
-    struct buf cursor;         /* of the last event that was taken and has one; empty: of none */
-    uint64_t since[KEPT_SINCE_MAX]; /* what was taken behind that, by hashes: */
-    size_t since_count;      /* may be more than that: then it is not known what comes twice */
-    size_t repeated;         /* of those: they came again */
-    bool may_repeat;         /* what comes begins with events that are there already */
+    struct cursor cursor;
     bool is_lost;            /* there is no connection that brings more of it: */
     unsigned tries;          /* so often, since an event came, was one looked for */
     int64_t retry_after_ms;  /* the last answer's; -1: none */
@@ -61,6 +58,12 @@ static bool is_over(const struct producer *producer)
     return producer->has_ended || producer->end.is_owed;
 }
 
+static const struct dialect *dialect_of(const struct producer *producer)
+{
+    return producer->translation ? producer_translate_provider(producer->translation)
+                                 : producer->dialect;
+}
+
 /* ── made, and gone ─────────────────────────────────────────────────────────────────────────── */
 
 enum err producer_kept_new(struct producer *producer)
@@ -73,7 +76,7 @@ enum err producer_kept_new(struct producer *producer)
     kept->retry_after_ms = -1;
     kept->turn.fire = turn_fired;
     buf_init(&kept->event, EVENT_BYTES_MAX);
-    buf_init(&kept->cursor, DIALECT_CURSOR_BYTES_MAX);
+    cursor_init(&kept->cursor, dialect_of(producer)->again);
     buf_init(&kept->place, producer->run->url.size);
     enum err err = buf_append(&kept->place, buf_slice(&producer->run->url));
     producer->kept = kept;
@@ -87,7 +90,7 @@ static void kept_free(struct producer_kept *kept)
     timer_cancel(hub_loop(stream_hub(kept->producer->stream)), &kept->turn);
     (void)reader_close(kept->reader);
     buf_deinit(&kept->event);
-    buf_deinit(&kept->cursor);
+    cursor_deinit(&kept->cursor);
     buf_deinit(&kept->place);
     free(kept);
 }
@@ -117,53 +120,12 @@ bool producer_is_lost(const struct producer *producer)
     return producer->kept && producer->kept->is_lost;
 }
 
-static const struct dialect *dialect_of(const struct producer *producer)
-{
-    return producer->translation ? producer_translate_provider(producer->translation)
-                                 : producer->dialect;
-}
-
-static bool is_at_or_before(struct slice event, struct slice cursor, const struct dialect *dialect)
-{
-    CLEANUP(buf_deinit) struct buf own;
-    uint64_t number, last;
-    buf_init(&own, DIALECT_CURSOR_BYTES_MAX);
-    return dialect->again->cursor(event, &own) == ERR_OK &&
-           slice_u64(buf_slice(&own), &number) == ERR_OK && slice_u64(cursor, &last) == ERR_OK &&
-           number <= last;
-}
-
-/* A comment is nobody's event: it comes again, or not. */
-static bool is_comment(struct slice event)
-{
-    return event.size == 0 || event.data[0] == ':';
-}
-
-/* With numbers what is there already is known by them; else it is what was taken behind the cursor, byte for
- * byte, and comes again first. */
-static bool has(struct producer_kept *kept, struct slice event)
-{
-    const struct dialect *dialect = dialect_of(kept->producer);
-    if (dialect->again->is_numbered)
-        return is_at_or_before(event, buf_slice(&kept->cursor), dialect);
-    if (kept->repeated == kept->since_count || is_comment(event))
-        return false;
-    if (kept->since[kept->repeated] != map_hash(event)) {
-        give_up(kept, "it gives out other events than it gave before");
-        return true;
-    }
-    kept->repeated++;
-    return true;
-}
-
 bool producer_kept_has(struct producer_kept *kept, struct slice event)
 {
-    if (!kept->may_repeat)
-        return false;
-    bool is_known = has(kept, event);
-    if (!is_known && !is_comment(event))
-        kept->may_repeat = false;
-    return is_known;
+    enum err err = cursor_check(&kept->cursor, event);
+    if (err == ERR_INVALID)
+        give_up(kept, "it gives out other events than it gave before");
+    return err != ERR_OK;
 }
 
 static void note_id(struct producer_kept *kept, struct slice event)
@@ -175,38 +137,15 @@ static void note_id(struct producer_kept *kept, struct slice event)
     memcpy(kept->id, producer->translation ? reading.id : producer->reading.id, sizeof kept->id);
 }
 
-static void note_place(struct producer_kept *kept, struct slice event)
-{
-    CLEANUP(buf_deinit) struct buf cursor;
-    buf_init(&cursor, DIALECT_CURSOR_BYTES_MAX);
-    if (dialect_of(kept->producer)->again->cursor(event, &cursor) == ERR_OK) {
-        struct buf before = kept->cursor;
-        kept->cursor = cursor;
-        cursor = before;
-        kept->since_count = 0;
-    } else if (!is_comment(event)) {
-        if (kept->since_count < KEPT_SINCE_MAX)
-            kept->since[kept->since_count] = map_hash(event);
-        kept->since_count++;
-    }
-}
-
 void producer_kept_note(struct producer_kept *kept, struct slice event)
 {
     struct run *run = kept->producer->run;
     if (!kept->id[0])
         note_id(kept, event);
-    note_place(kept, event);
+    cursor_take(&kept->cursor, event);
     kept->tries = 0;
     if (run && run->record.first_event_ns == 0)
         run->record.first_event_ns = producer_wall_ns(kept->producer);
-}
-
-/* It is known from where on to ask. */
-static bool has_place(const struct producer_kept *kept)
-{
-    return dialect_of(kept->producer)->again->is_numbered ? kept->cursor.size > 0
-                                                          : kept->since_count <= KEPT_SINCE_MAX;
 }
 
 /* ── what is asked of the provider ──────────────────────────────────────────────────────────── */
@@ -353,8 +292,7 @@ static void found(struct producer_kept *kept, struct run *run)
 {
     struct producer *producer = kept->producer;
     kept->is_lost = false;
-    kept->may_repeat = true;
-    kept->repeated = 0;
+    cursor_ask(&kept->cursor);
     run->state = RUN_LIVE;
     run->record.is_shown = true;
     run->record.from = tail_events(stream_tail(producer->stream));
@@ -363,7 +301,7 @@ static void found(struct producer_kept *kept, struct run *run)
         producer->config.metrics, METRIC_attempts_total, attempt_kind_name(run->record.kind), 1);
     LOG(producer->config.log, LOG_INFO, "resumed",
         LOG_ID("stream", &stream_row(producer->stream)->id), LOG_TEXT("upstream_id", kept->id),
-        LOG_SLICE("after", buf_slice(&kept->cursor)));
+        LOG_SLICE("after", cursor_last(&kept->cursor)));
     if (producer_record_head(producer))
         LOG(producer->config.log, LOG_DEBUG, "attempt_unrecorded", /* its end has it too */
             LOG_ID("stream", &stream_row(producer->stream)->id));
@@ -416,12 +354,7 @@ static enum err ask_again(struct producer_kept *kept)
     CLEANUP(buf_deinit) struct buf what;
     struct run *run;
     buf_init(&what, DIALECT_CURSOR_BYTES_MAX * 3 + 64);
-    TRY(buf_append_text(&what, "?stream=true"));
-    if (kept->cursor.size) {
-        TRY(buf_append_text(&what, dialect_of(kept->producer)->again->after));
-        TRY(percent_encode(buf_slice(&kept->cursor), &what));
-    }
-    TRY(buf_append_byte(&what, '\0'));
+    TRY(cursor_query(&kept->cursor, &what));
     TRY(make_run(kept, "GET", "Accept: text/event-stream", (const char *)what.data, &run));
     run->state = RUN_HELD;
     producer_replace(kept->producer, run, kept->reason);
@@ -433,7 +366,7 @@ static enum err ask_again(struct producer_kept *kept)
 bool producer_may_take_back(const struct producer *producer)
 {
     const struct producer_kept *kept = producer->kept;
-    return kept && kept->id[0] && has_place(kept) && kept->tries < KEPT_TRIES_MAX &&
+    return kept && kept->id[0] && cursor_is_known(&kept->cursor) && kept->tries < KEPT_TRIES_MAX &&
            producer->run && !producer->reading.is_failed && !producer->death && !is_over(producer);
 }
 
@@ -469,7 +402,7 @@ static enum err take_frame(struct producer_kept *kept, const struct block *block
         return ERR_OK;
     struct slice event = buf_slice(&kept->event);
     (void)producer->dialect->read_event(&producer->reading, event);
-    note_place(kept, event);
+    cursor_take(&kept->cursor, event);
     buf_clear(&kept->event);
     return ERR_OK;
 }
@@ -490,8 +423,9 @@ static enum err read_on(struct producer_kept *kept)
 {
     struct reader_view view;
     enum err err = reader_peek(kept->reader, &view);
-    if (err == ERR_CLOSED && !kept->cursor.size && kept->from > 0) {
-        kept->since_count = 0;
+    if (err == ERR_CLOSED && kept->from > 0 && cursor_last(&kept->cursor).size == 0) {
+        cursor_deinit(&kept->cursor);
+        cursor_init(&kept->cursor, dialect_of(kept->producer)->again);
         return begin_reading(kept, 0);
     }
     TRY(err);
@@ -507,7 +441,7 @@ static void finish_reading(struct producer_kept *kept)
     kept->reader = reader_close(kept->reader);
     if (producer->reading.is_failed)
         producer_fail_by_event(producer);
-    else if (!has_place(kept))
+    else if (!cursor_is_known(&kept->cursor))
         give_up(kept, "its recorded events have nothing to ask by");
     else
         wait_to_ask(kept);
