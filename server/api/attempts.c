@@ -267,7 +267,8 @@ static struct slice keep(struct kept *kept, struct slice piece)
 
 static size_t kept_size(const struct asked *asked)
 {
-    size_t size = asked->body.size + asked->target.size + asked->path.size + asked->method.size + 1;
+    size_t size = asked->body.size + asked->target.size + asked->path.size +
+                  asked->native_target.size + asked->method.size + 1;
     for (size_t i = 0; i < asked->headers->count; i++)
         size += asked->headers->items[i].name.size + asked->headers->items[i].value.size;
     return size;
@@ -280,8 +281,11 @@ static void keep_all(struct kept *kept, const struct asked *asked)
         .method = keep(kept, asked->method),
         .target = keep(kept, asked->target),
         .path = keep(kept, asked->path),
+        .native_target = keep(kept, asked->native_target),
+        .is_api = asked->is_api,
         .body = keep(kept, asked->body),
         .headers = &kept->headers};
+    kept->request.is_streamed = asked->request->is_streamed;
     for (size_t i = 0; i < asked->headers->count; i++)
         kept->headers.items[kept->headers.count++] = (struct header){
             keep(kept, asked->headers->items[i].name), keep(kept, asked->headers->items[i].value)};
@@ -309,11 +313,11 @@ static void keep_request(struct attempts *attempts, const struct asked *asked)
     attempts->kept = kept;
 }
 
-/* Read again only where it is needed: rarely. */
+/* Read again only where it is needed: rarely; what is passed on as it is was not read. */
 static const struct asked *kept_asked(struct kept *kept)
 {
     const char *why, *param;
-    if (!kept->request.model_raw.data &&
+    if (kept->asked.native_target.size == 0 && !kept->request.model_raw.data &&
         dialect_read_request(kept->asked.dialect, kept->asked.body, &kept->request, &why, &param))
         return NULL;
     return &kept->asked;

@@ -494,10 +494,13 @@ static enum err make_plan(struct call *call)
 static enum err make_plan_of_choice(
     struct call *call, struct catalogue *catalogue, const struct route_choice *choice)
 {
+    struct api *api = call->api;
+    struct plan_ask ask = {
+        .headers = &exchange_request(call->exchange)->headers, .wish = &call->wish};
     struct plan *plan;
-    TRY(plan_of_choice(
-        catalogue, call->api->health, choice, &exchange_request(call->exchange)->headers, &plan));
-    return attempts_new(call->api, plan, &call->attempts);
+    loop_random(api->loop, &ask.random, sizeof ask.random);
+    TRY(plan_of_choice(catalogue, api->health, &ask, choice, &plan));
+    return attempts_new(api, plan, &call->attempts);
 }
 
 void inference_post(struct api *api, struct exchange *exchange, struct slice id)

@@ -209,18 +209,24 @@ enum err plan_make(struct catalogue *catalogue, struct health *health, const str
     return err;
 }
 
-enum err plan_of_choice(struct catalogue *catalogue, struct health *health,
-    const struct route_choice *choice, const struct headers *headers, struct plan **out)
+static enum err fill_with(
+    struct plan *plan, const struct plan_ask *ask, const struct route_choice *choice)
 {
-    struct plan *plan = plan_new(catalogue, health, 0); /* nothing is left to chance */
-    enum err err = plan ? take_single(plan, choice, SLICE_NONE) : fault(ERR_NOMEM, "plan");
-    if (err) {
+    TRY(take_single(plan, choice, SLICE_NONE));
+    find_callers_keys(plan, ask->headers);
+    return take_wish(plan, ask->wish);
+}
+
+enum err plan_of_choice(struct catalogue *catalogue, struct health *health,
+    const struct plan_ask *ask, const struct route_choice *choice, struct plan **out)
+{
+    struct plan *plan = plan_new(catalogue, health, ask->random);
+    enum err err = plan ? fill_with(plan, ask, choice) : fault(ERR_NOMEM, "plan");
+    if (err)
         plan_free(plan);
-        return err;
-    }
-    find_callers_keys(plan, headers);
-    *out = plan;
-    return ERR_OK;
+    else
+        *out = plan;
+    return err;
 }
 
 struct plan *plan_free(struct plan *plan)

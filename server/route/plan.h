@@ -91,10 +91,10 @@ struct plan;
 enum err plan_make(struct catalogue *catalogue, struct health *health, const struct plan_ask *ask,
     struct plan **out, struct buf *why) NODISCARD;
 /* plan_of_choice — of a call whose path names its provider: that one target, and no route. The choice is
- * the catalogue's; its model is copied. The call's headers are for its keys; NULL: none.
+ * the catalogue's; its model is copied. Of the ask: headers, for keys, wish and random.
  *   faults ERR_NOMEM */
 enum err plan_of_choice(struct catalogue *catalogue, struct health *health,
-    const struct route_choice *choice, const struct headers *headers, struct plan **out) NODISCARD;
+    const struct plan_ask *ask, const struct route_choice *choice, struct plan **out) NODISCARD;
 /* plan_free — all attempts have ended. NULL is taken; returns NULL. */
 struct plan *plan_free(struct plan *plan);
 const struct plan_policy *plan_policy(const struct plan *plan);

@@ -190,6 +190,11 @@ def test_retries(gateway, mock, model):
     reply = gateway.call("POST", f"{API}/ai/v1/chat/completions", programs.ask(f"openai/{name}"),
                          {"cf-aig-max-attempts": "2", "cf-aig-retry-delay": "10"})
     assert reply.status == 500 and mock.of(name)["requests"] == 2
+    name = model("events=5", "fail=1")
+    reply = gateway.call("POST", f"{GATEWAY}/openai/chat/completions", programs.ask(name),
+                         {"cf-aig-max-attempts": "2", "cf-aig-retry-delay": "10"})
+    wire.assert_exact(reply.body, 5)
+    assert mock.of(name)["requests"] == 2
 
 
 @pytest.mark.parametrize("field", [

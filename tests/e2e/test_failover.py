@@ -284,6 +284,22 @@ def test_without_a_route_nothing_is_tried_twice(world):
     attempts(world.server, reply, ("one/once", "first", 500, "upstream_status"))
 
 
+@pytest.mark.parametrize("path", ["/one/v1/chat/completions", "/one/v1/anything?a=1"])
+def test_what_is_passed_on_as_it_is_may_be_tried_again(world, path):
+    """Where the call asks for it, and byte for byte the same."""
+    name = f"native{len(path)}"
+    world.one.script[name] = [failing(500), failing(502), programs.canned_sse(GOOD)]
+    assert world.server.post(name, None, path).status == 500  # without a wish: once
+    wish = {"Tokenlog-Retries": "1", "Tokenlog-Backoff-Ms": "1", "X-Mine": "yes"}
+    reply = world.server.post(name, wish, path)
+    assert (reply.status, bytes(reply.body)) == (200, GOOD)
+    attempts(world.server, reply, (f"one/{name}", "first", 502, "upstream_status"),
+             (f"one/{name}", "retry", 200, None))
+    _, second, third = world.one.seen[name]
+    assert second == third and second[0].startswith(f"POST {path[4:]} HTTP")
+    assert "x-mine: yes" in second[0].lower()
+
+
 def test_retries_used_up_leave_the_last_answer(world):
     last = failing(503, "Retry-After: 0\r\nX-Last: yes\r\n")
     world.one.script["thrice"] = [failing(500), failing(502), last]

@@ -100,8 +100,9 @@ static void a_provider_may_be_named_by_the_path(void **state)
     const struct provider *providers = catalogue_providers(routing->catalogue, &count);
     char model[] = "smart"; /* a route's name is a model's like any other there */
     struct route_choice choice = {.provider = &providers[1], .model = slice_text(model)};
+    const struct plan_ask ask = {.random = 1};
     assert_int_equal(
-        plan_of_choice(routing->catalogue, routing->health, &choice, NULL, &plan), ERR_OK);
+        plan_of_choice(routing->catalogue, routing->health, &ask, &choice, &plan), ERR_OK);
     model[0] = '?';
     struct plan_target target = asks(routing, plan, "b/smart");
     assert_true(slice_equal(target.choice.model, SLICE("smart")));
@@ -111,7 +112,7 @@ static void a_provider_may_be_named_by_the_path(void **state)
     plan_free(plan);
     choice = (struct route_choice){.provider = &providers[2]};
     assert_int_equal(
-        plan_of_choice(routing->catalogue, routing->health, &choice, NULL, &plan), ERR_OK);
+        plan_of_choice(routing->catalogue, routing->health, &ask, &choice, &plan), ERR_OK);
     target = asks(routing, plan, "c");
     assert_int_equal(target.choice.model.size, 0);
     ends(routing, plan, &target, PLAN_SERVED, 200);
