@@ -118,43 +118,92 @@ static bool check_fields(struct exchange *exchange, struct slice url, struct sli
     return false;
 }
 
-/* The call inside, in the place of the one that came. False: answered. */
-static bool unwrap(struct api *api, struct exchange *exchange)
+/* NULL: answered. */
+static const struct provider *find_provider(struct api *api, const struct catalogue *catalogue,
+    struct exchange *exchange, struct slice url, struct slice *rest)
 {
-    CLEANUP(catalogue_cleanup) struct catalogue *catalogue = catalogues_get(api->catalogues);
-    struct slice url = exchange_header(exchange, "Upstream-URL"), rest = SLICE_NONE;
-    struct slice method = exchange_header(exchange, "Upstream-Method");
-    if (!check_fields(exchange, url, method))
-        return false;
     const struct provider *provider =
-        api->config->native_paths ? provider_of(catalogue, url, &rest) : NULL;
-    if (!provider) {
+        api->config->native_paths ? provider_of(catalogue, url, rest) : NULL;
+    if (!provider)
         exchange_error(exchange, 403, "UPSTREAM_NOT_ALLOWED", "Upstream-URL",
             "only what is below the base_url of a configured provider may be asked%s",
             api->config->native_paths ? "" : ", and native_paths is off");
-        return false;
-    }
-    struct buf target;
-    buf_init(&target, HTTP_HEAD_BYTES_MAX);
+    return provider;
+}
+
+/* ── POST: the call inside ──────────────────────────────────────────────────────────────────── */
+
+/* Its parts, in one text: /NATIVE/…, and behind it the caller's own key as the field that says it here. */
+struct inside {
+    struct buf text;
+    size_t target_end;
+    struct headers headers;
+};
+
+static enum err write_target(
+    struct inside *inside, const struct provider *provider, struct slice rest)
+{
     bool has_path = rest.size && rest.data[0] == '/';
-    enum err err =
-        buf_printf(&target, "/%s%s%.*s", provider->native, has_path ? "" : "/", SLICE_PRINT(rest));
-    if (err) {
-        buf_deinit(&target);
-        refuse_memory(exchange);
-        return false;
-    }
+    TRY(buf_printf(
+        &inside->text, "/%s%s%.*s", provider->native, has_path ? "" : "/", SLICE_PRINT(rest)));
+    inside->target_end = inside->text.size;
+    return ERR_OK;
+}
+
+/* What is behind the scheme's name, if there is one: how it is sent is the provider's to say. */
+static enum err write_key(struct inside *inside, const struct provider *provider)
+{
+    struct slice value = headers_get(&inside->headers, "Upstream-Authorization");
+    ptrdiff_t space = slice_find_byte(value, ' ');
+    struct slice key = slice_trim(slice_sub(value, space < 0 ? 0 : (size_t)space, value.size));
+    if (key.size == 0)
+        return ERR_OK;
+    if (inside->headers.count == HTTP_HEADER_COUNT_MAX)
+        return ERR_LIMIT;
+    TRY(buf_printf(&inside->text, "%s=%.*s", provider->name, SLICE_PRINT(key)));
+    inside->headers.items[inside->headers.count++] = (struct header){SLICE(PROVIDER_KEY_FIELD),
+        slice_sub(buf_slice(&inside->text), inside->target_end, inside->text.size)};
+    return ERR_OK;
+}
+
+/* It takes the place of the one that came. False: answered. */
+static bool go_inside(struct exchange *exchange, struct slice method, struct inside *inside)
+{
     const struct exchange_inner inner = {.method = method,
-        .target = buf_slice(&target),
+        .target = slice_sub(buf_slice(&inside->text), 0, inside->target_end),
         .body = exchange_outer_body(exchange),
-        .headers = &exchange_outer_request(exchange)->headers};
-    err = exchange_unwrap(exchange, &inner, &target);
+        .headers = &inside->headers};
+    enum err err = exchange_unwrap(exchange, &inner, &inside->text);
     if (err == ERR_INVALID)
         exchange_error(exchange, 400, "bad_request", "Upstream-URL",
             "the URL is malformed: check its percent escapes and remove dot segments");
     else if (err)
         refuse_memory(exchange);
     return !err;
+}
+
+/* False: answered. */
+static bool unwrap(struct api *api, struct exchange *exchange)
+{
+    CLEANUP(catalogue_cleanup) struct catalogue *catalogue = catalogues_get(api->catalogues);
+    struct slice url = exchange_header(exchange, "Upstream-URL"), rest;
+    struct slice method = exchange_header(exchange, "Upstream-Method");
+    if (!check_fields(exchange, url, method))
+        return false;
+    const struct provider *provider = find_provider(api, catalogue, exchange, url, &rest);
+    if (!provider)
+        return false;
+    struct inside inside = {.headers = exchange_outer_request(exchange)->headers};
+    buf_init(&inside.text, HTTP_HEAD_BYTES_MAX);
+    enum err err = write_target(&inside, provider, rest);
+    if (!err)
+        err = write_key(&inside, provider);
+    if (!err)
+        return go_inside(exchange, method, &inside);
+    buf_deinit(&inside.text);
+    exchange_error(
+        exchange, 431, "request_too_long", NULL, "the call's URL or its fields are too long");
+    return false;
 }
 
 /* ── POST: the answer ───────────────────────────────────────────────────────────────────────── */

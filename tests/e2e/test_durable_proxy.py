@@ -11,7 +11,6 @@ import programs
 import wire
 
 KEY = {"Authorization": "Bearer red"}
-CODES = "error", "code"
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def read(server, path, query="&offset=-1&live=sse"):
 
 def test_what_is_asked_is_read_by_its_url(gateway, mock, model):
     name = model("events=40", "rate=100")
-    reply = create(gateway, mock, name, Upstream_Authorization="Bearer theirs", X_Trace="1")
+    reply = create(gateway, mock, name, X_Trace="1")
     path = path_of(gateway, reply)
     assert reply.header("upstream-content-type").startswith("text/event-stream")
     text, end = read(gateway, path)
@@ -64,7 +63,7 @@ def test_what_is_asked_is_read_by_its_url(gateway, mock, model):
     assert end["streamClosed"] is True
     asked = {name.lower(): value for name, value in mock.last()["headers"].items()}
     assert not any(name.startswith("upstream-") for name in asked) and asked["x-trace"] == "1"
-    assert "theirs" not in str(asked) and "red" not in asked.get("authorization", "")
+    assert "red" not in asked.get("authorization", "")
     whole = gateway.call("GET", path)
     assert whole.header("upstream-content-type").startswith("text/event-stream")
     wire.assert_exact(whole.body, 40)
@@ -85,6 +84,22 @@ def test_the_same_key_is_the_same_stream(gateway, mock, model):
     first, second = (create(gateway, mock, name, Idempotency_Key='"k"') for _ in range(2))
     assert path_of(gateway, first).partition("?")[0] == path_of(gateway, second).partition("?")[0]
     assert mock.of(name)["generations"] == 1
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_whose_key_is_asked_with(serve, canned, tmp_path, takes):
+    provider = canned(programs.canned_sse(b"data: [DONE]\n\n"))
+    path = tmp_path / "config.yaml"
+    path.write_text(f"providers:\n  - name: one\n    base_url: {provider.url}\n    key: ours\n"
+                    f"    callers_keys: {str(takes).lower()}\n")
+    server = serve("--config", str(path), provider=None)
+    for mine in ("Bearer theirs", "theirs", None):
+        reply = create(server, provider, "m", Upstream_Authorization=mine)
+        assert reply.status == (201 if takes or not mine else 403)
+    heads = [head.lower() for head, _ in provider.requests]
+    assert [head.count("authorization: bearer theirs") for head in heads] == [1] * 2 * takes + [0]
+    assert [head.count("authorization: bearer ours") for head in heads] == [0] * 2 * takes + [1]
+    assert "theirs" not in str(server.rows()) + server.log()
 
 
 def test_an_abort(gateway, mock, model):
