@@ -1,4 +1,6 @@
-"""The clients of providers' own APIs, unchanged, on native paths: the same as against the provider itself."""
+"""The clients of providers' own APIs, unchanged, on native paths: the same as against the provider itself; and the
+AI SDK in front of providers of other dialects.
+"""
 
 import pytest
 
@@ -9,8 +11,8 @@ from test_clients import HERE, NODE
 
 # Client → provider.
 CLIENTS = {"genai": "google-ai-studio", "cohere": "cohere", "ai-openai": "openai",
-           "ai-anthropic": "anthropic", "ai-google": "google-ai-studio", "ollama": "ollama",
-           "ai-bedrock": "aws-bedrock"}
+           "ai-openai-chat": "openai", "ai-anthropic": "anthropic", "ai-google": "google-ai-studio",
+           "ollama": "ollama", "ai-bedrock": "aws-bedrock"}
 MORE = {"aws-bedrock": "    options: {region: eu-west-1}\n"}
 
 
@@ -55,6 +57,19 @@ def test_an_answer_is_that_of_the_provider_itself(gateway, ask, mock, model, cli
     assert through == direct
     row = gateway.rows("?limit=1")[0]
     assert (row["state"], row["usage"]["output_tokens"]) == ("completed", 30)
+
+
+@pytest.mark.parametrize("how", ["stream", "whole"])
+@pytest.mark.parametrize("client, provider", [
+    ("ai-openai", "anthropic"), ("ai-openai-chat", "cohere"), ("ai-openai-chat", "aws-bedrock"),
+    ("ai-anthropic", "google-ai-studio"), ("ai-anthropic", "ollama")])
+def test_one_word_leads_to_another_provider(gateway, ask, mock, model, client, provider, how):
+    """In front of one of another dialect the AI SDK makes the same of an answer."""
+    name = model("events=30", "tool=1")
+    direct = without_generation(ask(client, mock.url, how, name))
+    through = without_generation(ask(client, gateway.url, how, f"{provider}/{name}"))
+    assert direct["text"] == list(range(30)) and len(direct["calls"]) == 1
+    assert through == direct
 
 
 def test_an_error_is_that_of_the_provider_itself(gateway, ask, mock, model, client):

@@ -1,7 +1,7 @@
 // Answers with a tool's call, by clients of providers' own APIs: {text, calls, finish, output}.
 //
 // A job a line: {url, client, how, model}; how: stream | whole;
-// client: genai | cohere | ollama | ai-openai | ai-anthropic | ai-google | ai-bedrock
+// client: genai | cohere | ollama | ai-openai | ai-openai-chat | ai-anthropic | ai-google | ai-bedrock
 //
 // URL is what stands in the place of the provider's own address: its host and all before the version.
 import { createAmazonBedrock } from '@ai-sdk/amazon-bedrock';
@@ -103,6 +103,8 @@ const clients = {
   },
   'ai-openai': (url, isStreamed, model) =>
     aiSdk(createOpenAI({ apiKey, baseURL: `${url}/v1` }).responses(model), isStreamed),
+  'ai-openai-chat': (url, isStreamed, model) =>
+    aiSdk(createOpenAI({ apiKey, baseURL: `${url}/v1` }).chat(model), isStreamed),
   'ai-anthropic': (url, isStreamed, model) =>
     aiSdk(createAnthropic({ apiKey, baseURL: `${url}/v1` })(model), isStreamed),
   'ai-google': (url, isStreamed, model) =>
