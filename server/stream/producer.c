@@ -103,7 +103,7 @@ enum err producer_adopt(struct producer *producer, struct run *run)
     run->record.from = tail_events(stream_tail(producer->stream));
     producer->reading.hides_usage = run->hides_usage;
     producer->is_going_on = producer->death != NULL;
-    if (run->is_kept && !producer->death)
+    if (run->is_kept && run->dialect->again && !producer->death)
         TRY(producer_kept_new(producer));
     return run->translate.provider ? producer_translate_new(producer, &run->translate) : ERR_OK;
 }

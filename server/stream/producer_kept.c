@@ -34,8 +34,9 @@ enum { MS_NS = 1000000 };
 
 struct producer_kept {
     struct producer *producer;
-    char id[DIALECT_ID_BYTES]; /* empty: it was not told yet */
-    struct buf place;          /* where it was made: a URL */
+    const struct dialect *dialect; /* the provider's */
+    char id[DIALECT_ID_BYTES];     /* empty: it was not told yet */
+    struct buf place;              /* where it was made: a URL */
     struct cursor cursor;
     bool is_lost;            /* there is no connection that brings more of it: */
     unsigned tries;          /* so often, since an event came, was one looked for */
@@ -58,12 +59,6 @@ static bool is_over(const struct producer *producer)
     return producer->has_ended || producer->end.is_owed;
 }
 
-static const struct dialect *dialect_of(const struct producer *producer)
-{
-    return producer->translation ? producer_translate_provider(producer->translation)
-                                 : producer->dialect;
-}
-
 /* ── made, and gone ─────────────────────────────────────────────────────────────────────────── */
 
 enum err producer_kept_new(struct producer *producer)
@@ -72,11 +67,12 @@ enum err producer_kept_new(struct producer *producer)
     if (!kept)
         return fault(ERR_NOMEM, "what is known of a response that is kept");
     kept->producer = producer;
+    kept->dialect = producer->run->dialect;
     kept->state = STREAM_FAILED;
     kept->retry_after_ms = -1;
     kept->turn.fire = turn_fired;
     buf_init(&kept->event, EVENT_BYTES_MAX);
-    cursor_init(&kept->cursor, dialect_of(producer)->again);
+    cursor_init(&kept->cursor, kept->dialect->again);
     buf_init(&kept->place, producer->run->url.size);
     enum err err = buf_append(&kept->place, buf_slice(&producer->run->url));
     producer->kept = kept;
@@ -133,7 +129,7 @@ static void note_id(struct producer_kept *kept, struct slice event)
     const struct producer *producer = kept->producer;
     struct dialect_reading reading = {0};
     if (producer->translation)
-        (void)dialect_of(producer)->read_event(&reading, event);
+        (void)kept->dialect->read_event(&reading, event);
     memcpy(kept->id, producer->translation ? reading.id : producer->reading.id, sizeof kept->id);
 }
 
@@ -425,7 +421,7 @@ static enum err read_on(struct producer_kept *kept)
     enum err err = reader_peek(kept->reader, &view);
     if (err == ERR_CLOSED && kept->from > 0 && cursor_last(&kept->cursor).size == 0) {
         cursor_deinit(&kept->cursor);
-        cursor_init(&kept->cursor, dialect_of(kept->producer)->again);
+        cursor_init(&kept->cursor, kept->dialect->again);
         return begin_reading(kept, 0);
     }
     TRY(err);
@@ -495,7 +491,8 @@ enum err producer_reopen(struct producer *producer, const struct producer_reques
 {
     const struct row *row = stream_row(producer->stream);
     struct run *run;
-    if (row->upstream_id.size == 0 || row->upstream_id.size >= DIALECT_ID_BYTES)
+    if (row->upstream_id.size == 0 || row->upstream_id.size >= DIALECT_ID_BYTES ||
+        !request->dialect->again)
         return ERR_INVALID;
     TRY(run_new(producer, request, &run));
     run->state = RUN_LIVE; /* it was: its transfer is over */
