@@ -75,6 +75,7 @@ CASES = {
 }
 DYING = "mock,events=20,fault=reset@8,id=continue"
 LIVING = "mock,events=5,id=continue"
+STALLING = "mock,events=20,fault=stall@8,id=continue"
 LONG = "mock,events=4000,size=600,fault=reset@3000,id=continue"
 PAIRS = [(caller, one, two) for caller in dialects.CHATS for one in dialects.CHATS
          for two in dialects.CHATS]
@@ -99,6 +100,8 @@ class World:
         for number, (_, one, two) in enumerate(PAIRS):
             self.routes.append(route(f"mock-{one}/{DYING}{number}", f"mock-{two}/{LIVING}{number}",
                                      name=f"pair-{number}", **POLICY))
+        self.routes.append(route(f"mock-openai_chat/{STALLING}", f"mock-anthropic/{LIVING}",
+                                 name="stall", **POLICY, idle_timeout_ms=2000))
         self.add("long", programs.canned_sse(SECOND), "openai_chat")
         self.routes.append(route(f"mock-openai_chat/{LONG}", "long/m", name="long", **POLICY))
         config = folder / "config.yaml"
@@ -237,6 +240,17 @@ def test_the_caller_sees_one_answer(world, name):
     row, found = attempts(world.server, reply)
     assert [one[3] for one in found] == [0, 1]
     assert world.server.raw(row["id"]) == bytes(reply.body)
+
+
+def test_one_that_falls_silent_is_dead_too(world, mock):
+    reply = world.server.post("stall")
+    words = re.findall(r"t(\d+)", dialects.read("openai_chat", bytes(reply.body))["text"])
+    assert reply.end == "clean" and words == [str(i) for i in [*range(8), *range(5)]]
+    _, found = attempts(world.server, reply)
+    assert [one[1:3] for one in found] == [
+        ("first", "upstream_timeout_idle"), ("continuation", None)]
+    assert mock.of(STALLING)["tokens"] == 8 and mock.of(LIVING)["completed"] == 1
+    programs.eventually(lambda: mock.of(STALLING)["aborted"] == 1)
 
 
 def test_a_third_goes_on_where_the_second_died(world):

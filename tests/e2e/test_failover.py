@@ -1,4 +1,4 @@
-"""Several attempts: what the caller sees, byte for byte, what providers bill, and what is recorded."""
+"""Several attempts: what the caller sees byte for byte, what providers bill, what is recorded."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""Calls that wait, for a target that rests or to be tried again: what they wait for, and what ends it.
+"""Calls that wait, for a target that rests or to be tried again: for what, and what ends it.
 
 What ends a wait at once is asked of waits that are far longer than a test may take.
 """
@@ -34,7 +34,7 @@ def world(tmp_path_factory):
 
 
 def waiting(server, key, model="one/x"):
-    """A call whose next attempt is half a minute away at least: its connection, and its stream's ID."""
+    """A call whose next attempt is half a minute away at least: its connection, its stream's ID."""
     one = server.wire()
     one.ask("POST", "/v1/chat/completions", programs.ask(model),
             {"Idempotency-Key": key, "Tokenlog-Retries": "5", "Tokenlog-Backoff-Ms": "60000"})
