@@ -56,8 +56,9 @@ bool reading_is_gone(const struct reading *reading)
 
 struct slice reading_type(const struct reading *reading)
 {
-    struct slice type = stream_row(reading->call.stream)->content_type;
-    return type.size ? type : SLICE("application/octet-stream");
+    const struct stream *stream = reading->call.stream;
+    struct slice type = stream_row(stream)->content_type;
+    return type.size && append_is_appended(stream) ? type : SLICE("application/octet-stream");
 }
 
 /* ── the answer's head ──────────────────────────────────────────────────────────────────────── */

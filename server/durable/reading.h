@@ -40,7 +40,8 @@ struct reading {
 /* reading_is_closed — nothing comes after what is visible. reading_is_gone — it was deleted. */
 bool reading_is_closed(const struct reading *reading);
 bool reading_is_gone(const struct reading *reading);
-/* reading_type — the media type of what is read. */
+/* reading_type — the media type of what is read. A recording is bytes, whatever they are: by text/event-stream
+ * a client of this protocol knows ?live=sse, and by application/json messages. */
 struct slice reading_type(const struct reading *reading);
 /* live_start — answers by SSE from reading->from on, and ends the call at its time. */
 void live_start(struct reading *reading);

@@ -1,6 +1,6 @@
 /* recording — an inference stream, read as a stream of this protocol: GET and HEAD of
- * /v1/stream/-/streams/{id}. Its events are its appends, its media type that of the recorded response; it
- * is closed when the generation has ended. Nobody writes it but its producer.
+ * /v1/stream/-/streams/{id}. Its events are its appends, and bytes to this protocol; the media type of
+ * the recorded response is in Upstream-Content-Type. It is closed when the generation has ended. Nobody writes it but its producer.
  *
  *   thread  loop */
 #ifndef TOKENLOG_SERVER_DURABLE_RECORDING_H

@@ -8,7 +8,10 @@ import os
 import subprocess
 import threading
 
+import pytest
+
 import programs
+import wire
 from test_clients import HERE, NODE
 
 JS = HERE / "js"
@@ -64,6 +67,25 @@ def test_the_client_follows_over_a_killed_server(serve):
     for live in ("sse", "long-poll"):
         assert {key: results[live][key] for key in whole} == whole
     assert run("read", url, "sse", results["sse"]["offset"])["messages"] == []
+
+
+@pytest.mark.parametrize("live", ["false", "sse", "long-poll"])
+def test_the_client_reads_recordings_and_proxied_calls(server, mock, model, live):
+    name = model("events=40", "rate=100")
+    call = server.open(name)
+    recording = "/v1/stream/-/streams/" + call.reader.header("tokenlog-stream-id")
+    if live == "false":
+        call.finish()
+    seen = run("text", server.url + recording, live)
+    assert seen == {"text": call.finish().body.decode(), "closed": True}
+    proxied = server.call("POST", "/v1/proxy", programs.ask(name), {
+        "Host": f"127.0.0.1:{server.place[1]}", "Upstream-Method": "POST",
+        "Upstream-URL": f"{mock.url}/v1/chat/completions"})
+    assert proxied.status == 201, proxied.body
+    if live == "false":
+        programs.eventually(lambda: mock.of(name)["completed"] == 2)
+    seen = run("text", proxied.header("location"), live)
+    wire.assert_exact(seen["text"].encode(), 40)
 
 
 def test_a_chat_of_tanstack(serve):

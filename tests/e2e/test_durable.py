@@ -311,12 +311,13 @@ def test_a_recording_is_read_as_a_stream(server, streams, model):
     path = "-/streams/" + reply.header("tokenlog-stream-id")
     page = streams.get(path)
     assert page.body == reply.body and page.header(CLOSED) == "true"
-    assert page.header("content-type").startswith("text/event-stream")
+    assert page.header("content-type") == "application/octet-stream"
+    assert page.header("upstream-content-type").startswith("text/event-stream")
     rest = streams.get(path, f"?offset={5:016x}_{0:016x}")
     assert rest.body == b"".join(wire.split_events(reply.body)[0][5:])
-    data = [data for kind, data in sse(streams.get(path, "?offset=-1&live=sse").body)
-            if kind == "data"]
-    assert "".join(data) == reply.body.decode()
+    data = [base64.b64decode(data) for kind, data in
+            sse(streams.get(path, "?offset=-1&live=sse").body) if kind == "data"]
+    assert b"".join(data) == reply.body
     for method in ("PUT", "POST", "DELETE"):
         assert streams.call(method, path, b"x", TEXT).status == 405
     assert streams.status("-/streams/no-such-id") == 404
@@ -328,8 +329,8 @@ def test_a_recording_is_followed(server, streams, model):
         path = "-/streams/" + caller.reader.header("tokenlog-stream-id")
         followed = streams.get(path, "?offset=-1&live=sse")
         assert json.loads(sse(followed.body)[-1][1])["streamClosed"] is True
-        data = "".join(data for kind, data in sse(followed.body) if kind == "data")
-        assert data == caller.finish().body.decode()
+        data = [base64.b64decode(data) for kind, data in sse(followed.body) if kind == "data"]
+        assert b"".join(data) == caller.finish().body
 
 
 # Waiting.

@@ -1,6 +1,7 @@
 """Durable Streams' proxy protocol: a provider's call whose answer is read as a stream, by a URL that
 stands for a key."""
 
+import base64
 import hashlib
 import json
 import urllib.parse
@@ -49,8 +50,8 @@ def read(server, path, query="&offset=-1&live=sse"):
     assert reply.status == 200, reply.body
     events = [event.decode().rstrip("\n").split("\n") for event in wire.split_events(reply.body)[0]]
     data = ["\n".join(line[5:].removeprefix(" ") for line in lines[1:]) for lines in events]
-    text = "".join(one for lines, one in zip(events, data) if lines[0] == "event: data")
-    return text.encode(), json.loads(data[-1])
+    parts = [base64.b64decode(one) for lines, one in zip(events, data) if lines[0] == "event: data"]
+    return b"".join(parts), json.loads(data[-1])
 
 
 def test_what_is_asked_is_read_by_its_url(gateway, mock, model):

@@ -2,6 +2,7 @@
 //
 //   durable.mjs write URL COUNT        an idempotent producer's messages, and the end
 //   durable.mjs read URL LIVE [FROM]   all messages up to the end; LIVE is sse or long-poll
+//   durable.mjs text URL LIVE          its bytes, as text; LIVE is sse, long-poll or false
 //   durable.mjs chat URL               a chat's chunks into a stream, and back as its connection gives them
 import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client";
 import {
@@ -62,6 +63,13 @@ async function read(url, live, offset = "-1") {
   return result;
 }
 
+async function text(url, live) {
+  const response = await stream({ url, offset: "-1", live: live === "false" ? false : live });
+  let whole = "";
+  for await (const part of response.textStream()) whole += part;
+  return { text: whole, closed: response.streamClosed };
+}
+
 async function* answer() {
   yield { type: "RUN_STARTED", runId: "r", threadId: "t" };
   yield { type: "TEXT_MESSAGE_START", messageId: "a", role: "assistant" };
@@ -96,6 +104,11 @@ async function chat(url) {
 }
 
 const [mode, url, ...rest] = process.argv.slice(2);
-const calls = { write: () => write(url, Number(rest[0])), read: () => read(url, ...rest), chat: () => chat(url) };
+const calls = {
+  write: () => write(url, Number(rest[0])),
+  read: () => read(url, ...rest),
+  text: () => text(url, ...rest),
+  chat: () => chat(url),
+};
 console.log(JSON.stringify(await calls[mode]()));
 process.exit(0); // a connection may be kept alive
