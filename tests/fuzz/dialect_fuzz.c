@@ -16,6 +16,7 @@ enum {
     NATIVE_DIALECTS = 4,
     IS_PREDICTION = 128, /* likewise */
     PREDICTION_DIALECTS = 2,
+    IS_INTERACTION = IS_NATIVE | IS_PREDICTION,
 };
 
 static const struct dialect *pick(uint8_t choice)
@@ -25,9 +26,11 @@ static const struct dialect *pick(uint8_t choice)
     static const char *const natives[NATIVE_DIALECTS] = {"gemini", "cohere", "ollama", "bedrock"};
     static const char *const predictions[PREDICTION_DIALECTS] = {"replicate", "cog"};
     const struct dialect *dialect = NULL;
-    const char *name = choice & IS_PREDICTION ? predictions[choice % PREDICTION_DIALECTS]
-                       : choice & IS_NATIVE   ? natives[choice % NATIVE_DIALECTS]
-                                              : names[choice % DIALECTS];
+    bool is_interaction = (choice & IS_INTERACTION) == IS_INTERACTION;
+    const char *name = is_interaction           ? "gemini_interactions"
+                       : choice & IS_PREDICTION ? predictions[choice % PREDICTION_DIALECTS]
+                       : choice & IS_NATIVE     ? natives[choice % NATIVE_DIALECTS]
+                                                : names[choice % DIALECTS];
     ASSERT(dialect_by_name(slice_text(name), &dialect) == ERR_OK);
     return dialect;
 }
@@ -58,8 +61,17 @@ static void check_reading(const struct dialect_reading *reading)
 {
     ASSERT(memchr(reading->error, 0, sizeof reading->error));
     ASSERT(memchr(reading->finish_reason, 0, sizeof reading->finish_reason));
+    ASSERT(memchr(reading->id, 0, sizeof reading->id));
     ASSERT(slice_is_utf8(slice_text(reading->error)));
     ASSERT(slice_is_utf8(slice_text(reading->finish_reason)));
+}
+
+static void check_cursor(const struct dialect *dialect, struct slice event)
+{
+    CLEANUP(buf_deinit) struct buf cursor;
+    buf_init(&cursor, DIALECT_CURSOR_BYTES_MAX);
+    if (dialect->again && dialect->again->cursor(event, &cursor) == ERR_OK)
+        ASSERT(cursor.size > 0);
 }
 
 static void check_response(const struct dialect *dialect, uint8_t choice, struct slice body)
@@ -74,6 +86,7 @@ static void check_response(const struct dialect *dialect, uint8_t choice, struct
     reading.hides_usage = choice & HIDES_USAGE;
     while (frame_split(&splitter, body, &end) == ERR_OK) {
         (void)dialect->read_event(&reading, slice_sub(body, 0, end));
+        check_cursor(dialect, slice_sub(body, 0, end));
         body = slice_sub(body, end, body.size);
     }
     (void)dialect->is_terminator_residue(body);
