@@ -19,6 +19,8 @@
 #ifndef TOKENLOG_SERVER_HTTP_EXCHANGE_H
 #define TOKENLOG_SERVER_HTTP_EXCHANGE_H
 
+#include <stdarg.h>
+
 #include "protocol/dialect/dialect.h"
 #include "protocol/http/http1.h"
 #include "protocol/http/url.h"
@@ -116,13 +118,15 @@ bool exchange_falls_back(struct exchange *exchange);
 enum err exchange_add_header(
     struct exchange *exchange, struct slice name, struct slice value) NODISCARD;
 
-/* exchange_reply — a whole response; `body` is copied. exchange_error — in the dialect's shape;
+/* exchange_reply — a whole response; `body` is copied. exchange_error, exchange_verror — in the dialect's shape;
  * `param` may be NULL. Either is ignored where a response was begun, or the caller is gone.
  * exchange_retry_after — adds the field to the response to come. */
 void exchange_reply(
     struct exchange *exchange, int status, const char *content_type, struct slice body);
 void exchange_error(struct exchange *exchange, int status, const char *code, const char *param,
     const char *format, ...) PRINTF(5, 6);
+void exchange_verror(struct exchange *exchange, int status, const char *code, const char *param,
+    const char *format, va_list args) PRINTF(5, 0);
 void exchange_retry_after(struct exchange *exchange, int seconds);
 
 /* One who answers later. `closed` comes once, when the caller is gone or the response has been

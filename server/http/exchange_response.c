@@ -178,15 +178,21 @@ void exchange_reply(
 void exchange_error(struct exchange *exchange, int status, const char *code, const char *param,
     const char *format, ...)
 {
-    char message[512];
     va_list args;
+    va_start(args, format);
+    exchange_verror(exchange, status, code, param, format, args);
+    va_end(args);
+}
+
+void exchange_verror(struct exchange *exchange, int status, const char *code, const char *param,
+    const char *format, va_list args)
+{
+    CLEANUP(buf_deinit) struct buf body;
+    char message[ERROR_MESSAGE_BYTES];
+    buf_init(&body, REPLY_HEAD_BYTES_MAX);
     if (exchange_falls_back(exchange))
         return;
-    va_start(args, format);
     (void)vsnprintf(message, sizeof message, format, args);
-    va_end(args);
-    CLEANUP(buf_deinit) struct buf body;
-    buf_init(&body, REPLY_HEAD_BYTES_MAX);
     if (dialect_write_error(exchange->dialect, &body, status, code, slice_text(message), param)) {
         exchange->responder = NULL; /* as after a reply: its holder is the one who called */
         exchange_close_now(exchange);
