@@ -21,7 +21,7 @@ static bool is_comment(struct slice event)
     return event.size == 0 || event.data[0] == ':';
 }
 
-void cursor_take(struct cursor *cursor, struct slice event)
+bool cursor_take(struct cursor *cursor, struct slice event)
 {
     struct buf own;
     cursor->may_repeat = cursor->may_repeat && is_comment(event);
@@ -30,14 +30,15 @@ void cursor_take(struct cursor *cursor, struct slice event)
         buf_deinit(&cursor->last);
         cursor->last = own;
         cursor->since_count = 0;
-        return;
+        return true;
     }
     buf_deinit(&own); /* a part of one that is too long */
     if (is_comment(event))
-        return;
+        return false;
     if (cursor->since_count < CURSOR_SINCE_MAX)
         cursor->since[cursor->since_count] = map_hash(event);
     cursor->since_count++;
+    return true;
 }
 
 bool cursor_is_known(const struct cursor *cursor)

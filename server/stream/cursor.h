@@ -27,9 +27,9 @@ struct cursor {
 
 void cursor_init(struct cursor *cursor, const struct dialect_again *again);
 void cursor_deinit(struct cursor *cursor);
-/* cursor_take — the event was taken. cursor_is_known — where to go on is: not if there is no number, or too
+/* cursor_take — the event was taken. False: it was a comment, and says nothing. cursor_is_known — where to go on is: not if there is no number, or too
  * much was taken behind the last cursor. */
-void cursor_take(struct cursor *cursor, struct slice event);
+bool cursor_take(struct cursor *cursor, struct slice event);
 bool cursor_is_known(const struct cursor *cursor);
 /* cursor_last — as the provider has it; empty: no event that was taken has one.
  * cursor_query — what stands behind the response's ID to ask for the rest; appended, and a NUL.

@@ -138,8 +138,8 @@ void producer_kept_note(struct producer_kept *kept, struct slice event)
     struct run *run = kept->producer->run;
     if (!kept->id[0])
         note_id(kept, event);
-    cursor_take(&kept->cursor, event);
-    kept->tries = 0;
+    if (cursor_take(&kept->cursor, event))
+        kept->tries = 0;
     if (run && run->record.first_event_ns == 0)
         run->record.first_event_ns = producer_wall_ns(kept->producer);
 }
@@ -288,6 +288,7 @@ static void found(struct producer_kept *kept, struct run *run)
 {
     struct producer *producer = kept->producer;
     kept->is_lost = false;
+    kept->state = STREAM_FAILED; /* what happens to it from now on is the provider's doing */
     cursor_ask(&kept->cursor);
     run->state = RUN_LIVE;
     run->record.is_shown = true;
@@ -398,7 +399,7 @@ static enum err take_frame(struct producer_kept *kept, const struct block *block
         return ERR_OK;
     struct slice event = buf_slice(&kept->event);
     (void)producer->dialect->read_event(&producer->reading, event);
-    cursor_take(&kept->cursor, event);
+    (void)cursor_take(&kept->cursor, event);
     buf_clear(&kept->event);
     return ERR_OK;
 }
@@ -468,6 +469,7 @@ static enum err take_row(struct producer *producer, const struct row *row)
     producer->dispatched_ns = row->dispatched_ns;
     producer->first_event_ns = row->first_event_ns;
     memcpy(producer->reading.id, row->upstream_id.data, row->upstream_id.size);
+    producer->reading.owes_finish = !producer->dialect->has_terminator; /* if no event has told */
     TRY(buf_append(&producer->head, slice_sub(row->head, 0, producer->head.size_max)));
     return buf_append(&producer->content_type, row->content_type);
 }

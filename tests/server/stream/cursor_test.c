@@ -33,7 +33,7 @@ static void expect_query(const struct cursor *cursor, const char *expected)
 static void take(struct cursor *cursor, const char *event)
 {
     assert_int_equal(cursor_check(cursor, slice_text(event)), ERR_OK);
-    cursor_take(cursor, slice_text(event));
+    assert_int_equal(cursor_take(cursor, slice_text(event)), event[0] != ':');
 }
 
 static void test_numbers(void **state)

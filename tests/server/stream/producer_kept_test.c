@@ -413,6 +413,34 @@ static void test_died_long_after_a_number(void **state)
     finish(&run);
 }
 
+/* A response that ends cleanly before it is complete was cut, whoever asked for its beginning. */
+static void test_died_and_cut_after(void **state)
+{
+    struct run run;
+    (void)state;
+    begin_of(&run, "gemini_interactions");
+    assert_true(fake_text(fake_last(run.rig->upstreams), STARTED STEP_A));
+    RIG_UNTIL(run.rig, run.reader.events == 3);
+    for (size_t i = 0; i < COMMENTS; i++)
+        assert_true(fake_text(fake_last(run.rig->upstreams), ": ping\n\n"));
+    RIG_UNTIL(run.rig, run.reader.events == 3 + COMMENTS);
+    die(&run, true, take);
+    for (int i = 0; i < 2; i++) {
+        struct upstream *upstream = expect_asked_by(&run, "&last_event_id=x%2B%2F1");
+        fake_sse(upstream);
+        fake_end(upstream, UPSTREAM_COMPLETE);
+        rig_turns(run.rig, 3);
+        assert_int_equal(stream_row(run.stream)->state, STREAM_STREAMING);
+    }
+    struct upstream *upstream = expect_asked_by(&run, "&last_event_id=x%2B%2F1");
+    fake_head(upstream, 404, "");
+    fake_end(upstream, UPSTREAM_COMPLETE);
+    RIG_UNTIL(run.rig, run.reader.err == ERR_CLOSED);
+    assert_int_equal(stream_row(run.stream)->state, STREAM_FAILED);
+    assert_true(slice_equal(stream_row(run.stream)->reason, SLICE("upstream_truncated")));
+    finish(&run);
+}
+
 static void test_died_for_good(void **state)
 {
     static const struct {
@@ -474,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_died),
         cmocka_unit_test(test_died_long_after_a_number),
+        cmocka_unit_test(test_died_and_cut_after),
         cmocka_unit_test(test_died_for_good),
         cmocka_unit_test(test_died_and_nobody_is_left_to_ask),
         cmocka_unit_test(test_left),
