@@ -166,7 +166,6 @@ static enum err prepare(struct sending *out, struct api *api, const struct asked
         : is_native(asked)       ? write_native(out, asked, choice)
                                  : write_inference(out, api, asked, choice));
     struct slice callers_key = provider_callers_key(choice->provider, asked->headers);
-    out->is_kept = out->is_kept && callers_key.size == 0; /* nobody has it after a restart */
     const struct outbound_request outbound = {.provider = choice->provider,
         .key = key,
         .callers_key = callers_key,

@@ -24,6 +24,7 @@ def config(folder, url, *more):
     path = folder / "config.yaml"
     path.write_text("\n".join((
         "providers:", "  - name: openai", f"    base_url: {url}", "    key: one",
+        "    callers_keys: true",
         "  - name: other", f"    base_url: {url}", "    dialect: openai_responses",
         "    resume: background", "  - name: google", "    type: google-ai-studio",
         f"    base_url: {url}", "    key: two", *more)) + "\n")
@@ -196,6 +197,17 @@ def test_an_interaction_cut_before_it_can_be_asked_for_by_an_event(gateway, mock
     assert bytes(one.reader.body) == again(mock, one.reader.body)
 
 
+THEIRS = {"Tokenlog-Provider-Key": "openai=theirs"}
+
+
+def test_a_callers_own_key_asks_again(gateway, mock, model):
+    name = model("events=20", "fault=truncate@8")
+    reply = gateway.call("POST", "/v1/responses", ask(name), THEIRS)
+    assert mock.last()["method"] == "GET"
+    assert mock.last()["headers"]["authorization"] == "Bearer theirs"
+    assert reply.end == "clean" and bytes(reply.body) == again(mock, reply.body)
+
+
 def test_a_stop_is_told_to_the_provider(gateway, mock, model):
     name = model("events=100000", "rate=20")
     one, stream = begin(gateway, name)
@@ -300,14 +312,16 @@ def test_forgotten_meanwhile(start, mock, model):
     assert_paid_once(mock, name, 60)
 
 
-@pytest.mark.parametrize("change", ["provider", "key"])
+@pytest.mark.parametrize("change", ["provider", "key", "caller"])
 def test_nobody_left_to_ask(start, mock, model, tmp_path, change):
+    """The provider is not there any more, or its key, or the caller who had the key."""
     name = model("events=60", SLOW)
     server = start()
-    _, stream = begin(server, name, events=10)
+    _, stream = begin(server, name, THEIRS if change == "caller" else None, events=10)
     server.kill()
     path = tmp_path / "config.yaml"
-    before, after = {"provider": ("name: openai", "name: renamed"), "key": ("key: one", "")}[change]
+    before, after = {"provider": ("name: openai", "name: renamed"), "key": ("key: one", ""),
+                     "caller": ("", "")}[change]
     path.write_text(path.read_text().replace(before, after))
     server.start()
     row = server.row(stream)
