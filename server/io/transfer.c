@@ -422,9 +422,11 @@ static size_t give_upload(char *out, size_t size, size_t count, void *context)
         upload_tell_room(transfer->upload);
     if (err == ERR_CANCELED)
         return CURL_READFUNC_ABORT;
-    transfer->is_starved = err == ERR_AGAIN;
-    if (transfer->is_starved)
+    if (err ==
+        ERR_AGAIN) { /* only unpause() ends it: libcurl may ask all the same, and stays paused */
+        transfer->is_starved = true;
         return CURL_READFUNC_PAUSE;
+    }
     if (upload_is_taken(transfer->upload) && transfer->phase == DISPATCHED)
         begin_timeout(transfer); /* from now on, for the response's first byte */
     note_activity(transfer);
