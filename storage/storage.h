@@ -142,6 +142,9 @@ enum err tail_end(
  *   tail_durable_row      newest durable version, NULL before the first; until the next tick
  *   tail_events           appended                tail_watermark   visible
  *   tail_last_event_ns    of the last event appended
+ *   tail_given            a mark of all that was given so far
+ *   tail_shows            what was given before the mark is visible
+ *   tail_has_queue        a large event, or what came behind it, waits for its share of the journal
  *   tail_has_ended        the final row is durable
  *   tail_is_outdone       recovered, and the store has a newer attempt of its key: the key is not its
  *   tail_owner            the hub's, set by tail_set_owner; NULL at first                     */
@@ -150,6 +153,12 @@ bool tail_is_row_durable(const struct tail *tail);
 const struct row *tail_durable_row(const struct tail *tail);
 uint64_t tail_events(const struct tail *tail);
 uint64_t tail_watermark(const struct tail *tail);
+struct tail_mark {
+    uint64_t events, rows;
+};
+struct tail_mark tail_given(const struct tail *tail);
+bool tail_shows(const struct tail *tail, struct tail_mark mark);
+bool tail_has_queue(const struct tail *tail);
 int64_t tail_last_event_ns(const struct tail *tail);
 bool tail_has_ended(const struct tail *tail);
 bool tail_is_outdone(const struct tail *tail);

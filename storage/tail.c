@@ -156,6 +156,7 @@ struct row_version *tail_newest(const struct tail *tail)
 void tail_add_version(struct tail *tail, struct row_version *version)
 {
     list_append(&tail->versions, &version->node);
+    version->place = ++tail->version_count;
     tail->queued_rows += !version->is_journalled;
     tail->is_closed = !stream_state_is_live(version->row.state);
 }
@@ -349,6 +350,17 @@ int64_t tail_last_event_ns(const struct tail *tail)
 uint64_t tail_watermark(const struct tail *tail)
 {
     return visible_events(tail);
+}
+
+struct tail_mark tail_given(const struct tail *tail)
+{
+    return (struct tail_mark){tail->events, tail->version_count};
+}
+
+bool tail_shows(const struct tail *tail, struct tail_mark mark)
+{
+    const struct row_version *version = visible_row(tail);
+    return visible_events(tail) >= mark.events && version && version->place >= mark.rows;
 }
 
 bool tail_has_ended(const struct tail *tail)

@@ -57,6 +57,7 @@ struct row_version {
     struct buf bytes; /* encoded */
     struct row row;   /* decoded; slices point into `bytes` */
     uint64_t hold;
+    uint64_t place; /* the tail's first is 1 */
     bool is_journalled, is_shipped;
 };
 
@@ -102,7 +103,8 @@ struct tail {
     uint32_t project;
     struct id id;
 
-    struct list versions; /* of the row: the durable one, if any, and those after it */
+    struct list versions;   /* of the row: the durable one, if any, and those after it */
+    uint64_t version_count; /* ever given */
     struct row_version *durable;
     uint64_t row_position; /* tails->commit_bytes when the row was last journalled */
     uint64_t forward_hold; /* of a forwarded row on its way */

@@ -17,7 +17,6 @@ enum err tail_create(
 /* tail_forward — journal the row again, so that it lies in a young stretch.
  *   answers ERR_AGAIN not now · ERR_FULL */
 enum err tail_forward(struct tail *tail) NODISCARD;
-bool tail_has_queue(const struct tail *tail); /* events or row versions wait for the journal */
 void tail_drop_queued_body(struct tail *tail);
 
 #endif

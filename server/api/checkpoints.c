@@ -119,7 +119,7 @@ static void put_found(struct run_call *call)
         return;
     }
     own->seq = runbook_checkpoint(book, own->name)->seq;
-    run_call_wait(call, is_put);
+    run_call_wait(call, call->visit.run, is_put);
 }
 
 /* The code of what is wrong, or NULL. */
@@ -500,7 +500,7 @@ static void remove_found(struct run_call *call)
     if (err)
         run_call_refuse_err(call, err);
     else
-        run_call_wait(call, is_removed);
+        run_call_wait(call, call->visit.run, is_removed);
 }
 
 void checkpoint_remove(struct api *api, struct exchange *exchange, struct slice id)

@@ -123,11 +123,12 @@ static void reached(struct hub_barrier *barrier, enum err err)
         call->next(call);
 }
 
-void run_call_wait(struct run_call *call, void (*next)(struct run_call *call))
+void run_call_wait(
+    struct run_call *call, const struct run *run, void (*next)(struct run_call *call))
 {
     call->next = next;
     call->barrier.done = reached;
-    hub_wait_durable(call->api->hub, &call->barrier);
+    hub_wait_stream(run_stream(run), &call->barrier);
 }
 
 void run_call_settle(struct run_call *call, void (*next)(struct run_call *call))
@@ -136,7 +137,7 @@ void run_call_settle(struct run_call *call, void (*next)(struct run_call *call))
     if (!stream_tail(stream) || stream_watermark(stream) == tail_events(stream_tail(stream)))
         next(call);
     else
-        run_call_wait(call, next);
+        run_call_wait(call, call->visit.run, next);
 }
 
 void run_call_add(struct run_call *call, const char *name, struct slice value)
@@ -155,12 +156,10 @@ void run_call_reply(struct run_call *call, int status, const char *type, struct 
 void run_call_refuse(
     struct run_call *call, int status, const char *code, const char *param, const char *format, ...)
 {
-    char message[400];
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(message, sizeof message, format, args);
+    exchange_verror(call->exchange, status, code, param, format, args);
     va_end(args);
-    exchange_error(call->exchange, status, code, param, "%s", message);
     call->exchange = NULL;
     run_call_end(call);
 }

@@ -26,13 +26,14 @@ bool run_name_is_valid(struct slice name);
  *   NULL: answered, as where a name is none.
  * run_call_visit — then `next` with call->visit.run, unless the caller is gone or it was answered that there
  *   is none. call->visit.begins and its kin are set before.
- * run_call_wait — until all that was written is durable; then likewise.
+ * run_call_wait — until all that was written to `run` is durable; then likewise.
  * run_call_settle — likewise, or at once if it is: what was made of the run before may be shown then.
  * run_call_end — nothing is answered any more. */
 void *run_call_new(struct api *api, struct exchange *exchange, size_t size,
     void (*end)(struct run_call *call)) NODISCARD;
 void run_call_visit(struct run_call *call, void (*next)(struct run_call *call));
-void run_call_wait(struct run_call *call, void (*next)(struct run_call *call));
+void run_call_wait(
+    struct run_call *call, const struct run *run, void (*next)(struct run_call *call));
 void run_call_settle(struct run_call *call, void (*next)(struct run_call *call));
 void run_call_end(struct run_call *call);
 /* run_call_reply, run_call_refuse, run_call_refuse_err (of runs.h) — answer, and end the call.

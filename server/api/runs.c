@@ -79,7 +79,7 @@ static void put_metadata(struct run_call *call)
     if (err)
         run_call_refuse_err(call, err);
     else
-        run_call_wait(call, is_put);
+        run_call_wait(call, call->visit.run, is_put);
 }
 
 /* False: answered. */
@@ -343,7 +343,7 @@ static void remove_run(struct run_call *call)
     if (err)
         run_call_refuse_err(call, err);
     else
-        run_call_wait(call, is_removed);
+        run_call_wait(call, call->visit.run, is_removed);
 }
 
 void run_remove(struct api *api, struct exchange *exchange, struct slice id)
@@ -408,7 +408,7 @@ static void new_visited(struct run_visit *visit, enum err err)
     if (err)
         run_call_refuse_err(call, err);
     else
-        run_call_wait(call, is_forked);
+        run_call_wait(call, visit->run, is_forked);
 }
 
 static void fork_run(struct run_call *call)

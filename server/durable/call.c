@@ -179,7 +179,7 @@ void call_wait(struct call *call, void (*next)(struct call *call))
 {
     call->next = next;
     call->barrier.done = reached;
-    hub_wait_durable(call->api->hub, &call->barrier);
+    hub_wait_stream(call->stream, &call->barrier);
 }
 
 /* ── the answer ─────────────────────────────────────────────────────────────────────────────── */
@@ -223,12 +223,10 @@ void call_reply(struct call *call, int status, struct slice content_type, struct
 void call_refuse(
     struct call *call, int status, const char *code, const char *param, const char *format, ...)
 {
-    char message[400];
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(message, sizeof message, format, args);
+    exchange_verror(call->exchange, status, code, param, format, args);
     va_end(args);
-    exchange_error(call->exchange, status, code, param, "%s", message);
     call->exchange = NULL;
     call_end(call);
 }

@@ -137,9 +137,12 @@ struct release {
     bool is_dropped; /* the count is down: it is to be taken away */
 };
 
+/* What would wait behind a large event would come to the journal after the fork's own row. */
 enum err entry_add_fork(struct stream *source)
 {
     struct writer_state state;
+    if (stream_tail(source) && tail_has_queue(stream_tail(source)))
+        return ERR_FULL;
     TRY(entry_state(source, &state));
     state.forks++;
     return entry_write(source, SLICE_NONE, &state);

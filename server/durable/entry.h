@@ -46,7 +46,8 @@ uint64_t entry_tail_visible(const struct stream *stream);
 enum err entry_write(
     struct stream *stream, struct slice event, struct writer_state *state) NODISCARD;
 
-/* entry_add_fork — one more reads it as its source, which counts as use of it.  answers append_event's
+/* entry_add_fork — one more reads it as its source, which counts as use of it.  answers append_event's;
+ *   ERR_FULL also while a large event of it waits
  * entry_release — one less; if it was kept for that one alone it goes too, and what that was forked from is
  *   released. Done at once where the journal has room, else again until it has. */
 enum err entry_add_fork(struct stream *source) NODISCARD;

@@ -239,7 +239,7 @@ static void found(struct hub_lookup *lookup, enum err err, struct stream *stream
     if (!err && is_there(stream)) {
         run->stream = stream;
         run->barrier.done = written_durably;
-        hub_wait_durable(run->runs->hub, &run->barrier);
+        hub_wait_stream(run->stream, &run->barrier);
         return;
     }
     if (!err || err == ERR_NOTFOUND)

@@ -96,6 +96,7 @@ enum err hub_new(const struct hub_config *config, struct hub **out)
     map_init(&hub->claims);
     duplicates_init(&hub->duplicates);
     list_init(&hub->barriers);
+    list_init(&hub->waiting);
     enum err err = sweep_new(hub, &hub->sweep);
     if (err) {
         free(hub);
@@ -441,7 +442,7 @@ void hub_walk(struct hub *hub, const struct project *project,
     }
 }
 
-void hub_wait_durable(struct hub *hub, struct hub_barrier *barrier)
+static void wait(struct hub *hub, struct hub_barrier *barrier)
 {
     struct storage_status status;
     storage_status(hub->storage, &status);
@@ -449,18 +450,58 @@ void hub_wait_durable(struct hub *hub, struct hub_barrier *barrier)
     list_append(&hub->barriers, &barrier->node);
 }
 
-void hub_tick(struct hub *hub)
+void hub_wait_durable(struct hub *hub, struct hub_barrier *barrier)
 {
-    if (list_is_empty(&hub->barriers))
-        return;
-    struct storage_status status;
-    storage_status(hub->storage, &status);
+    barrier->stream = NULL;
+    wait(hub, barrier);
+}
+
+void hub_wait_stream(struct stream *stream, struct hub_barrier *barrier)
+{
+    barrier->stream = stream;
+    if (stream->tail)
+        barrier->mark = tail_given(stream->tail);
+    wait(stream->hub, barrier);
+}
+
+static bool is_shown(const struct hub_barrier *barrier)
+{
+    const struct tail *tail = barrier->stream ? barrier->stream->tail : NULL;
+    return !tail || tail_shows(tail, barrier->mark);
+}
+
+/* Of those whose LSN is durable nearly all are shown, too. */
+static void take_reached(struct hub *hub, const struct journal_status *journal)
+{
     while (!list_is_empty(&hub->barriers)) {
         struct hub_barrier *barrier = CONTAINER_OF(hub->barriers.next, struct hub_barrier, node);
-        bool is_reached = barrier->lsn <= status.journal.durable_lsn;
-        if (!is_reached && !status.journal.is_stuck)
+        if (barrier->lsn > journal->durable_lsn && !journal->is_stuck)
             return;
         list_unlink(&barrier->node);
-        barrier->done(barrier, is_reached ? ERR_OK : ERR_FULL);
+        if (barrier->lsn <= journal->durable_lsn)
+            list_append(&hub->waiting, &barrier->node);
+        else
+            barrier->done(barrier, ERR_FULL);
+    }
+}
+
+void hub_tick(struct hub *hub)
+{
+    if (list_is_empty(&hub->barriers) && list_is_empty(&hub->waiting))
+        return;
+    struct storage_status status;
+    struct list waiting;
+    struct list *node;
+    storage_status(hub->storage, &status);
+    take_reached(hub, &status.journal);
+    list_init(&waiting);
+    list_move(&waiting, &hub->waiting);
+    while ((node = list_pop(&waiting))) {
+        struct hub_barrier *barrier = CONTAINER_OF(node, struct hub_barrier, node);
+        bool has_come = is_shown(barrier);
+        if (has_come || status.journal.is_stuck)
+            barrier->done(barrier, has_come ? ERR_OK : ERR_FULL);
+        else
+            list_append(&hub->waiting, &barrier->node);
     }
 }

@@ -180,14 +180,20 @@ void stream_outlive_callers(struct stream *stream);
 void hub_walk(struct hub *hub, const struct project *project,
     void (*visit)(void *context, struct stream *stream), void *context);
 
-/* A barrier: `done` once all that was appended before is durable (or ERR_FULL: it never will be).
- * The owner keeps it until then. */
+/* A barrier: `done` once what was given before is durable (or ERR_FULL: it never will be). The owner keeps
+ * it until then.
+ * hub_wait_durable — all that the journal has by now: deletions, rows of new streams, small events.
+ * hub_wait_stream — that, and all that was given to this stream: a large event waits for its share of the
+ *   journal, and so does what comes behind it. The owner keeps a reference, too. */
 struct hub_barrier {
     struct list node;
     uint64_t lsn;
+    struct stream *stream; /* NULL: none */
+    struct tail_mark mark;
     void (*done)(struct hub_barrier *barrier, enum err err);
 };
 void hub_wait_durable(struct hub *hub, struct hub_barrier *barrier);
+void hub_wait_stream(struct stream *stream, struct hub_barrier *barrier);
 void hub_tick(struct hub *hub); /* after storage_tick: barriers that have been reached */
 
 struct storage *hub_storage(const struct hub *hub);

@@ -26,6 +26,7 @@ struct hub {
     uint64_t appended_count; /* streams that clients write, with a tail */
     bool is_paused, is_stuck;
     struct list barriers; /* by LSN */
+    struct list waiting;  /* barriers whose LSN is durable, for more of their stream */
     struct sweep *sweep;
     bool (*over)(void *context, struct stream *stream); /* may be NULL */
     void *over_context;
@@ -46,7 +47,7 @@ struct stream {
     bool is_upstream; /* in by_upstream */
     bool is_live;     /* counted */
     bool is_appended; /* a client writes it: its tail leaves with the last reference (append.h) */
-    bool is_left; /* to the next start */
+    bool is_left;     /* to the next start */
     bool is_deleted;
     unsigned holds_pending;
     int64_t touched_ns; /* read last, as far as is known here… */
@@ -56,7 +57,7 @@ struct stream {
     struct list watchers;
     size_t watcher_count;
     struct timer unwatched;
-    bool outlives_callers; /* whatever the project says of those that nobody watches */
+    bool outlives_callers;       /* whatever the project says of those that nobody watches */
     struct duplicate *duplicate; /* NULL: none is to be told from it */
     struct producer *producer;
     const struct stream_writer *writer;

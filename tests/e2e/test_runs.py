@@ -210,6 +210,25 @@ def test_checkpoints_that_are_put_and_deleted_at_once(serve):
     assert checkpoint(server, "GET", "a", run="crowd").header("etag") in (None, last.header("etag"))
 
 
+def test_what_was_answered_is_there_after_a_kill(serve):
+    """Also what is more than one commit takes: a checkpoint, and an append to a stream."""
+    server = serve("--test-commit-delay-ms", "300")
+    state, text = os.urandom(1 << 20), os.urandom(3 << 20)
+    plain = {"Content-Type": "text/plain"}
+    assert checkpoint(server, "PUT", "a", state).status == 201
+    server.kill()
+    server.start("--test-commit-delay-ms", "0")
+    assert checkpoint(server, "GET", "a").body == state
+    server.stop()
+    server.start()
+    assert server.call("PUT", "/v1/stream/large", None, plain).status == 201
+    assert server.call("POST", "/v1/stream/large", text, plain).status == 204
+    server.kill()
+    server.start("--test-commit-delay-ms", "0")
+    reply = server.call("GET", "/v1/stream/large?offset=-1")
+    assert bytes(reply.body) == text and reply.header("stream-up-to-date") == "true"
+
+
 def test_runs_themselves(serve, model):
     server = serve()
     name = urllib.parse.quote("a/b %c".replace(" ", "-"), safe="")

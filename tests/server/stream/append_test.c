@@ -106,6 +106,62 @@ static void test_written_and_read(void **context)
     rig_free(rig);
 }
 
+/* A large event waits for its share of the journal, and what comes behind it waits, too: each is waited
+ * for until it is durable, and is there after a crash. */
+static void test_large_ones_are_waited_for(void **context)
+{
+    enum { LARGE_BYTES = 1500 * 1000 };
+    struct waiting large = {.barrier.done = is_durable}, behind = {.barrier.done = is_durable};
+    (void)context;
+    struct rig *rig = rig_new();
+    struct stream *stream = create(rig, NAME, "s0");
+    char *bytes = malloc(LARGE_BYTES);
+    assert_non_null(bytes);
+    memset(bytes, 'x', LARGE_BYTES);
+    assert_int_equal(append_event(stream, slice_of(bytes, LARGE_BYTES), SLICE("s1")), ERR_OK);
+    assert_true(tail_has_queue(stream_tail(stream)));
+    hub_wait_stream(stream, &large.barrier);
+    append(stream, "small", NULL);
+    append(stream, NULL, "s2");
+    hub_wait_stream(stream, &behind.barrier);
+    RIG_UNTIL(rig, large.is_done);
+    assert_int_equal(large.err, ERR_OK);
+    assert_true(stream_watermark(stream) >= 1);
+    RIG_UNTIL(rig, behind.is_done);
+    assert_int_equal(stream_watermark(stream), 2);
+    assert_true(slice_equal(stream_visible_row(stream)->writer_state, SLICE("s2")));
+    stream_unref(stream);
+    free(bytes);
+    rig_reopen(rig, true);
+    stream = find(rig, NAME, ERR_OK);
+    assert_int_equal(stream_watermark(stream), 2);
+    assert_state(stream, "s2");
+    stream_unref(stream);
+    rig_free(rig);
+}
+
+/* Once nothing can be written any more, who waits is told. */
+static void test_who_waits_for_what_never_comes(void **context)
+{
+    enum { LARGE_BYTES = 1500 * 1000 };
+    struct waiting large = {.barrier.done = is_durable};
+    (void)context;
+    struct rig *rig = rig_new();
+    struct stream *stream = create(rig, NAME, "s0");
+    char *bytes = calloc(1, LARGE_BYTES);
+    assert_non_null(bytes);
+    wait_durable(rig);
+    sim_disk_fail(rig->disk, SIM_WRITE, 1, 1000000, ERR_IO);
+    assert_int_equal(append_event(stream, slice_of(bytes, LARGE_BYTES), SLICE_NONE), ERR_OK);
+    free(bytes);
+    hub_wait_stream(stream, &large.barrier);
+    RIG_UNTIL(rig, large.is_done);
+    assert_int_equal(large.err, ERR_FULL);
+    sim_disk_fail(rig->disk, SIM_WRITE, 0, 0, ERR_OK);
+    stream_unref(stream);
+    rig_abandon(rig);
+}
+
 /* The state alone may change; it may be emptied; what is too large changes nothing. */
 static void test_state(void **context)
 {
@@ -319,6 +375,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_written_and_read),
+        cmocka_unit_test(test_large_ones_are_waited_for),
+        cmocka_unit_test(test_who_waits_for_what_never_comes),
         cmocka_unit_test(test_state),
         cmocka_unit_test(test_survives_a_crash),
         cmocka_unit_test(test_survives_a_stop),
