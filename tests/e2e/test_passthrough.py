@@ -156,7 +156,7 @@ def test_a_named_provider_is_chosen_by_the_models_prefix(serve, mock, canned):
     wire.assert_exact(server.post("mock,events=3", stream=True).body, 3)
 
 
-@pytest.mark.parametrize("path", ["/v1/files", "/v1/fine_tuning/jobs", "/v1/batches",
+@pytest.mark.parametrize("path", ["/v1/assistants", "/v1/threads/t/runs", "/v1/filesystem",
                                   "/v1/organization/usage", "/v1/chat/completions/x", "/v1"])
 def test_what_is_no_inference_call_is_not_passed_on(server, path):
     wire.assert_error(server.call("POST", path, {"model": "mock"}), 404)
