@@ -380,42 +380,44 @@ void hub_take_up(struct hub *hub, bool (*take)(void *context, struct stream *str
     }
 }
 
+/* From one stream to the next: it is referenced until the one after it is asked for, so that whatever is
+ * done meanwhile may let go of it, and of any other. NULL: the first; there is none. */
+static struct stream *go_through(struct hub *hub, struct stream *last)
+{
+    struct map_node *node = map_walk(&hub->by_id, last ? &last->by_id : NULL);
+    struct stream *next = node ? stream_ref(CONTAINER_OF(node, struct stream, by_id)) : NULL;
+    stream_unref(last);
+    return next;
+}
+
 void hub_paused(void *context, bool is_paused)
 {
     struct hub *hub = context;
+    struct stream *stream = NULL;
     hub->is_paused = is_paused;
     if (is_paused)
         return;
-    struct map_node *next;
-    for (struct map_node *node = map_walk(&hub->by_id, NULL); node; node = next) {
-        next = map_walk(&hub->by_id, node);
-        struct stream *stream = CONTAINER_OF(node, struct stream, by_id);
+    while ((stream = go_through(hub, stream)))
         if (stream->producer)
             stream->writer->resumed(stream->producer);
-    }
 }
 
 void hub_stuck(struct hub *hub)
 {
+    struct stream *stream = NULL;
     hub->is_stuck = true;
-    struct map_node *next;
-    for (struct map_node *node = map_walk(&hub->by_id, NULL); node; node = next) {
-        next = map_walk(&hub->by_id, node);
-        struct stream *stream = stream_ref(CONTAINER_OF(node, struct stream, by_id));
+    while ((stream = go_through(hub, stream))) {
         if (stream->producer)
             stream->writer->stop(stream->producer, STREAM_FAILED, "storage_full",
                 "nothing can be made durable any more");
         stream_wake(stream);
-        stream_unref(stream);
     }
 }
 
 void hub_interrupt_all(struct hub *hub, const char *reason)
 {
-    struct map_node *next;
-    for (struct map_node *node = map_walk(&hub->by_id, NULL); node; node = next) {
-        next = map_walk(&hub->by_id, node);
-        struct stream *stream = stream_ref(CONTAINER_OF(node, struct stream, by_id));
+    struct stream *stream = NULL;
+    while ((stream = go_through(hub, stream))) {
         bool had_producer = stream->producer;
         if (had_producer)
             stream->writer->stop(stream->producer, STREAM_INTERRUPTED, reason,
@@ -425,7 +427,6 @@ void hub_interrupt_all(struct hub *hub, const char *reason)
             stream_count_live(stream, false);
             stream_wake(stream);
         }
-        stream_unref(stream);
     }
 }
 

@@ -309,6 +309,41 @@ static void test_unwatched(void **state)
     rig_free(rig);
 }
 
+/* Who is told that nothing becomes durable any more lets go of other streams: of those that are told next. */
+enum { OTHERS = 16 };
+
+struct letting_go {
+    struct stream_watcher watcher;
+    struct stream *others[OTHERS];
+};
+
+static void let_go(struct stream_watcher *watcher)
+{
+    struct letting_go *letting_go = CONTAINER_OF(watcher, struct letting_go, watcher);
+    for (size_t i = 0; i < OTHERS; i++)
+        letting_go->others[i] = stream_unref(letting_go->others[i]);
+}
+
+static void test_stuck_while_streams_go(void **state)
+{
+    struct letting_go letting_go = {.watcher.wake = let_go};
+    (void)state;
+    struct rig *rig = rig_new();
+    for (size_t i = 0; i < OTHERS; i++) {
+        letting_go.others[i] = rig_create(rig, "", 0);
+        rig_end_tail(rig, letting_go.others[i], STREAM_COMPLETED);
+        rig_settle(rig, letting_go.others[i]);
+    }
+    struct stream *live = rig_create(rig, "", 0);
+    stream_watch(live, &letting_go.watcher);
+    letting_go.watcher.is_parked = true;
+    hub_stuck(rig->hub);
+    assert_null(letting_go.others[0]);
+    stream_unwatch(live, &letting_go.watcher);
+    stream_unref(live);
+    rig_abandon(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_barriers),
         cmocka_unit_test(test_admits),
         cmocka_unit_test(test_unwatched),
+        cmocka_unit_test(test_stuck_while_streams_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
