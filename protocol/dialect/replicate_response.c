@@ -56,13 +56,47 @@ static void read_status(const struct replicate_prediction *prediction, struct se
 
 /* ---- output ---- */
 
-static void read_piece(struct json_span piece, size_t position, void *into)
+static void read_piece(struct json_span piece, struct sequence *out)
 {
-    (void)position;
     if (piece.type == JSON_STRING)
-        sequence_text(into, NEUTRAL_TEXT, codec_text(piece, into));
+        sequence_text(out, NEUTRAL_TEXT, codec_text(piece, out));
     else
-        sequence_cannot(into, "output that is no text:", piece.raw);
+        sequence_cannot(out, "output that is no text:", piece.raw);
+}
+
+/* A list of pieces, which may be a hundred thousand, as one text. */
+struct joining {
+    struct sequence *out;
+    struct buf text;
+};
+
+static enum err add_text(struct json_span piece, struct buf *text)
+{
+    struct slice inner = slice_sub(piece.raw, 1, piece.raw.size - 2);
+    return slice_find_byte(inner, '\\') < 0 ? buf_append(text, inner) : json_span_text(piece, text);
+}
+
+static void join_piece(struct json_span piece, size_t position, void *into)
+{
+    struct joining *joining = into;
+    (void)position;
+    if (piece.type != JSON_STRING)
+        read_piece(piece, joining->out);
+    else if (joining->out->err == ERR_OK)
+        joining->out->err = add_text(piece, &joining->text);
+}
+
+static void read_pieces(struct json_span pieces, struct sequence *out)
+{
+    struct joining joining = {.out = out};
+    struct slice text;
+    buf_init(&joining.text, NEUTRAL_FRAME_BYTES_MAX);
+    codec_each(pieces, join_piece, &joining);
+    if (out->err == ERR_OK)
+        out->err = arena_copy(&out->arena, buf_slice(&joining.text), &text);
+    if (out->err == ERR_OK)
+        sequence_text(out, NEUTRAL_TEXT, text);
+    buf_deinit(&joining.text);
 }
 
 static void read_chunk(struct slice data, struct sequence *out)
@@ -74,7 +108,7 @@ static void read_chunk(struct slice data, struct sequence *out)
         return;
     }
     codec_scan((struct json_span){JSON_OBJECT, data}, names, 1, &chunk);
-    read_piece(chunk, 0, out);
+    read_piece(chunk, out);
 }
 
 /* ---- events ---- */
@@ -83,9 +117,9 @@ static void read_output(const struct replicate_prediction *prediction, struct se
 {
     sequence_start(out, SLICE_NONE, SLICE_NONE, 0);
     if (prediction->output.type == JSON_ARRAY)
-        codec_each(prediction->output, read_piece, out);
+        read_pieces(prediction->output, out);
     else if (prediction->output.raw.size && prediction->output.type != JSON_NULL)
-        read_piece(prediction->output, 0, out);
+        read_piece(prediction->output, out);
 }
 
 /* Its output is the pieces once more; where none came, it is all there is. */

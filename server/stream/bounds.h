@@ -7,6 +7,7 @@ enum {
     BODY_KEPT_BYTES_MAX = 1024 * 1024,  /* of a non-streamed body, kept to read its usage */
     TRANSLATED_BODY_BYTES_MAX =
         8 * 1024 * 1024, /* of a non-streamed body, kept to be translated: text, not images */
+    RUN_DELIVER_BYTES_MAX = TRANSLATED_BODY_BYTES_MAX + 1024, /* such a body, or an event of it */
     TRANSLATED_BYTES_MAX = 64 * 1024 * 1024, /* of what is made of a frame or such a body */
     HEAD_KEPT_BYTES_MAX = 8 * 1024,          /* of a provider's response head, kept in the row */
     CONTENT_TYPE_BYTES_MAX = 256,            /* of its media type */

@@ -13,6 +13,8 @@
 
 #include "protocol/http/place.h"
 
+enum { STATUS_OK = 200 };
+
 static void ask_again(struct timer *timer);
 
 void run_follow_init(struct run *run)
@@ -20,7 +22,7 @@ void run_follow_init(struct run *run)
     struct run_follow *follow = &run->follow;
     follow->timer.fire = ask_again;
     buf_init(&follow->head, HTTP_HEAD_BYTES_MAX);
-    buf_init(&follow->body, HOLD_BYTES_MAX);
+    buf_init(&follow->body, TRANSLATED_BODY_BYTES_MAX);
     buf_init(&follow->url, HTTP_TARGET_BYTES_MAX);
     buf_init(&follow->cancel, HTTP_TARGET_BYTES_MAX);
     follow->is_looked_for = run->translate.provider && translate_follows(run->translate.provider);
@@ -148,8 +150,11 @@ static void follow_head(void *context, int status, struct slice head)
 static enum err follow_data(void *context, struct slice bytes)
 {
     struct run *run = context;
-    return run->follow.is_looked_for ? buf_append(&run->follow.body, bytes)
-                                     : run_owner.data(run, bytes);
+    if (!run->follow.is_looked_for)
+        return run_owner.data(run, bytes);
+    enum err err = buf_append(&run->follow.body, bytes);
+    run->follow.is_too_large = err == ERR_LIMIT;
+    return err;
 }
 
 /* Where a stream was asked for, the whole is told as the event that ends one. */
@@ -158,14 +163,14 @@ static void deliver(struct run *run)
     struct run_follow *follow = &run->follow;
     struct slice head = buf_slice(&follow->head), body = buf_slice(&follow->body);
     struct buf event;
-    buf_init(&event, HOLD_BYTES_MAX);
+    buf_init(&event, RUN_DELIVER_BYTES_MAX);
     if (!stream_row(run->producer->stream)->is_streamed)
         run_deliver(run, follow->status, head, body);
     else if (translate_whole_event(run->translate.provider, body, &event))
         give_up(run, "the provider's answer is too large");
     else
         run_deliver(
-            run, follow->status, SLICE("Content-Type: text/event-stream\r\n"), buf_slice(&event));
+            run, STATUS_OK, SLICE("Content-Type: text/event-stream\r\n"), buf_slice(&event));
     buf_deinit(&event);
 }
 
@@ -219,6 +224,8 @@ static void follow_ended(void *context, enum upstream_end how, const char *messa
     run->upstream = NULL;
     if (is_told)
         follow_place(run);
+    else if (run->follow.is_too_large)
+        run_owner.ended(run, UPSTREAM_MALFORMED, "the provider's answer is too large");
     else
         run_owner.ended(run, how, message);
 }

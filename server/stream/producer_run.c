@@ -387,6 +387,9 @@ const struct upstream_owner run_owner = {upstream_head, upstream_data, upstream_
 
 void run_deliver(struct run *run, int status, struct slice head, struct slice body)
 {
+    ASSERT(run->hold.bytes.size == 0);
+    buf_deinit(&run->hold.bytes);
+    buf_init(&run->hold.bytes, RUN_DELIVER_BYTES_MAX);
     if (buf_append(&run->hold.bytes, body)) {
         upstream_ended(run, UPSTREAM_MALFORMED, "the provider's answer is too large");
         return;

@@ -33,7 +33,7 @@ struct run_hold {
 
 /* What is kept of a response that may be no answer yet, but tell its place: producer_follow.c. */
 struct run_follow {
-    bool is_looked_for;
+    bool is_looked_for, is_too_large;
     int status;
     struct buf head, body, url;
     struct buf cancel;  /* where to say that nobody wants the answer any more; empty: nowhere */

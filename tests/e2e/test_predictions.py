@@ -129,6 +129,21 @@ def test_a_model_that_cannot_stream(start):
     assert (reply.end, said["text"], said["usage"][1]) == ("clean", "".join(OUTPUTS), 5)
 
 
+def test_an_answer_that_is_large(start):
+    server, far = start()
+    large = [f" g1t{i}" for i in range(50000)]
+    for stream in (False, True):
+        far.answers = [prediction(far.url, "starting", False),
+                       prediction(far.url, "succeeded", False, output=large, metrics=METRICS)]
+        far.requests.clear()
+        reply = ask(server, "openai_chat", stream=stream)
+        assert (reply.status, reply.end) == (200, "clean"), reply.body[:300]
+        assert dialects.read("openai_chat", bytes(reply.body), stream)["text"] == "".join(large)
+    far.answers = [prediction(far.url, "succeeded", output="x" * (9 << 20))]
+    reply = ask(server, "openai_chat", stream=False)
+    assert reply.status == 502 and "too large" in reply.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("place", ["http://127.0.0.2:9/stream", "https://stream.replicate.com/p1",
                                    "http://{own}@127.0.0.2/", "ftp://{own}/p1", "/stream/p1"])
 def test_the_key_goes_nowhere_else(start, place):
