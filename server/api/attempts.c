@@ -10,7 +10,7 @@
 
 enum {
     MS_NS = 1000000,
-    WAIT_STEP_MS = 250 /* so soon one that waits sees that the server is going */
+    WAIT_STEP_MS = 250, /* one that waits looks again: whether the server goes, a token came */
 };
 
 /* The caller's request. */
@@ -448,17 +448,29 @@ static bool source_holds(struct producer_source *source)
     return plan_policy(attempts->plan)->holds_tools > 0;
 }
 
+static enum err choose_hedge(struct attempts *attempts, int64_t *at_ns)
+{
+    if (attempts
+            ->has_chosen) /* it waits for a token; if the first fails meanwhile it is the next */
+        return ERR_OK;
+    TRY(plan_hedge(attempts->plan, now_ns(attempts), &attempts->targets[attempts->count], at_ns));
+    note_chosen(attempts);
+    return ERR_OK;
+}
+
 static enum err source_hedge(
     struct producer_source *source, struct producer_request *out, int64_t *at_ns)
 {
     struct attempts *attempts = of(source);
     if (!may_go_on(attempts))
         return ERR_CLOSED;
-    TRY(plan_hedge(attempts->plan, now_ns(attempts), &attempts->targets[attempts->count], at_ns));
-    note_chosen(attempts);
+    TRY(choose_hedge(attempts, at_ns));
     enum err err = prepare(attempts, NULL, out);
+    if (err == ERR_AGAIN) {
+        *at_ns = now_ns(attempts) + WAIT_STEP_MS * (int64_t)MS_NS;
+        return err;
+    }
     if (err) {
-        tokens_forget(&attempts->wait);
         skip(attempts, attempts->sending, err);
         return ERR_CLOSED;
     }

@@ -10,6 +10,7 @@ import pytest
 
 import programs
 import wire
+from test_catalogue import make_account
 from test_continue import of_type
 from test_failover import ERROR, GOOD, Scripted, failing, provider, route, routed  # noqa: F401
 
@@ -183,6 +184,25 @@ def test_a_caller_who_goes_asks_for_nothing(routed, canned):
     wait_before(server, "gone").close()
     assert bytes(server.post("smart").body) == GOOD
     assert len(one.requests) == 2 and server.rows("?idempotency_key=gone") == []
+
+
+# ── for a token ───────────────────────────────────────────────────────────────────────────────
+
+def test_a_hedge_waits_for_its_targets_token(routed, canned, mock, model, tmp_path):
+    slow = model("ttft=60000")
+    tokens = canned(programs.canned_json(b'{"access_token":"ya29.one","expires_in":3599}'))
+    one = canned(programs.canned_sse(GOOD))
+    account, _ = make_account(tmp_path, tokens.url + "/token")
+    server = routed([provider("mock", mock.url), provider(
+        "cloud", one.url, "auth: google-service-account", f"key_file: {account}")],
+        route(f"mock/{slow}", "cloud/m", hedge="{after_ms: 100}"))
+    reply = server.post("smart")
+    assert (bytes(reply.body), reply.header("tokenlog-target")) == (GOOD, "cloud/m")
+    row = server.row(reply.header("tokenlog-stream-id"))
+    assert [(a["kind"], a["why"]) for a in row["attempts"]] == [
+        ("first", "hedge_lost"), ("hedge", None)]
+    assert len(tokens.requests) == len(one.requests) == 1
+    programs.eventually(lambda: mock.of(slow)["aborted"] == 1)
 
 
 # ── what is kept for it ───────────────────────────────────────────────────────────────────────
