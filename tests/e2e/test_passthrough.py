@@ -88,7 +88,7 @@ def neutral(data):
 
 def texts_of(body):
     """Without paddings too: a longer generation number makes them shorter."""
-    paddings = re.compile(rb'"obfuscation":"[^"]*"|(?<! ) +(?=[\r\n])')
+    paddings = re.compile(rb'"obfuscation":"[^"]*"|(?<! ) +(?=}?[\r\n])')
     return paddings.sub(b"", re.sub(rb"[\d.]+", b"#", bytes(body)))
 
 
