@@ -26,7 +26,9 @@ enum {
     PRODUCER_HELD_MAX = 2,   /* attempts under way before one has proved good: one, and its hedge */
     PRODUCER_PAUSE_STEP_MS = 500, /* of a wait between attempts: then it is looked at again */
     HOLD_BYTES_MAX = 256 * 1024,  /* of a response that has yet to prove good; then it passes */
-    FOLLOW_MS = 500,              /* between looks at a place where an answer will be */
+    FOLLOW_MS = 500,              /* between looks at a place where an answer will be… */
+    FOLLOW_FAILURES_MAX =
+        5,               /* …of which so many in a row may fail, each wait twice the last: 15 s */
     HOLD_MS = 1000,      /* after a first event that says nothing: an error follows at once */
     HOLD_ERROR_MS = 250, /* for the body of an error, before the next attempt */
     KEPT_TRIES_MAX = 16, /* to get at a response again that the provider keeps: a minute in all */

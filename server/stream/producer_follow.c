@@ -5,8 +5,9 @@
  *                                                       └▶ GET urls.get, again and again ─▶ the answer
  *   the request ─▶ anything else ─▶ the answer
  *
- * A run that is given up meanwhile says so, at the place that is told for that.
- * The key goes to the provider's own places only (place.h): elsewhere nothing is asked. */
+ * A place that does not answer, or not yet, is asked again: the answer is paid for. A run that is given up
+ * meanwhile says so, at the place that is told for that. The key goes to the provider's own places only
+ * (place.h): elsewhere nothing is asked. */
 #include "server/stream/producer_state.h"
 
 #include <string.h>
@@ -61,11 +62,11 @@ void run_lines_without_body(
     lines[count] = NULL;
 }
 
-static enum err ask(struct run *run, bool is_stream)
+static enum err ask(struct run *run)
 {
     const char *headers[PRODUCER_HEADERS_MAX + 2];
-    run_lines_without_body(
-        run, is_stream ? "Accept: text/event-stream" : "Accept: application/json", headers);
+    run_lines_without_body(run,
+        run->follow.is_stream ? "Accept: text/event-stream" : "Accept: application/json", headers);
     const struct upstream_request request = {.url = (const char *)run->follow.url.data,
         .method = "GET",
         .headers = headers,
@@ -74,7 +75,7 @@ static enum err ask(struct run *run, bool is_stream)
         .idle_timeout_ms = run->idle_timeout_ms,
         .ca_file = run->ca_file[0] ? run->ca_file : NULL};
     metrics_add(run->producer->config.metrics, METRIC_upstream_requests_total, 1);
-    return run_send(run, &request, is_stream ? &run_owner : &run_follow_owner);
+    return run_send(run, &request, &run_follow_owner);
 }
 
 /* What is answered to a farewell is nobody's business. */
@@ -123,8 +124,7 @@ static void give_up(struct run *run, const char *why)
 static void ask_again(struct timer *timer)
 {
     struct run *run = CONTAINER_OF(timer, struct run, follow.timer);
-    if (run->producer && !run->producer->has_ended && !run->producer->end.is_owed &&
-        ask(run, false))
+    if (run->producer && !run->producer->has_ended && !run->producer->end.is_owed && ask(run))
         give_up(run, "the prediction could not be asked for: out of memory");
 }
 
@@ -140,6 +140,10 @@ static void follow_head(void *context, int status, struct slice head)
     buf_clear(&follow->head);
     buf_clear(&follow->body);
     follow->status = status;
+    follow->is_refused = follow->url.size && follow->failures < FOLLOW_FAILURES_MAX &&
+                         (status == 408 || status == 429 || status >= 500);
+    if (follow->is_refused)
+        return;
     if (status < 200 || status > 299 || !slice_equal_nocase(type, SLICE("application/json")) ||
         buf_append(&follow->head, head)) {
         follow->is_looked_for = false;
@@ -150,6 +154,8 @@ static void follow_head(void *context, int status, struct slice head)
 static enum err follow_data(void *context, struct slice bytes)
 {
     struct run *run = context;
+    if (run->follow.is_refused)
+        return ERR_OK;
     if (!run->follow.is_looked_for)
         return run_owner.data(run, bytes);
     enum err err = buf_append(&run->follow.body, bytes);
@@ -199,9 +205,17 @@ static bool is_too_late(const struct run *run)
     return run->first_byte_timeout_ms && passed_ms >= run->first_byte_timeout_ms;
 }
 
+static void ask_later(struct run *run)
+{
+    int64_t wait_ms = (int64_t)FOLLOW_MS << run->follow.failures;
+    timer_set(run->loop, &run->follow.timer, loop_now_ns(run->loop) + wait_ms * 1000000);
+}
+
 static void follow_place(struct run *run)
 {
     enum err err = find_place(run);
+    run->follow.failures = 0;
+    run->follow.is_stream = err == ERR_OK;
     if (err == ERR_NOTFOUND)
         deliver(run);
     else if (err == ERR_INVALID)
@@ -210,21 +224,30 @@ static void follow_place(struct run *run)
         run_follow_cancel(run);
         run_owner.ended(run, UPSTREAM_TIMEOUT_FIRST_BYTE, "the prediction was not done in time");
     } else if (err == ERR_AGAIN)
-        timer_set(run->loop, &run->follow.timer, loop_now_ns(run->loop) + FOLLOW_MS * 1000000ll);
-    else if (err || ask(run, true))
+        ask_later(run);
+    else if (err || ask(run))
         give_up(run, "the place of the answer could not be asked: out of memory");
+}
+
+static bool may_ask_again(const struct run *run, enum upstream_end how)
+{
+    return run->follow.url.size && how != UPSTREAM_CANCELED &&
+           run->follow.failures < FOLLOW_FAILURES_MAX && !is_too_late(run);
 }
 
 static void follow_ended(void *context, enum upstream_end how, const char *message)
 {
     struct run *run = context;
     struct producer *producer = run->producer;
-    bool is_told = how == UPSTREAM_COMPLETE && run->follow.is_looked_for && producer &&
-                   !producer->has_ended && !producer->end.is_owed;
+    bool is_wanted =
+        run->follow.is_looked_for && producer && !producer->has_ended && !producer->end.is_owed;
     run->upstream = NULL;
-    if (is_told)
+    if (is_wanted && how == UPSTREAM_COMPLETE && !run->follow.is_refused)
         follow_place(run);
-    else if (run->follow.is_too_large)
+    else if (is_wanted && may_ask_again(run, how)) {
+        ask_later(run);
+        run->follow.failures++;
+    } else if (run->follow.is_too_large)
         run_owner.ended(run, UPSTREAM_MALFORMED, "the provider's answer is too large");
     else
         run_owner.ended(run, how, message);

@@ -34,7 +34,10 @@ struct run_hold {
 /* What is kept of a response that may be no answer yet, but tell its place: producer_follow.c. */
 struct run_follow {
     bool is_looked_for, is_too_large;
+    bool is_stream;  /* of the place that is asked */
+    bool is_refused; /* it was, for now: what is behind the head is dropped */
     int status;
+    unsigned failures; /* of the place, in a row */
     struct buf head, body, url;
     struct buf cancel;  /* where to say that nobody wants the answer any more; empty: nowhere */
     struct timer timer; /* until the place is asked again */

@@ -129,6 +129,30 @@ def test_a_model_that_cannot_stream(start):
     assert (reply.end, said["text"], said["usage"][1]) == ("clean", "".join(OUTPUTS), 5)
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_a_place_that_fails_is_asked_again(start, stream):
+    """The answer is paid for."""
+    server, far = start()
+    busy = programs.canned_json(b'{"detail":"Busy."}', "503 Service Unavailable")
+    last = programs.canned_sse(STREAM) if stream else prediction(
+        far.url, "succeeded", output=OUTPUTS, metrics=METRICS)
+    far.answers = [prediction(far.url, "starting"), b"", busy, last]
+    reply = ask(server, "anthropic", stream=stream)
+    assert (reply.status, reply.end) == (200, "clean"), reply.body
+    assert wire.assert_exact(bytes(reply.body), 5)
+    lines = [line for line, _ in sent(far)]
+    assert [line.split(" ")[0] for line in lines] == ["POST", "GET", "GET", "GET"]
+    assert len(set(lines[1:])) == 1 and row_of(server, reply)["state"] == "completed"
+
+
+def test_a_place_that_goes_on_failing(start):
+    server, far = start()
+    far.answers = [prediction(far.url, "starting"),
+                   programs.canned_json(b'{"detail":"No such prediction."}', "404 Not Found")]
+    reply = ask(server, "openai_chat")
+    assert reply.status == 404 and len(far.requests) == 2
+
+
 def test_an_answer_that_is_large(start):
     server, far = start()
     large = [f" g1t{i}" for i in range(50000)]
@@ -336,9 +360,8 @@ def test_an_answer_that_fails(gateway, model, provider, setting, status, said):
     assert (reply.status, reply.json()["error"]["message"]) == (status, said)
 
 
-@PROVIDERS
-def test_an_answer_that_breaks_off(gateway, model, provider):
-    reply, _ = predict(gateway, model, "openai_chat", provider, "events=9,fault=reset@2", False)
+def test_an_answer_that_breaks_off(gateway, model):
+    reply, _ = predict(gateway, model, "openai_chat", "cog", "events=9,fault=reset@2", False)
     assert reply.status == 502 and row_of(gateway, reply)["reason"] == "upstream_reset"
 
 
