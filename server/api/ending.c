@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "server/stream/append.h"
+
 /* ── stop: answered once the end is visible ──────────────────────────────────────────────────── */
 
 static void stop_answer(struct visit *visit)
@@ -131,6 +133,17 @@ static void barrier_done(struct hub_barrier *barrier, enum err err)
     visit_free(visit);
 }
 
+/* A large event of it may wait, or the journal be full for a moment. */
+static void refuse_remove(const struct visit *visit, enum err err)
+{
+    bool is_for_now = err != ERR_FULL || append_is_full_for_now(visit->api->hub);
+    if (is_for_now)
+        exchange_retry_after(visit->exchange, 1);
+    exchange_error(visit->exchange, is_for_now ? 503 : 507, "storage_full", NULL,
+        "the delete could not be recorded: %s%s", err_text(err),
+        is_for_now ? "; try again in a moment" : "");
+}
+
 void ending_remove(struct visit *visit, struct stream *stream)
 {
     enum err err = stream_is_held(stream) ? ERR_DENIED : stream_delete(stream, "deleted");
@@ -149,8 +162,7 @@ void ending_remove(struct visit *visit, struct stream *stream)
         exchange_error(visit->exchange, 423, "stream_held", NULL,
             "the recording is under a legal hold: lift it first (DELETE …/hold)");
     else
-        exchange_error(visit->exchange, err == ERR_FULL ? 507 : 503, "storage_full", NULL,
-            "the delete could not be recorded: %s", err_text(err));
+        refuse_remove(visit, err);
     stream_unref(stream);
     free(visit);
 }

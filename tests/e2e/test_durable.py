@@ -250,6 +250,21 @@ def test_large_appends_and_pages(streams, name):
     assert (page.body, page.header(NEXT), page.header(UP_TO_DATE)) == (parts[3], offsets[3], None)
 
 
+def test_a_delete_beside_a_large_append(serve):
+    """It is done, or is to be tried again: waiting makes room for it."""
+    server = serve("--test-commit-delay-ms", "300")
+    assert Streams(server).put("large").status == 201
+    row = server.rows("?kind=appended")[0]
+    with server.wire() as one:
+        one.ask("POST", ROOT + "large", b"x" * (3 << 20), TEXT)
+        path = f"/v1/streams/{row['id']}"
+        reply = server.call("DELETE", path)
+        assert reply.status in (204, 503), reply.body
+        assert reply.status == 204 or reply.header("retry-after") == "1"
+        assert one.finish().status in (204, 404, 410, 503)
+    programs.eventually(lambda: server.call("DELETE", path).status in (204, 410))
+
+
 def test_large_messages(streams, name):
     streams.call("PUT", name, headers=JSON)
     messages = [{"n": 1}, "x" * 400_000, [[1], 2], "y\n\r" * 100_000, None]
