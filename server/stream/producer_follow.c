@@ -62,18 +62,24 @@ void run_lines_without_body(
     lines[count] = NULL;
 }
 
-static enum err ask(struct run *run)
+static struct upstream_request request_of(
+    const struct run *run, const char *method, const struct buf *url, const char *const *headers)
 {
-    const char *headers[PRODUCER_HEADERS_MAX + 2];
-    run_lines_without_body(run,
-        run->follow.is_stream ? "Accept: text/event-stream" : "Accept: application/json", headers);
-    const struct upstream_request request = {.url = (const char *)run->follow.url.data,
-        .method = "GET",
+    return (struct upstream_request){.url = (const char *)url->data,
+        .method = method,
         .headers = headers,
         .connect_timeout_ms = run->connect_timeout_ms,
         .first_byte_timeout_ms = run->first_byte_timeout_ms,
         .idle_timeout_ms = run->idle_timeout_ms,
         .ca_file = run->ca_file[0] ? run->ca_file : NULL};
+}
+
+static enum err ask(struct run *run)
+{
+    const char *headers[PRODUCER_HEADERS_MAX + 2];
+    run_lines_without_body(run,
+        run->follow.is_stream ? "Accept: text/event-stream" : "Accept: application/json", headers);
+    struct upstream_request request = request_of(run, "GET", &run->follow.url, headers);
     metrics_add(run->producer->config.metrics, METRIC_upstream_requests_total, 1);
     return run_send(run, &request, &run_follow_owner);
 }
@@ -103,13 +109,7 @@ void run_follow_cancel(struct run *run)
     if (!run->producer || run->is_over || run->follow.cancel.size == 0)
         return;
     run_lines_without_body(run, "Accept: application/json", headers);
-    const struct upstream_request request = {.url = (const char *)run->follow.cancel.data,
-        .method = "POST",
-        .headers = headers,
-        .connect_timeout_ms = run->connect_timeout_ms,
-        .first_byte_timeout_ms = run->first_byte_timeout_ms,
-        .idle_timeout_ms = run->idle_timeout_ms,
-        .ca_file = run->ca_file[0] ? run->ca_file : NULL};
+    struct upstream_request request = request_of(run, "POST", &run->follow.cancel, headers);
     if (upstream_start(run->producer->config.upstreams, &request, &owner, NULL, &transfer))
         LOG(run->producer->config.log, LOG_WARNING, "not_cancelled",
             LOG_ID("stream", &stream_row(run->producer->stream)->id));
