@@ -65,7 +65,8 @@ enum err shape_tail(const struct shape *shape, const struct answer *answer,
 enum err shape_token(const struct shape *shape, const struct answer *answer, uint64_t index,
     struct buf *out, struct token_spot *spot) NODISCARD;
 const char *shape_token_event(const struct shape *shape); /* the event's name; NULL for none */
-uint64_t shape_token_sequence(uint64_t index); /* of those that are kept: the number of token `index` */
+/* shape_token_sequence — of those that are kept: the number of token `index`. */
+uint64_t shape_token_sequence(uint64_t index);
 /* shape_whole — the JSON of the answer that is no stream. */
 enum err shape_whole(
     const struct shape *shape, const struct answer *answer, struct buf *out) NODISCARD;
