@@ -46,6 +46,7 @@ static bool is_of_foreign_page(struct api *api, struct exchange *exchange)
 {
     return slice_equal(exchange_header(exchange, "Sec-Fetch-Site"), SLICE("cross-site")) &&
            (native_serves(api, exchange_target(exchange).path) ||
+               passed_serves(exchange_target(exchange).path) ||
                cloudflare_serves(api, exchange_target(exchange).path));
 }
 

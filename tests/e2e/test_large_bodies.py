@@ -249,6 +249,12 @@ def test_who_is_asked(serve, taker):
     wire.assert_error(reply, 400, "unknown_provider")
 
 
+def test_a_foreign_page_may_not_ask_by_an_image(serve):
+    site = {"Sec-Fetch-Site": "cross-site"}
+    reply = serve().call("GET", "/v1/files/bytes-9/content", headers=site)
+    wire.assert_error(reply, 403, "foreign_origin")
+
+
 # ---- bounds --------------------------------------------------------------------------------------
 
 
