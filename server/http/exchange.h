@@ -8,14 +8,12 @@
  * streamed (exchange_offer_stream) and is longer than streamed_body_bytes: its handler is called with the
  * beginning, and the rest goes where exchange_upload says, as fast as that takes it. A connection whose
  * request had not ended when its answer began is closed after it.
- * A handler answers
- * at once by exchange_reply or exchange_error,
- * or takes the exchange over with exchange_hold and answers later, or streams: exchange_begin, and
- * then `fill` is called whenever
- * the connection can take more.
  *
- *   thread
- *   loop */
+ * A handler answers at once by exchange_reply or exchange_error, or takes the exchange over with
+ * exchange_hold and answers later, or streams: exchange_begin, and then `fill` is called whenever the
+ * connection can take more.
+ *
+ *   thread  loop */
 #ifndef TOKENLOG_SERVER_HTTP_EXCHANGE_H
 #define TOKENLOG_SERVER_HTTP_EXCHANGE_H
 
@@ -45,7 +43,7 @@ struct exchange_config {
     uint64_t body_rate_min; /* bytes/s, behind the first body_timeout_ms; 0: as slow as it likes */
     bool is_memory;         /* durability: memory — said in a header of each response */
     /* admit   at the end of a request's head: may refuse it, before its body is received
-     * handle  with the whole request */
+     * handle  with the whole request, or with the beginning of one that may be streamed */
     void (*admit)(void *context, struct exchange *exchange);
     void (*handle)(void *context, struct exchange *exchange);
     void *context;
