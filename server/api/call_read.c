@@ -2,11 +2,10 @@
 #include "protocol/base/own.h"
 #include "protocol/data/json.h"
 #include "server/api/call.h"
+#include "server/api/ttl.h"
 
 enum {
-    METADATA_BYTES_MAX = 4096,
-    DAY_S = 86400,
-    TTL_DAYS_MAX = 36500, /* as keep_days */
+    METADATA_BYTES_MAX = 4096, /* Tokenlog-Metadata: it stands in the row */
 };
 
 /* 1–255 visible ASCII characters, bare or as the quoted string of the draft. */
@@ -24,24 +23,13 @@ static enum err read_key(struct slice value, struct slice *key)
     return ERR_OK;
 }
 
-/* How long the recording is to be kept: the caller's wish within what the server allows. */
 static bool read_ttl(struct call *call)
 {
-    struct exchange *exchange = call->exchange;
-    const struct config *config = call->api->config;
-    const struct headers *headers = &exchange_request(exchange)->headers;
-    uint64_t max_s = (uint64_t)(config->ttl_max_days ? config->ttl_max_days : TTL_DAYS_MAX) * DAY_S;
-    uint64_t ttl_s = (uint64_t)exchange_project(exchange)->keep_s;
-    size_t count = headers_count(headers, "Tokenlog-TTL");
-    bool is_valid = count == 0;
-    if (count == 1 && slice_u64(headers_get(headers, "Tokenlog-TTL"), &ttl_s) == ERR_OK)
-        is_valid = ttl_s ? ttl_s <= max_s : config->ttl_max_days == 0;
-    if (!is_valid)
-        exchange_error(exchange, 400, "invalid_ttl", "Tokenlog-TTL",
-            "Tokenlog-TTL is a number of seconds up to %llu%s; ttl_max_days sets that",
-            (unsigned long long)max_s, config->ttl_max_days ? "" : ", or 0: for ever");
-    call->ttl_s = (int64_t)ttl_s;
-    return is_valid;
+    char why[TTL_WHY_BYTES];
+    if (ttl_read(call->api, call->exchange, &call->ttl_s, why) == ERR_OK)
+        return true;
+    exchange_error(call->exchange, 400, "invalid_ttl", "Tokenlog-TTL", "%s", why);
+    return false;
 }
 
 static bool read_ttl_mode(struct call *call)

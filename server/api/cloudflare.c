@@ -17,8 +17,9 @@
 #include "server/api/native.h"
 
 enum {
+    /* Of what is made around a body: a target, fields, and a model's name, escaped at the worst. */
     WRAPPING_BYTES_MAX = HTTP_TARGET_BYTES_MAX + HTTP_HEAD_BYTES_MAX + DIALECT_MODEL_BYTES * 6 + 64,
-    PROVIDER_NAME_BYTES = 128,
+    PROVIDER_NAME_BYTES = 128, /* of a provider in a universal call: no configured one is longer */
 };
 
 /* The call inside, while it is put together: what is made, one after the other, in one text. */

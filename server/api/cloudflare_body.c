@@ -6,7 +6,10 @@
 #include "protocol/http/header.h"
 #include "protocol/http/http1.h"
 
-enum { FIELD_BYTES_MAX = 16 * 1024, NAME_BYTES_MAX = 256 };
+enum {
+    FIELD_BYTES_MAX = 16 * 1024, /* of a field's value, unescaped: all fields are to fit a head */
+    NAME_BYTES_MAX = 256,        /* of its name, likewise: the longest known has 60 */
+};
 
 static bool is_absent(struct json_span span)
 {

@@ -4,11 +4,12 @@
 #include "protocol/data/json.h"
 #include "server/api/cloudflare_path.h"
 
+/* The gateway's own limits, but for the timeout's, which is that of a route. */
 enum {
-    ATTEMPTS_MAX = 5,
-    RETRY_DELAY_MS_MAX = 5000,
+    ATTEMPTS_MAX = 5,          /* the first among them */
+    RETRY_DELAY_MS_MAX = 5000, /* between two of them */
     REQUEST_TIMEOUT_MS_MAX = ROUTE_WAIT_MS_MAX,
-    CACHE_TTL_S_MAX = 31 * 24 * 3600,
+    CACHE_TTL_S_MAX = 31 * 24 * 3600, /* a month */
 };
 
 /* ── what is asked ──────────────────────────────────────────────────────────────────────────── */

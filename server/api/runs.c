@@ -8,9 +8,8 @@
 #include "protocol/http/url.h"
 #include "server/api/replay.h"
 #include "server/api/run_call.h"
+#include "server/api/ttl.h"
 #include "server/route/cost.h"
-
-enum { DAY_S = 86400, TTL_DAYS_MAX = 36500 };
 
 /* ── a run as JSON ──────────────────────────────────────────────────────────────────────────── */
 
@@ -85,20 +84,11 @@ static void put_metadata(struct run_call *call)
 /* False: answered. */
 static bool read_ttl(struct run_call *call)
 {
-    const struct config *config = call->api->config;
-    const struct headers *headers = &exchange_request(call->exchange)->headers;
-    uint64_t max_s = (uint64_t)(config->ttl_max_days ? config->ttl_max_days : TTL_DAYS_MAX) * DAY_S;
-    uint64_t ttl_s = (uint64_t)exchange_project(call->exchange)->keep_s;
-    size_t count = headers_count(headers, "Tokenlog-TTL");
-    bool is_valid = count == 0;
-    if (count == 1 && slice_u64(headers_get(headers, "Tokenlog-TTL"), &ttl_s) == ERR_OK)
-        is_valid = ttl_s ? ttl_s <= max_s : config->ttl_max_days == 0;
-    call->visit.ttl_s = (int64_t)ttl_s;
-    if (!is_valid)
-        run_call_refuse(call, 400, "invalid_ttl", "Tokenlog-TTL",
-            "Tokenlog-TTL is a number of seconds up to %llu%s; ttl_max_days sets that",
-            (unsigned long long)max_s, config->ttl_max_days ? "" : ", or 0: for ever");
-    return is_valid;
+    char why[TTL_WHY_BYTES];
+    if (ttl_read(call->api, call->exchange, &call->visit.ttl_s, why) == ERR_OK)
+        return true;
+    run_call_refuse(call, 400, "invalid_ttl", "Tokenlog-TTL", "%s", why);
+    return false;
 }
 
 static bool read_metadata(struct run_call *call)
