@@ -1,7 +1,7 @@
 /* storage — the composition: journal, store, archiver and readers behind one seam.
  *
  *     open    lock ▶ store ▶ epoch ▶ journal (replay → tails) ▶ archiver ▶ readers ▶ recovered
- *     tick    changed ▶ gone ▶ pressure ▶ what waits for its share ▶ journal_tick ▶ ship ▶ wake
+ *     tick    changed ▶ gone ▶ what waits for its share ▶ journal_tick ▶ ship ▶ pressure ▶ wake
  *     close   readers ▶ archiver ▶ journal ▶ tails ▶ store ▶ lock      (open's order, backwards)
  *
  * Invariant: the owner's callbacks run from storage_tick only, and what they do shows in the same
@@ -432,9 +432,10 @@ static void tell_stuck(struct storage *storage)
         storage->config.stuck(storage->config.context, storage->stuck);
 }
 
-static void ask_to_be_woken(struct storage *storage, int64_t now_ns)
+static void ask_to_be_woken(struct storage *storage)
 {
     const struct tails *tails = &storage->tails;
+    int64_t now_ns = host_now(storage);
     int64_t ship_ns = shipper_wake_ns(&storage->shipper);
     bool has_news = !list_is_empty(&tails->changed) || !list_is_empty(&tails->leaving);
     if (ship_ns <= now_ns)
@@ -458,14 +459,15 @@ void storage_tick(struct storage *storage)
     tell_changed(storage);
     tell_gone(storage);
     measure(storage, &journal);
-    apply_pressure(storage, &journal);
     forward_rows(storage);
     tails_write(tails);
     journal_tick(storage->journal);
     shipper_tick(&storage->shipper, now_ns);
     amendments_tick(&storage->amendments);
+    measure(storage, &journal);
+    apply_pressure(storage, &journal);
     tell_stuck(storage);
-    ask_to_be_woken(storage, now_ns);
+    ask_to_be_woken(storage);
     storage->is_ticking = false;
 }
 
