@@ -4,7 +4,7 @@
 
 struct loop {
     int64_t now_ns;
-    uint64_t random; /* the same in each run */
+    uint64_t random;       /* the same in each run */
     struct timer **timers; /* in no order; a timer's index is its place + 1 */
     size_t count, capacity;
 };
