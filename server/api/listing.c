@@ -331,10 +331,8 @@ static void list(struct api *api, struct exchange *exchange, uint8_t space)
     }
     exchange_error(exchange, 400, "invalid_parameter", wrong,
         "`%s` is malformed: limit is 1 to %d, before a stream's ID, state one of accepted, "
-        "streaming, "
-        "completed, failed, stopped, interrupted, deleted, kind generation (as without it) or "
-        "appended; "
-        "each at most once",
+        "streaming, completed, failed, stopped, interrupted, deleted, kind generation (as without "
+        "it) or appended, model, idempotency_key and run text; each at most once",
         wrong, LIST_PAGE_MAX / 2);
     listing_free(listing);
 }

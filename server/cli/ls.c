@@ -2,6 +2,7 @@
  *
  *     ID                                    STATE      MODEL          EVENTS  TOKENS   AGE  KEY
  *     019a…                                 completed  openai/gpt-5      132      97    3m  order-7
+ *     019a…                                 completed  /v1/files           1       -    4m
  */
 #include <inttypes.h>
 #include <string.h>
@@ -19,6 +20,7 @@ enum {
     STATE_COLUMNS = 13,
     MODEL_COLUMNS = 28, /* longer ones are cut: the table stays a table */
     KEY_COLUMNS = 40,
+    LIMIT_MAX = LIST_PAGE_MAX / 2, /* as GET /v1/streams has it */
     MS_PER_S = 1000,
 };
 
@@ -59,6 +61,32 @@ static void print_tokens(FILE *out, const struct json *usage)
         (void)fprintf(out, "%8" PRId64, tokens);
 }
 
+/* The model; where none was asked for, what a client calls its stream, or the path of the call. */
+static struct slice subject(const struct json *row)
+{
+    static const char *const fields[] = {"model", "name", "path"};
+    struct slice text = SLICE_NONE;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0] && !text.size; i++)
+        text = json_text(json_get(row, fields[i]));
+    return text;
+}
+
+/* The caller's key. That of a step is told by its run and its step: its own is a digest of them. */
+static void print_key(FILE *out, const struct json *row)
+{
+    struct slice key = json_text(json_get(row, "idempotency_key"));
+    struct slice run = json_text(json_get(row, "run"));
+    (void)fputs(key.size ? "  " : "", out);
+    if (!run.size || !slice_has_prefix(key, SLICE("run-"))) {
+        print_cell(out, key, KEY_COLUMNS, false);
+        return;
+    }
+    (void)fputs("run ", out);
+    print_cell(out, run, KEY_COLUMNS, false);
+    (void)fputs(", step ", out);
+    print_cell(out, json_text(json_get(row, "step")), KEY_COLUMNS, false);
+}
+
 static void print_row(FILE *out, const struct json *row, int64_t now_s)
 {
     struct id id;
@@ -66,14 +94,12 @@ static void print_row(FILE *out, const struct json *row, int64_t now_s)
     bool has_id = id_parse(text, &id) == ERR_OK;
     print_cell(out, text, ID_COLUMNS, true);
     print_cell(out, json_text(json_get(row, "state")), STATE_COLUMNS, true);
-    print_cell(out, json_text(json_get(row, "model")), MODEL_COLUMNS, true);
+    print_cell(out, subject(row), MODEL_COLUMNS, true);
     (void)fprintf(out, "%8" PRId64, json_int(json_get(row, "events"), 0));
     print_tokens(out, json_get(row, "usage"));
     (void)fputc(' ', out);
     print_age(out, has_id ? now_s - id_unix_ms(&id) / MS_PER_S : 0);
-    struct slice key = json_text(json_get(row, "idempotency_key"));
-    (void)fputs(key.size ? "  " : "", out);
-    print_cell(out, key, KEY_COLUMNS, false);
+    print_key(out, row);
     (void)fputc('\n', out);
 }
 
@@ -103,9 +129,9 @@ int command_ls(struct cli *cli, int argc, char **argv)
     const struct cli_option options[] = {
         {.name = "limit",
             .value_name = "N",
-            .help = "so many at most, up to 1000 [50]",
+            .help = "so many at most, up to 500 [50]",
             .number = &list.limit,
-            .number_max = LIST_PAGE_MAX},
+            .number_max = LIMIT_MAX},
         {.name = "before",
             .value_name = "ID",
             .help = "go on from here: older ones than this",
@@ -119,12 +145,22 @@ int command_ls(struct cli *cli, int argc, char **argv)
             .value_name = "MODEL",
             .help = "only those of this model",
             .text = &list.model},
+        {.name = "run",
+            .value_name = "RUN",
+            .help = "only the steps of this run",
+            .text = &list.run},
+        {.name = "kind",
+            .value_name = "KIND",
+            .help = "generation, or appended: streams that clients write, runs'\n"
+                    "                      journals among them [generation]",
+            .text = &list.kind},
     };
     const struct cli_usage usage = {
         .synopsis = "ls [flags]",
-        .description = "List recorded streams, newest first: ID, state, model, events, output "
-                       "tokens, age and\nthe caller's idempotency key. With --json the list as "
-                       "GET /v1/streams answers it.\n",
+        .description = "List recorded streams, newest first: ID, state, model (or the stream's "
+                       "name, or the\ncall's path), events, output tokens, age and the caller's "
+                       "idempotency key or step. With\n--json the list as GET /v1/streams answers "
+                       "it.\n",
         .options = options,
         .option_count = sizeof options / sizeof options[0],
     };
@@ -135,6 +171,9 @@ int command_ls(struct cli *cli, int argc, char **argv)
         return code;
     if (list.state && stream_state_parse(slice_text(list.state), &state) != ERR_OK)
         return cli_fail(cli, CLI_USAGE, "--state: there is no state `%s`", list.state);
+    if (list.kind && strcmp(list.kind, "generation") != 0 && strcmp(list.kind, "appended") != 0)
+        return cli_fail(
+            cli, CLI_USAGE, "--kind: `%s` is neither generation nor appended", list.kind);
     if ((code = source_open(cli, NULL, &source)) != CLI_OK)
         return code;
     CLEANUP(buf_deinit) struct buf json;

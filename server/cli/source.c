@@ -287,6 +287,8 @@ static enum err list_path(const struct source_list *list, struct buf *path)
     TRY(put_parameter(path, "before", list->before));
     TRY(put_parameter(path, "state", list->state));
     TRY(put_parameter(path, "model", list->model));
+    TRY(put_parameter(path, "run", list->run));
+    TRY(put_parameter(path, "kind", list->kind));
     return buf_append_byte(path, '\0');
 }
 
@@ -313,6 +315,10 @@ struct listing {
 static bool is_asked_for(const struct source_list *list, const struct row *row)
 {
     if (list->model && !slice_equal(row->model, slice_text(list->model)))
+        return false;
+    if (list->run && !slice_equal(row->run, slice_text(list->run)))
+        return false;
+    if (row->is_appended != (list->kind && strcmp(list->kind, "appended") == 0))
         return false;
     return list->state ? strcmp(stream_state_name(row->state), list->state) == 0
                        : row->state != STREAM_DELETED;

@@ -44,7 +44,8 @@ int source_get(struct source *source, const char *path, struct buf *json) NODISC
 
 struct source_list {
     uint64_t limit;
-    const char *before, *state, *model; /* NULL: not asked for */
+    const char *before, *state, *model, *run; /* NULL: not asked for */
+    const char *kind;                         /* generation (as NULL) or appended */
 };
 int source_list(struct source *source, const struct source_list *list, struct buf *json) NODISCARD;
 

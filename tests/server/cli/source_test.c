@@ -175,6 +175,32 @@ static void a_list_is_a_table_or_json(void **state)
     end(&stage);
 }
 
+/* What has no model goes by its name or its path, and a step by its run. */
+static void a_list_says_what_each_row_is(void **state)
+{
+    (void)state;
+    static const struct play script[] = {
+        {"GET /v1/streams?limit=50&run=nightly&kind=appended HTTP",
+            JSON_ANSWER("200 OK",
+                "{\"data\":[{\"model\":null,\"name\":null,\"path\":\"/v1/files\"},"
+                "{\"model\":null,\"name\":\"doc\",\"path\":null},"
+                "{\"model\":\"m\",\"idempotency_key\":\"run-0a\",\"run\":\"nightly\","
+                "\"step\":\"7\"},"
+                "{\"model\":\"m\",\"idempotency_key\":\"own\",\"run\":\"nightly\","
+                "\"step\":\"8\"}]}")},
+    };
+    struct stage stage;
+    begin(&stage, script, 1);
+    struct run table = run(&stage, "ls --run nightly --kind appended");
+    assert_int_equal(table.code, CLI_OK);
+    assert_non_null(strstr(table.out, " /v1/files "));
+    assert_non_null(strstr(table.out, " doc "));
+    assert_non_null(strstr(table.out, "  run nightly, step 7\n"));
+    assert_non_null(strstr(table.out, "  own\n"));
+    finish(&table);
+    end(&stage);
+}
+
 static void errors_become_sentences_and_codes(void **state)
 {
     (void)state;
@@ -341,6 +367,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_list_is_a_table_or_json),
+        cmocka_unit_test(a_list_says_what_each_row_is),
         cmocka_unit_test(errors_become_sentences_and_codes),
         cmocka_unit_test(stopping_says_what_the_stream_is),
         cmocka_unit_test(a_broken_connection_is_taken_up_again),
