@@ -68,8 +68,9 @@ static void arguments_that_will_not_do_are_usage_errors(void **state)
     refused("ls -l", CLI_USAGE, "unknown flag -l");
     refused("ls --", CLI_USAGE, "unknown flag --");
     refused("ls --limit", CLI_USAGE, "--limit needs a value: N");
-    refused("ls --limit many", CLI_USAGE, "`many` is no whole number from 0 to 1000");
-    refused("ls --limit 1001", CLI_USAGE, "no whole number from 0 to 1000");
+    refused("ls --limit many", CLI_USAGE, "`many` is no whole number from 0 to 500");
+    refused("ls --limit 501", CLI_USAGE, "no whole number from 0 to 500");
+    refused("ls --kind run", CLI_USAGE, "`run` is neither generation nor appended");
     refused("ls --limit=", CLI_USAGE, "no whole number");
     refused("ls --json=yes", CLI_USAGE, "--json takes no value");
     refused("ls --state running", CLI_USAGE, "there is no state `running`");
