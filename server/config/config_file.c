@@ -102,6 +102,7 @@ static const cyaml_schema_value_t document_schema = {
 struct complaint {
     char message[MESSAGE_BYTES_MAX];
     char field[PARAM_NAME_BYTES];
+    char within[PARAM_NAME_BYTES]; /* the innermost field around it, whatever it is itself */
     unsigned line;
 };
 
@@ -285,6 +286,8 @@ static void listen_to(cyaml_log_t level, void *context, const char *format, va_l
     const char *place = strstr(text, "(line: ");
     if (strcmp(text, "Load: Backtrace:") == 0)
         return;
+    if (place && !complaint->within[0])
+        (void)sscanf(text, " in mapping field '%63[^']'", complaint->within);
     if (!complaint->message[0] && !place) {
         const char *message = strncmp(text, "Load: ", 6) == 0 ? text + 6 : text;
         (void)snprintf(complaint->message, sizeof complaint->message, "%s", message);
@@ -309,12 +312,35 @@ static enum err explain_place(
     return buf_printf(why, "%s:%zu: %s", file->path, line, hint);
 }
 
-static enum err explain_unknown_key(
-    const struct config_file *file, const char *key, size_t after, struct buf *why)
+/* What may stand in the entries of `section`; NULL: it has none, or the key was at the top. */
+static const cyaml_schema_field_t *fields_within(const char *section)
 {
+    if (strcmp(section, "providers") == 0)
+        return provider_fields;
+    if (strcmp(section, "projects") == 0)
+        return project_fields;
+    return strcmp(section, "options") == 0 ? option_fields : NULL;
+}
+
+static enum err explain_fields(
+    const cyaml_schema_field_t *fields, const char *section, struct buf *why)
+{
+    TRY(buf_printf(why, "; under `%s` there may be ", section));
+    for (size_t i = 0; fields[i].key; i++)
+        TRY(buf_printf(why, "%s%s", i ? ", " : "", fields[i].key));
+    return buf_append_byte(why, '\n');
+}
+
+static enum err explain_unknown_key(const struct config_file *file,
+    const struct complaint *complaint, const char *key, struct buf *why)
+{
+    size_t after = complaint->line;
+    const cyaml_schema_field_t *fields = fields_within(complaint->within);
     size_t line = config_file_line(file, key, NULL, after ? after - 1 : 0, false);
     TRY(explain_place(file, line ? line : after, "", why));
     TRY(buf_printf(why, "unknown key `%s`", key));
+    if (fields)
+        return explain_fields(fields, complaint->within, why);
     const char *nearest = param_nearest(slice_text(key));
     if (nearest)
         TRY(buf_printf(why, "; did you mean `%s`?", nearest));
@@ -338,7 +364,7 @@ static enum err explain(
     const char *repeated = after_prefix(complaint->message, "Mapping field already seen: ");
     const char *syntax = after_prefix(complaint->message, "libyaml: ");
     if (unknown) {
-        TRY(explain_unknown_key(file, unknown, complaint->line, why));
+        TRY(explain_unknown_key(file, complaint, unknown, why));
         return ERR_INVALID;
     }
     if (repeated) {

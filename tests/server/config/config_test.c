@@ -363,8 +363,12 @@ static void wrong_providers_are_answered_with_the_line(void **state)
     refused_file(ONE "    headers: [\"no colon\"]\n", 2, "a header is");
     refused_file(ONE "    key: a\n    keys: [b]\n", 2, "give key or keys");
     refused_file(ONE "    key: \"a\\nb\"\n", 2, "no header can hold");
-    refused_file(ONE "    options: {regin: x}\n", 4, "unknown key `regin`");
-    refused_file(ONE "    keey: secret\n", 4, "unknown key `keey`");
+    refused_file(
+        ONE "    options: {regin: x}\n", 4, "unknown key `regin`; under `options` there may be ");
+    refused_file(ONE "    keey: secret\n", 4,
+        "unknown key `keey`; under `providers` there may be name, type, base_url");
+    refused_file("projects:\n  - name: red\n    keep: 3\n", 3,
+        "unknown key `keep`; under `projects` there may be name, keys, on_disconnect");
     refused_file("providers: none\n", 1, "SEQUENCE");
 #undef ONE
 }
