@@ -130,8 +130,9 @@ static enum err find_project(struct api *api, struct exchange *exchange, struct 
     if (auth_check(api->auth, key, out) == ERR_OK)
         return ERR_OK;
     exchange_error(exchange, 401, key.size ? "invalid_api_key" : "missing_api_key", NULL,
-        "send an API key of this server as `Authorization: Bearer KEY`; `tokenlog key new "
-        "PROJECT` makes one");
+        "%s an API key of this server as `Authorization: Bearer KEY`; `tokenlog key new "
+        "PROJECT` makes one",
+        key.size ? "this key is not known here: send" : "send");
     return ERR_DENIED;
 }
 
