@@ -41,8 +41,22 @@ static void stop_closed(void *context)
 
 static const struct responder stop_responder = {NULL, stop_closed};
 
+/* What a client writes has no generation that could be stopped. */
+static void refuse_stop(struct visit *visit, struct stream *stream)
+{
+    exchange_error(visit->exchange, 409, "stream_appended", NULL,
+        "a client writes this stream: close it by a POST with `Stream-Closed: true` where it is "
+        "written, or delete it");
+    stream_unref(stream);
+    free(visit);
+}
+
 void ending_stop(struct visit *visit, struct stream *stream)
 {
+    if (stream_row(stream)->is_appended && !stream_has_ended(stream)) {
+        refuse_stop(visit, stream);
+        return;
+    }
     visit->stream = stream;
     visit->watcher.wake = stop_woken;
     (void)stream_stop(stream, "stopped", "the stream was stopped on request");

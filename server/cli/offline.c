@@ -298,7 +298,8 @@ static void show(const struct overlay *overlay, struct row *row)
     }
     if (!stream_state_is_live(row->state))
         return;
-    row->state = STREAM_INTERRUPTED;
+    if (!row->is_appended) /* what a client writes stays open */
+        row->state = STREAM_INTERRUPTED;
     if (overlay && overlay->events >= row->events) {
         row->events = overlay->events;
         row->bytes = overlay->bytes;

@@ -1,5 +1,6 @@
 """Ending a generation, by request or by policy; and forgetting a recording."""
 
+import json
 import subprocess
 
 import pytest
@@ -110,6 +111,17 @@ def shifted_clock(tmp_path_factory):
     return lambda seconds: {"LD_PRELOAD": str(library), "CLOCK_SHIFT_S": str(seconds),
                             "ASAN_OPTIONS": programs.SANITIZERS["ASAN_OPTIONS"]
                             + ":verify_asan_link_order=0"}
+
+
+def test_what_a_client_writes_is_no_generation_to_stop(server):
+    plain = {"Content-Type": "text/plain"}
+    assert server.call("PUT", "/v1/stream/unstoppable", b"one", plain).status == 201
+    listed = json.loads(server.call("GET", "/v1/streams?kind=appended").body)["data"]
+    stream = next(row["id"] for row in listed if row["name"] == "unstoppable")
+    refusal = server.call("POST", f"/v1/streams/{stream}/stop")
+    wire.assert_error(refusal, 409)
+    assert b"Stream-Closed" in refusal.body
+    assert server.call("POST", "/v1/stream/unstoppable", b" two", plain).status == 204
 
 
 def test_recordings_expire(serve, mock, model, shifted_clock, tmp_path):
