@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "server/durable/entry.h"
 #include "server/stream/append.h"
 
 /* ── stop: answered once the end is visible ──────────────────────────────────────────────────── */
@@ -187,8 +188,21 @@ static void remove_settled(struct visit *visit)
     visit_free(visit);
 }
 
+/* Its name, its source's and its forks' events hang on how it is deleted. */
+static void refuse_kin(struct visit *visit, struct stream *stream)
+{
+    exchange_error(visit->exchange, 409, "stream_forked", NULL,
+        "this stream is a fork, or has forks: DELETE /v1/stream/{name} deletes it");
+    stream_unref(stream);
+    free(visit);
+}
+
 static void remove_found(struct visit *visit, struct stream *stream)
 {
+    if (entry_has_kin(stream)) {
+        refuse_kin(visit, stream);
+        return;
+    }
     visit->settled = remove_settled;
     ending_remove(visit, stream);
 }

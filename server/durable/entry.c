@@ -224,6 +224,14 @@ static void is_removed(struct removal *removal, enum err err)
     free(removal);
 }
 
+bool entry_has_kin(const struct stream *stream)
+{
+    struct slice key = stream_row(stream)->key;
+    struct writer_state state;
+    return key.size && key.data[0] == APPEND_DURABLE && entry_state(stream, &state) == ERR_OK &&
+           (state.depth || state.forks);
+}
+
 bool entry_is_over(void *context, struct stream *stream)
 {
     struct slice key = stream_row(stream)->key;

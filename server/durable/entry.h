@@ -36,6 +36,8 @@ enum standing entry_standing(
 /* entry_origin — what a fork was made of: `inherited` events of `source`; 0: it is none. */
 enum err entry_origin(
     const struct stream *stream, struct id *source, uint64_t *inherited) NODISCARD;
+/* entry_has_kin — it is a fork, or has forks: to be deleted by entry_remove alone. */
+bool entry_has_kin(const struct stream *stream);
 /* entry_tail — events before the next append, those inherited among them. entry_tail_visible — before
  * what is not visible yet. */
 uint64_t entry_tail(const struct stream *stream);

@@ -124,6 +124,21 @@ def test_what_a_client_writes_is_no_generation_to_stop(server):
     assert server.call("POST", "/v1/stream/unstoppable", b" two", plain).status == 204
 
 
+def test_forks_are_deleted_by_name(server):
+    plain = {"Content-Type": "text/plain"}
+    assert server.call("PUT", "/v1/stream/source", b"one", plain).status == 201
+    fork = {**plain, "Stream-Forked-From": "/v1/stream/source"}
+    assert server.call("PUT", "/v1/stream/fork", None, fork).status == 201
+    listed = json.loads(server.call("GET", "/v1/streams?kind=appended").body)["data"]
+    for row in listed:
+        if row["name"] in ("source", "fork"):
+            wire.assert_error(server.call("DELETE", f"/v1/streams/{row['id']}"), 409)
+    assert server.call("GET", "/v1/stream/fork").body == b"one"
+    for name in ("source", "fork"):
+        assert server.call("DELETE", f"/v1/stream/{name}").status == 204
+    programs.eventually(lambda: server.call("GET", "/v1/stream/source").status == 404)
+
+
 def test_recordings_expire(serve, mock, model, shifted_clock, tmp_path):
     server = serve("--keep-days", "30", "--retention-step-ms", "50", folder=tmp_path)
     old = server.post(model("events=30"), {"Idempotency-Key": "old"}).header("tokenlog-stream-id")
