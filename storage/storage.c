@@ -270,6 +270,7 @@ static struct storage *storage_new(const struct storage_config *config)
     storage->wake_ns = storage->journal_wake_ns = INT64_MAX;
     storage->forward_bytes = config->segment_bytes * config->segment_count / FORWARD_RING_DIVISOR;
     tails_init(&storage->tails, config->host, config->is_memory);
+    storage->tails.forward_bytes = storage->forward_bytes;
     storage->tails.event_bytes_max =
         config->segment_bytes * config->segment_count / EVENT_RING_DIVISOR;
     shipper_init(&storage->shipper, &storage->tails, config->archive_after_ns);

@@ -276,6 +276,16 @@ static enum err write_step(struct tail *tail)
     return write_body(tail);
 }
 
+/* A stream whose shares all end amid events is never between two of them when a tick looks. */
+static enum err forward_if_due(struct tail *tail)
+{
+    const struct tails *tails = tail->tails;
+    bool is_due = tails->forward_bytes && !list_is_empty(&tail->live) &&
+                  tails->commit_bytes - tail->row_position >= tails->forward_bytes;
+    enum err err = is_due ? tail_forward(tail) : ERR_OK;
+    return err == ERR_AGAIN ? ERR_OK : err;
+}
+
 void tails_write(struct tails *tails)
 {
     while (tails->share_bytes > 0 && !list_is_empty(&tails->writing)) {
@@ -287,6 +297,8 @@ void tails_write(struct tails *tails)
         list_unlink(&tail->writing);
         if (has_work(tail))
             queue_work(tail);
+        if (forward_if_due(tail) != ERR_OK)
+            return;
     }
 }
 
