@@ -269,7 +269,7 @@ static void test_an_idle_live_stream_outlives_the_ring(void **state)
 
 /* One that gives more than the ring takes, for as long as it lives: something of it always waits, and its
  * first row must not keep the ring from reuse. */
-static void outrun_the_ring(bool ends)
+static void outrun_the_ring(size_t event_bytes, bool ends)
 {
     struct world *world = world_new(9);
     world->config.segment_count = SEGMENT_COUNT_MIN;
@@ -277,8 +277,8 @@ static void outrun_the_ring(bool ends)
     world_open(world);
     struct tail *tail = world_create(world, 1, SLICE_NONE);
     world_turns(world, 3);
-    struct slice event = world_noise(1, 16000, bytes);
-    uint64_t events = 5u * SEGMENT_COUNT_MIN * SEGMENT_BYTES_MIN / 16000u;
+    struct slice event = world_noise(1, event_bytes, bytes);
+    uint64_t events = 5u * SEGMENT_COUNT_MIN * SEGMENT_BYTES_MIN / event_bytes;
     for (uint64_t i = 0, waited = 0; i < events; waited++) {
         for (; i < events && tail_append(tail, event, (int64_t)i + 1) == ERR_OK; i++)
             waited = 0;
@@ -297,7 +297,7 @@ static void outrun_the_ring(bool ends)
         world_open(world);
         assert_int_equal(world->recovered_count, 1);
         assert_int_equal(tail_watermark(world->recovered[0]), events);
-        assert_int_equal(tail_row(world->recovered[0])->bytes, 16000 * events);
+        assert_int_equal(tail_row(world->recovered[0])->bytes, event_bytes * events);
     }
     assert_int_equal(world->errors, 0);
     world_free(world);
@@ -306,8 +306,15 @@ static void outrun_the_ring(bool ends)
 static void test_a_stream_faster_than_the_ring(void **state)
 {
     (void)state;
-    outrun_the_ring(false);
-    outrun_the_ring(true);
+    outrun_the_ring(16000, false);
+    outrun_the_ring(16000, true);
+}
+
+/* Of events in two parts: shares of the journal end amid one, tick after tick. */
+static void test_long_events_faster_than_the_ring(void **state)
+{
+    (void)state;
+    outrun_the_ring(FRAME_BYTES_MAX + 13, false);
 }
 
 /* The archiver answers late: new streams are refused first, then transfers pause, then events are. */
@@ -714,6 +721,7 @@ int main(void)
         cmocka_unit_test(test_a_cut_event_is_dropped),
         cmocka_unit_test(test_an_idle_live_stream_outlives_the_ring),
         cmocka_unit_test(test_a_stream_faster_than_the_ring),
+        cmocka_unit_test(test_long_events_faster_than_the_ring),
         cmocka_unit_test(test_pause_and_admission),
         cmocka_unit_test(test_stuck),
         cmocka_unit_test(test_a_thousand_tails),
