@@ -6,6 +6,7 @@ package-lock.json names, in build/peers.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,14 +82,15 @@ def install_debian(missing):
 
 
 def versions():
-    """{name: what it says of itself}, of those that are there."""
+    """{name: version}, of those that are there."""
     found = {}
     for name, command in (("nginx", ["nginx", "-v"]), ("haproxy", ["haproxy", "-v"]),
                           ("redis-server", ["redis-server", "--version"]), ("nats-server", ["nats-server", "--version"])):
         if has_program(command[0]):
             said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True,
                                   env={"PATH": "/usr/local/bin:/usr/sbin:/usr/bin"})
-            found[name] = said.stdout.splitlines()[0]
+            number = re.search(r"\d+(\.\d+)+", said.stdout)
+            found[name] = number[0] if number else "of no version"
     if os.path.exists(NODE):
         with open(os.path.join(SOURCE, "package.json"), encoding="utf-8") as file:
             found.update({f"npm {name}": version for name, version in json.load(file)["dependencies"].items()})
