@@ -189,14 +189,16 @@ def test_a_breaker_is_seen_to_open_and_to_close(serve, canned, tmp_path):
         found, measured = health_of(server, "one/m")
         states.append((found["state"], measured["breaker"], found["failures"]))
     assert states == [("closed", 0, n) for n in (1, 2, 3, 4)] + [("open", 2, 5)]
-    assert found["open_for_ms"] > 0 and found["first_event_ms"] is None
+    assert found["open_for_ms"] > 0
+    assert found["first_event_ms"] is None and "first_event_seconds" not in measured
     # A pause, and one call may try: it closes.
     programs.eventually(lambda: server.post("smart").header("tokenlog-target") == "one/m")
     found, measured = programs.eventually(
         lambda: (seen := health_of(server, "one/m"))[0]["busy"] == 0 and seen)
     assert (found["state"], found["open_for_ms"], measured["breaker"]) == ("closed", None, 0)
     assert found["failures"] == 5 and found["requests"] == 6 == len(one.requests)
-    assert found["first_event_ms"] is not None and measured["first_event_seconds"] > 0
+    # Measured, in whole milliseconds: 0 where it took less.
+    assert found["first_event_ms"] is not None and measured["first_event_seconds"] >= 0
 
 
 def test_a_breaker_is_seen_half_open(serve, mock, model, canned, tmp_path):
