@@ -150,15 +150,9 @@ static bool bedrock_is_terminator_residue(struct slice residue)
 static enum err bedrock_write_error(
     struct buf *out, int status, const char *code, struct slice message, const char *param)
 {
-    struct json_writer writer;
-    (void)status; /* the shape has no place for either; the message names the parameter */
+    (void)status;
     (void)param;
-    json_writer_init(&writer, out);
-    json_open(&writer, '{');
-    codec_member(&writer, "message", message);
-    codec_member(&writer, "code", slice_text(code));
-    json_close(&writer, '}');
-    return writer.err;
+    return codec_write_flat_error(out, "message", message, code);
 }
 
 const struct dialect dialect_bedrock = {

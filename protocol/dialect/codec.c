@@ -107,6 +107,18 @@ void codec_member(struct json_writer *writer, const char *name, struct slice tex
     json_string(writer, text);
 }
 
+enum err codec_write_flat_error(
+    struct buf *out, const char *name, struct slice message, const char *code)
+{
+    struct json_writer writer;
+    json_writer_init(&writer, out);
+    json_open(&writer, '{');
+    codec_member(&writer, name, message);
+    codec_member(&writer, "code", slice_text(code));
+    json_close(&writer, '}');
+    return writer.err;
+}
+
 void codec_raw_member(struct json_writer *writer, const char *name, struct slice raw)
 {
     if (raw.size == 0)

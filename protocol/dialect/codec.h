@@ -127,6 +127,10 @@ void codec_member(struct json_writer *writer, const char *name, struct slice tex
 void codec_raw_member(struct json_writer *writer, const char *name, struct slice raw); /* if any */
 void codec_count_member(struct json_writer *writer, const char *name, int64_t count);  /* -1: 0 */
 void codec_true_member(struct json_writer *writer, const char *name);
+/* codec_write_flat_error — {"<name>": message, "code": code}, appended: the shape of those whose errors have
+ * no place for a status or a parameter; the message names that.   answers buf_append's */
+enum err codec_write_flat_error(
+    struct buf *out, const char *name, struct slice message, const char *code) NODISCARD;
 /* codec_id — `prefix` and the stream's ID; with n >= 0, "_" and n, else it is the response's: of one
  * that goes on the ID that it has. As a value. */
 void codec_id(struct json_writer *writer, const char *prefix,

@@ -11,6 +11,7 @@
  *
  *   source  https://docs.cohere.com/v2/docs/streaming
  *           cohere-ai/cohere-python src/cohere/types at bc495daa (2026-08-19) */
+#include "protocol/dialect/codec.h"
 #include "protocol/dialect/reading.h"
 
 static void read_usage(struct dialect_reading *reading, const struct json *usage)
@@ -95,17 +96,9 @@ static bool cohere_is_terminator_residue(struct slice residue)
 static enum err cohere_write_error(
     struct buf *out, int status, const char *code, struct slice message, const char *param)
 {
-    struct json_writer writer;
-    (void)status; /* the shape has no place for either; the message names the parameter */
+    (void)status;
     (void)param;
-    json_writer_init(&writer, out);
-    json_open(&writer, '{');
-    json_key(&writer, "message");
-    json_string(&writer, message);
-    json_key(&writer, "code");
-    json_string(&writer, slice_text(code));
-    json_close(&writer, '}');
-    return writer.err;
+    return codec_write_flat_error(out, "message", message, code);
 }
 
 const struct dialect dialect_cohere = {
