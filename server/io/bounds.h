@@ -49,6 +49,7 @@ enum {
     UPSTREAM_CONNECTIONS_KEPT = 1024,      /* idle ones, for the next request */
     UPSTREAM_HANDLES_KEPT = 256,           /* libcurl easy handles, ~6 KiB each */
     UPSTREAM_BUFFER_BYTES = 16 * 1024,     /* most that one data() delivers */
+    WATCH_EVENTS_MAX = 256,                /* sockets told of by one look; the rest: next turn */
     UPSTREAM_ACKS_MS_MIN = 1000,           /* between two requests for delayed acknowledgements */
     UPSTREAM_ACKS_MS_MAX = 16 * 1000,      /* … where they do not suit the provider */
     UPLOAD_BYTES = 256 * 1024,             /* of a streamed request body, received and not yet sent:

@@ -37,7 +37,7 @@ struct transfers {
     bool is_closing;
     struct list open;   /* of transfer.node: all */
     struct list marked; /* of transfer.mark: to start, resume or cancel */
-    struct watches watches;
+    struct watches *watches;
     CURL *spare[UPSTREAM_HANDLES_KEPT];
     size_t spare_count;
 };
@@ -79,7 +79,8 @@ static void multi_timer_fired(struct timer *timer);
 static void transfer_timer_fired(struct timer *timer);
 static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *context, void *pointer);
 static int watch_timer(CURLM *multi, long timeout_ms, void *context);
-static void socket_ready(void *context, int socket, int32_t result);
+static void socket_ready(void *pointer, int socket, short events);
+static const struct watch_owner watch_owner = {socket_ready};
 static void drive(struct transfers *transfers, curl_socket_t socket, int events);
 
 /* ---- the multi handle ------------------------------------------------------------------------ */
@@ -111,12 +112,14 @@ enum err transfers_new(struct loop *loop, const char *proxy, struct transfers **
     transfers->timer.fire = multi_timer_fired;
     list_init(&transfers->open);
     list_init(&transfers->marked);
-    watches_init(&transfers->watches, loop, socket_ready, transfers);
     transfers->proxy = strdup(proxy ? proxy : ""); /* "" also shuts out the environment's */
     transfers->multi = curl_multi_init();
-    if (!transfers->proxy || !transfers->multi) {
+    enum err err = transfers->proxy && transfers->multi
+                       ? watches_new(loop, &watch_owner, &transfers->watches)
+                       : fault(ERR_NOMEM, "transfers");
+    if (err != ERR_OK) {
         transfers_free(transfers);
-        return fault(ERR_NOMEM, "transfers");
+        return err;
     }
     set_multi_options(transfers);
     *out = transfers;
@@ -125,23 +128,21 @@ enum err transfers_new(struct loop *loop, const char *proxy, struct transfers **
 
 /* ---- sockets --------------------------------------------------------------------------------- */
 
-static int events_of(int32_t result)
+static int select_bits(short events)
 {
-    if (result < 0)
-        return CURL_CSELECT_ERR;
-    int events = 0;
-    if (result & (POLLIN | POLLRDHUP | POLLHUP))
-        events |= CURL_CSELECT_IN;
-    if (result & POLLOUT)
-        events |= CURL_CSELECT_OUT;
-    if (result & (POLLERR | POLLNVAL))
-        events |= CURL_CSELECT_ERR;
-    return events;
+    int bits = 0;
+    if (events & (POLLIN | POLLHUP))
+        bits |= CURL_CSELECT_IN;
+    if (events & POLLOUT)
+        bits |= CURL_CSELECT_OUT;
+    if (events & POLLERR)
+        bits |= CURL_CSELECT_ERR;
+    return bits;
 }
 
-static void socket_ready(void *context, int socket, int32_t result)
+static void socket_ready(void *pointer, int socket, short events)
 {
-    drive(context, socket, events_of(result));
+    drive(pointer, socket, select_bits(events));
 }
 
 static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *context, void *pointer)
@@ -151,24 +152,17 @@ static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *contex
     struct watch *watch = pointer;
     if (what == CURL_POLL_REMOVE) {
         (void)curl_multi_assign(transfers->multi, socket, NULL);
-        if (watch)
-            watch_remove(watch);
+        watch_remove(watch);
         return 0;
     }
     if (!watch) {
-        if (!(watch = watch_new(&transfers->watches, socket)))
+        if (!(watch = watch_new(transfers->watches, socket, transfers)))
             return -1; /* libcurl then fails the transfer */
         (void)curl_multi_assign(transfers->multi, socket, watch);
     }
-    watch_want(
-        watch, (short)((what & CURL_POLL_IN ? POLLIN : 0) | (what & CURL_POLL_OUT ? POLLOUT : 0)));
-    return 0;
-}
-
-static int close_socket(void *context, curl_socket_t socket)
-{
-    struct transfers *transfers = context;
-    return watches_close(&transfers->watches, socket);
+    short events =
+        (short)((what & CURL_POLL_IN ? POLLIN : 0) | (what & CURL_POLL_OUT ? POLLOUT : 0));
+    return watch_want(watch, events) == ERR_OK ? 0 : -1;
 }
 
 static int watch_timer(CURLM *multi, long timeout_ms, void *context)
@@ -546,8 +540,6 @@ static void set_callbacks(struct transfer *transfer)
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
     (void)curl_easy_setopt(easy, CURLOPT_READFUNCTION, give_upload);
     (void)curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
-    (void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-    (void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->transfers);
 }
 
 static void set_transport(struct transfer *transfer, const struct upstream_request *request)
@@ -716,7 +708,6 @@ static void transfers_run(struct task *task)
 
 /* ---- freeing --------------------------------------------------------------------------------- */
 
-/* Polls that are still in flight free their watches when they are reaped. */
 struct transfers *transfers_free(struct transfers *transfers)
 {
     if (!transfers)
@@ -730,7 +721,7 @@ struct transfers *transfers_free(struct transfers *transfers)
     if (transfers->multi)
         (void)curl_multi_cleanup(transfers->multi);
     timer_cancel(transfers->loop, &transfers->timer);
-    watches_deinit(&transfers->watches);
+    watches_free(transfers->watches);
     free(transfers->proxy);
     if (!transfers->is_queued) /* else the loop still holds the task, which frees it */
         free(transfers);

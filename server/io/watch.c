@@ -6,111 +6,124 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 static const int64_t ns_per_ms = 1000000;
 
+static_assert(
+    POLLIN == EPOLLIN && POLLOUT == EPOLLOUT && POLLERR == EPOLLERR && POLLHUP == EPOLLHUP,
+    "events pass as they are");
+
+struct watches {
+    struct loop *loop;
+    const struct watch_owner *owner;
+    struct op op; /* the ring's poll of the set */
+    int set;
+    bool is_closing;
+    int next, count; /* of `events`: those not told yet */
+    struct epoll_event events[WATCH_EVENTS_MAX];
+};
+
 struct watch {
-    struct op op;
-    struct watches *watches; /* not asked for once it is removed */
-    struct list node;
+    struct watches *watches;
+    void *pointer;
     int64_t acks_due_ns;  /* see ease_acks */
     int64_t acks_wait_ns; /* 0: not asked yet */
     int socket;
-    short wanted; /* poll events; 0: none */
-    short armed;  /* those of the poll in flight */
-    bool is_removed;
-    bool is_dispatching;
-    bool is_canceling;
-    bool owns_socket; /* close it when the poll is reaped */
+    short wanted; /* 0: not in the set, which would tell of errors all the same */
 };
 
-static void poll_done(struct op *op, int32_t result, uint32_t flags);
+static void set_ready(struct op *op, int32_t result, uint32_t flags);
 
-void watches_init(struct watches *watches, struct loop *loop,
-    void (*ready)(void *context, int socket, int32_t result), void *context)
+enum err watches_new(struct loop *loop, const struct watch_owner *owner, struct watches **out)
 {
-    *watches = (struct watches){.loop = loop, .ready = ready, .context = context};
-    list_init(&watches->closing);
-}
-
-void watches_deinit(struct watches *watches)
-{
-    while (list_pop(&watches->closing))
-        continue;
-}
-
-/* The one wanted was given up just before, so it is the last of the list that has this number. */
-int watches_close(struct watches *watches, int socket)
-{
-    for (struct list *node = watches->closing.prev; node != &watches->closing; node = node->prev) {
-        struct watch *watch = CONTAINER_OF(node, struct watch, node);
-        if (watch->socket == socket && !watch->owns_socket) {
-            watch->owns_socket = true;
-            return 0;
-        }
+    struct watches *watches = calloc(1, sizeof *watches);
+    if (!watches)
+        return fault(ERR_NOMEM, "watches");
+    watches->loop = loop;
+    watches->owner = owner;
+    watches->op.done = set_ready;
+    watches->set = epoll_create1(EPOLL_CLOEXEC);
+    if (watches->set < 0) {
+        free(watches);
+        return fault(ERR_UNSUPPORTED, "epoll_create1: %s", strerror(errno));
     }
-    return close(socket);
+    *out = watches;
+    return ERR_OK;
 }
 
-struct watch *watch_new(struct watches *watches, int socket)
+static void destroy(struct watches *watches)
+{
+    (void)close(watches->set);
+    free(watches);
+}
+
+struct watches *watches_free(struct watches *watches)
+{
+    if (!watches)
+        return NULL;
+    watches->is_closing = true;
+    if (watches->op.in_flight)
+        loop_cancel(watches->loop, &watches->op); /* set_ready destroys it */
+    else if (watches->count == 0) /* else it does so when it has told what it was about to tell */
+        destroy(watches);
+    return NULL;
+}
+
+struct watch *watch_new(struct watches *watches, int socket, void *pointer)
 {
     struct watch *watch = calloc(1, sizeof *watch);
     if (!watch)
         return NULL;
-    watch->op.done = poll_done;
     watch->watches = watches;
     watch->socket = socket;
-    list_init(&watch->node);
+    watch->pointer = pointer;
     return watch;
 }
 
-static void watch_free(struct watch *watch)
+static void arm(struct watches *watches)
 {
-    if (watch->owns_socket)
-        (void)close(watch->socket);
-    list_unlink(&watch->node);
-    free(watch);
+    if (!watches->op.in_flight)
+        loop_poll(watches->loop, &watches->op, watches->set, POLLIN);
 }
 
-static void disarm(struct watch *watch)
+static void leave(struct watch *watch)
 {
-    if (watch->is_canceling)
-        return;
-    watch->is_canceling = true;
-    loop_cancel(watch->watches->loop, &watch->op);
+    if (watch->wanted)
+        (void)epoll_ctl(watch->watches->set, EPOLL_CTL_DEL, watch->socket, NULL);
+    watch->wanted = 0;
 }
 
-/* Brings the poll in line with what is wanted. */
-static void settle(struct watch *watch)
+enum err watch_want(struct watch *watch, short events)
 {
-    if (watch->op.in_flight) {
-        if (watch->armed != watch->wanted)
-            disarm(watch);
-    } else if (watch->wanted && !watch->is_dispatching) {
-        watch->armed = watch->wanted;
-        watch->is_canceling = false;
-        loop_poll(watch->watches->loop, &watch->op, watch->socket, watch->wanted);
+    struct epoll_event event = {.events = (uint32_t)events, .data.ptr = watch};
+    if (events == 0)
+        leave(watch);
+    if (events == watch->wanted)
+        return ERR_OK;
+    int how = watch->wanted ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    if (epoll_ctl(watch->watches->set, how, watch->socket, &event) != 0) {
+        int error = errno;
+        leave(watch);
+        return fault(ERR_NOMEM, "epoll_ctl: %s", strerror(error));
     }
-}
-
-void watch_want(struct watch *watch, short events)
-{
     watch->wanted = events;
-    settle(watch);
+    arm(watch->watches);
+    return ERR_OK;
 }
 
 void watch_remove(struct watch *watch)
 {
-    watch->is_removed = true;
-    if (!watch->op.in_flight && !watch->is_dispatching) {
-        watch_free(watch);
+    if (!watch)
         return;
-    }
-    list_append(&watch->watches->closing, &watch->node);
-    if (watch->op.in_flight)
-        disarm(watch);
+    struct watches *watches = watch->watches;
+    leave(watch);
+    for (int i = watches->next; i < watches->count; i++)
+        if (watches->events[i].data.ptr == watch)
+            watches->events[i].data.ptr = NULL;
+    free(watch);
 }
 
 /* Has the kernel delay its acknowledgements: else each receive of a small pushed segment sends one,
@@ -137,23 +150,30 @@ static void ease_acks(struct watch *watch)
         (void)setsockopt(watch->socket, IPPROTO_TCP, TCP_QUICKACK, &(int){0}, sizeof(int));
 }
 
-static void poll_done(struct op *op, int32_t result, uint32_t flags)
+static void tell(struct watches *watches, const struct epoll_event *event)
 {
-    (void)flags;
-    struct watch *watch = CONTAINER_OF(op, struct watch, op);
-    if (watch->is_removed) {
-        watch_free(watch);
+    struct watch *watch = event->data.ptr;
+    if (!watch) /* removed by one that was told before */
         return;
+    if (event->events & EPOLLIN)
+        ease_acks(watch);
+    watches->owner->ready(watch->pointer, watch->socket, (short)event->events);
+}
+
+/* What was not asked for yet is there still when the poll is armed again. */
+static void set_ready(struct op *op, int32_t result, uint32_t flags)
+{
+    (void)result;
+    (void)flags;
+    struct watches *watches = CONTAINER_OF(op, struct watches, op);
+    if (!watches->is_closing) {
+        watches->count = epoll_wait(watches->set, watches->events, WATCH_EVENTS_MAX, 0);
+        for (watches->next = 0; watches->next < watches->count;)
+            tell(watches, &watches->events[watches->next++]);
+        watches->count = 0;
     }
-    if (result != -ECANCELED) {
-        watch->is_dispatching = true;
-        if (result > 0 && result & POLLIN)
-            ease_acks(watch);
-        watch->watches->ready(watch->watches->context, watch->socket, result);
-        watch->is_dispatching = false;
-    }
-    if (watch->is_removed)
-        watch_free(watch);
+    if (watches->is_closing)
+        destroy(watches);
     else
-        settle(watch);
+        arm(watches);
 }

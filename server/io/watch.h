@@ -1,38 +1,39 @@
-/* watch — sockets of a library that is told when it can go on with one: one-shot polls on a loop's ring.
+/* watch — sockets that are read and written by plain calls, and told when those would go on: one epoll
+ * set for all, which the loop's ring polls.
  *
- *   watch_new ─▶ watch_want(events) ─▶ poll ─▶ ready ─▶ armed again with what is wanted by then
- *                                               (arming is the level check)
+ *   watch_new ─▶ watch_want(events) ─▶ ready(), once a turn while one of the events holds
  *
- * A socket that is given up while its poll is in flight is closed when the cancelled poll has been
- * reaped: until then the kernel would hold back the FIN, and the number could be taken by a new socket
- * under an old poll.
+ * What many sockets bring in a turn costs one completion and one epoll_wait(2), and a socket that stays
+ * wanted costs no call at all. A poll by the ring would have to be armed again for each
+ * (tools/bench/README.md, Levers).
  *
- *   thread  the loop's */
+ *   thread  the loop's
+ *   source  epoll(7); level-triggered */
 #ifndef TOKENLOG_SERVER_IO_WATCH_H
 #define TOKENLOG_SERVER_IO_WATCH_H
 
 #include "server/io/loop.h"
 
-/* Embedded in its owner. */
-struct watches {
-    struct loop *loop;
-    /* `result` is poll(2)'s events, or below 0: an error. May watch, want and remove. */
-    void (*ready)(void *context, int socket, int32_t result);
-    void *context;
-    struct list closing; /* of watch.node: given up, the poll not reaped yet */
+struct watches; /* one for each who is told */
+struct watch;   /* one socket */
+
+struct watch_owner {
+    /* `events`: those of poll(2) that hold, POLLERR and POLLHUP unasked among them. May add, want and
+     * remove watches, this one too. `pointer`: of watch_new. */
+    void (*ready)(void *pointer, int socket, short events);
 };
-struct watch;
 
-void watches_init(struct watches *watches, struct loop *loop,
-    void (*ready)(void *context, int socket, int32_t result), void *context);
-/* watches_deinit — all watches were removed; polls in flight free theirs when they are reaped. */
-void watches_deinit(struct watches *watches);
-/* watches_close — the library lets go of a socket, whose watch is removed: it is closed at once, unless a
- * poll still pins it. close(2)'s result. */
-int watches_close(struct watches *watches, int socket);
+/* watches_new — faults ERR_NOMEM, ERR_UNSUPPORTED (no file descriptor left). */
+enum err watches_new(
+    struct loop *loop, const struct watch_owner *owner, struct watches **out) NODISCARD;
+/* watches_free — all watches were removed. */
+struct watches *watches_free(struct watches *watches);
 
-struct watch *watch_new(struct watches *watches, int socket); /* NULL: out of memory */
-void watch_want(struct watch *watch, short events);           /* poll(2)'s; 0: none */
-void watch_remove(struct watch *watch);                       /* freed, maybe later */
+/* watch_new — `socket` stays its owner's, and open until watch_remove. NULL: out of memory. */
+struct watch *watch_new(struct watches *watches, int socket, void *pointer);
+/* watch_want — poll(2)'s POLLIN and POLLOUT; 0: none. faults ERR_NOMEM: nothing is wanted then. */
+enum err watch_want(struct watch *watch, short events) NODISCARD;
+/* watch_remove — nothing is told of it from now on; NULL is taken. */
+void watch_remove(struct watch *watch);
 
 #endif
