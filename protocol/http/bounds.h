@@ -19,12 +19,18 @@ enum {
     /* Fields of a message: as Apache and nginx. */
     HTTP_HEADER_COUNT_MAX = 100,
     /* A chunked body's framing between two body bytes, or after the last: extensions and trailer
-     * fields are read and dropped. */
+     * fields are read and dropped. So is a response's reason phrase. */
     HTTP_TRAILER_BYTES_MAX = 4 * 1024,
+    /* The fields of a provider's response: policies and cookies rarely pass 8 KiB. One line of it
+     * that comes in parts is held once more. */
+    REPLY_HEAD_BYTES_MAX = 64 * 1024,
+    /* Interim responses before the final one: 102 every 20 seconds for 40 minutes. */
+    REPLY_INTERIM_MAX = 120,
     /* Parameters of a query: no route of ours takes more than ten. */
     HTTP_QUERY_COUNT_MAX = 32,
 };
 
 static_assert(HTTP_REQUEST_LINE_BYTES_MAX < HTTP_HEAD_BYTES_MAX, "the request line is in the head");
+static_assert(REPLY_INTERIM_MAX < 256, "counted in a byte");
 
 #endif
