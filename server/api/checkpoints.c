@@ -1,7 +1,7 @@
 /* checkpoints — PUT, GET, DELETE /v1/runs/{run}/checkpoints/{name}, and their list; server/run/README.md has what
- * they answer. A checkpoint's bytes are read from its event; all else is in the runbook. Its version, and
- * so its ETag, is the event's number. */
-#include <inttypes.h>
+ * they answer. A checkpoint's bytes are read from its event; all else is in the runbook. Its ETag is its ID:
+ * made when it is put, and so never that of another, also not after the run was deleted and begun again, or
+ * a crash took back what was not durable. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,18 +13,20 @@
 #include "server/api/run_call.h"
 #include "server/stream/reader.h"
 
-enum { ETAG_BYTES = 24 };
+enum { ETAG_BYTES = ID_TEXT_BYTES + 2 };
 
-static void make_etag(uint64_t seq, char out[ETAG_BYTES])
+static void make_etag(const struct id *checkpoint, char out[ETAG_BYTES])
 {
-    (void)snprintf(out, ETAG_BYTES, "\"%" PRIu64 "\"", seq);
+    char text[ID_TEXT_BYTES];
+    id_format(checkpoint, text);
+    (void)snprintf(out, ETAG_BYTES, "\"%s\"", text);
 }
 
 /* One of the field's entity tags is this one, or it is `*` (RFC 9110 §13.1). */
-static bool names_etag(struct slice field, uint64_t seq)
+static bool names_etag(struct slice field, const struct id *checkpoint)
 {
     char etag[ETAG_BYTES];
-    make_etag(seq, etag);
+    make_etag(checkpoint, etag);
     return slice_equal(field, SLICE("*")) || slice_find(field, slice_text(etag)) >= 0;
 }
 
@@ -38,8 +40,8 @@ static bool check_conditions(struct run_call *call, const struct run_checkpoint 
 {
     struct slice match = exchange_header(call->exchange, "If-Match");
     struct slice none_match = exchange_header(call->exchange, "If-None-Match");
-    bool is_met = (!match.data || (checkpoint && names_etag(match, checkpoint->seq))) &&
-                  (!none_match.data || !checkpoint || !names_etag(none_match, checkpoint->seq));
+    bool is_met = (!match.data || (checkpoint && names_etag(match, &checkpoint->id))) &&
+                  (!none_match.data || !checkpoint || !names_etag(none_match, &checkpoint->id));
     if (!is_met)
         run_call_refuse(call, 412, "precondition_failed", match.data ? "If-Match" : "If-None-Match",
             "the checkpoint is another one now: GET it, and put what comes of both");
@@ -51,11 +53,11 @@ static bool check_conditions(struct run_call *call, const struct run_checkpoint 
 static void put_checkpoint(struct json_writer *json, const struct run_checkpoint *checkpoint)
 {
     char etag[ETAG_BYTES];
-    make_etag(checkpoint->seq, etag);
+    make_etag(&checkpoint->id, etag);
     json_open(json, '{');
     member_text(json, "object", SLICE("checkpoint"));
     member_text(json, "name", checkpoint->name);
-    member_number(json, "seq", checkpoint->seq);
+    member_number(json, "seq", checkpoint->version);
     member_text(json, "etag", slice_text(etag));
     member_number(json, "size", checkpoint->size);
     member_text(json, "content_type", checkpoint->content_type);
@@ -85,7 +87,7 @@ static void is_put(struct run_call *call)
     char etag[ETAG_BYTES];
     struct json_writer json;
     buf_init(&text, REPLY_BYTES_MAX);
-    make_etag(putting->own.seq, etag);
+    make_etag(&putting->own.id, etag);
     run_call_add(call, "ETag", slice_text(etag));
     json_writer_init(&json, &text);
     put_checkpoint(&json, &putting->own);
@@ -118,7 +120,9 @@ static void put_found(struct run_call *call)
         run_call_refuse_err(call, err);
         return;
     }
-    own->seq = runbook_checkpoint(book, own->name)->seq;
+    const struct run_checkpoint *put = runbook_checkpoint(book, own->name);
+    own->id = put->id;
+    own->version = put->version;
     run_call_wait(call, call->visit.run, is_put);
 }
 
@@ -190,7 +194,9 @@ void checkpoint_put(struct api *api, struct exchange *exchange, struct slice id)
 struct fetching {
     struct run_call call;
     bool is_there;
-    uint64_t seq;
+    struct id id;
+    struct stream *stream; /* the run's, when it was asked for, and… */
+    uint64_t seq;          /* …the checkpoint's event there */
     struct reader *reader;
     struct buf event;
 };
@@ -199,6 +205,7 @@ static void fetching_end(struct run_call *call)
 {
     struct fetching *fetching = CONTAINER_OF(call, struct fetching, call);
     reader_close(fetching->reader);
+    stream_unref(fetching->stream);
     buf_deinit(&fetching->event);
 }
 
@@ -225,7 +232,7 @@ static void answer_blob(struct fetching *fetching)
         run_call_refuse_err(call, ERR_CORRUPT);
         return;
     }
-    make_etag(fetching->seq, etag);
+    make_etag(&record.id, etag);
     add_fields(call, &record, etag);
     run_call_reply(call, 200, NULL, record.blob);
 }
@@ -267,13 +274,13 @@ static void get_settled(struct run_call *call)
         refuse_absent(call);
         return;
     }
-    if (known.data && names_etag(known, fetching->seq)) {
-        make_etag(fetching->seq, etag);
+    if (known.data && names_etag(known, &fetching->id)) {
+        make_etag(&fetching->id, etag);
         run_call_add(call, "ETag", slice_text(etag));
         run_call_reply(call, 304, NULL, SLICE_NONE);
         return;
     }
-    struct stream *stream = stream_ref(run_stream(call->visit.run));
+    struct stream *stream = stream_ref(fetching->stream);
     buf_init(&fetching->event, RUN_BLOB_BYTES_MAX + RUN_LINE_BYTES_MAX);
     enum err err = reader_new(stream, fetching->seq, true, fetch_on, fetching, &fetching->reader);
     if (err) {
@@ -289,9 +296,14 @@ static void get_found(struct run_call *call)
     struct fetching *fetching = CONTAINER_OF(call, struct fetching, call);
     const struct run_checkpoint *checkpoint =
         runbook_checkpoint(run_book(call->visit.run), buf_slice(&call->item));
+    stream_unref(fetching->stream);
+    fetching->stream = stream_ref(run_stream(call->visit.run));
     fetching->is_there = checkpoint;
-    fetching->seq = checkpoint ? checkpoint->seq : 0;
-    if (checkpoint && checkpoint->seq < stream_watermark(run_stream(call->visit.run)))
+    if (checkpoint) {
+        fetching->id = checkpoint->id;
+        fetching->seq = checkpoint->seq;
+    }
+    if (checkpoint && checkpoint->seq < stream_watermark(fetching->stream))
         get_settled(call);
     else
         run_call_settle(call, get_settled);
@@ -309,10 +321,10 @@ void checkpoint_get(struct api *api, struct exchange *exchange, struct slice id)
 
 /* Which of them, in which order. */
 struct list_query {
-    struct buf prefix;   /* of the name */
-    struct buf before;   /* names less than this one; empty: any */
-    uint64_t before_seq; /* and older than this */
-    bool is_by_name;     /* the greatest name first; else newest first */
+    struct buf prefix;       /* of the name */
+    struct buf before;       /* names less than this one; empty: any */
+    uint64_t before_version; /* and older than this */
+    bool is_by_name;         /* the greatest name first; else newest first */
     uint64_t limit;
 };
 
@@ -326,7 +338,7 @@ static int compare(struct slice a, struct slice b)
 
 static bool is_wanted(const struct list_query *query, const struct run_checkpoint *checkpoint)
 {
-    return checkpoint->seq < query->before_seq &&
+    return checkpoint->version < query->before_version &&
            slice_has_prefix(checkpoint->name, buf_slice(&query->prefix)) &&
            (query->before.size == 0 || compare(checkpoint->name, buf_slice(&query->before)) < 0);
 }
@@ -378,7 +390,7 @@ static void put_next(
     else if (query->is_by_name)
         json_string(json, last->name);
     else
-        json_unsigned(json, last->seq);
+        json_unsigned(json, last->version);
 }
 
 static void write_list(struct json_writer *json, const struct list_query *query,
@@ -405,7 +417,7 @@ static enum err read_name(struct slice query, const char *parameter, struct buf 
     return err == ERR_NOTFOUND ? ERR_OK : err ? err : percent_decode(raw, true, out);
 }
 
-static enum err read_seq(struct slice query, const char *parameter, uint64_t *out)
+static enum err read_version(struct slice query, const char *parameter, uint64_t *out)
 {
     struct slice raw;
     enum err err = query_get(query, parameter, &raw);
@@ -423,7 +435,7 @@ static const char *read_query(struct slice text, struct list_query *query)
     if (read_name(text, "prefix", &query->prefix))
         return "prefix";
     err = query->is_by_name ? read_name(text, "before", &query->before)
-                            : read_seq(text, "before", &query->before_seq);
+                            : read_version(text, "before", &query->before_version);
     return err ? "before" : NULL;
 }
 
@@ -453,7 +465,7 @@ static void answer_list(struct run_call *call, const struct list_query *query)
 
 static void list_found(struct run_call *call)
 {
-    struct list_query query = {.before_seq = UINT64_MAX};
+    struct list_query query = {.before_version = UINT64_MAX};
     if (!run_call_page(call, &query.limit))
         return;
     buf_init(&query.prefix, RUN_NAME_BYTES_MAX);

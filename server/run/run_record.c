@@ -27,6 +27,15 @@ static void put_raw(struct json_writer *writer, const char *name, struct slice j
     json_raw(writer, json);
 }
 
+static void put_version(struct json_writer *writer, const struct run_record *record)
+{
+    char id[ID_TEXT_BYTES];
+    id_format(&record->id, id);
+    put(writer, "id", slice_text(id));
+    json_key(writer, "version");
+    json_unsigned(writer, record->version);
+}
+
 enum err run_record_write(const struct run_record *record, struct buf *out)
 {
     struct json_writer writer;
@@ -36,6 +45,8 @@ enum err run_record_write(const struct run_record *record, struct buf *out)
     put(&writer, "step", record->step);
     put(&writer, "key", record->key);
     put(&writer, "name", record->name);
+    if (record->type == RUN_CHECKPOINT)
+        put_version(&writer, record);
     put(&writer, "content_type", record->content_type);
     put_raw(&writer, "offsets", record->offsets);
     if (record->type == RUN_CHECKPOINT) {
@@ -69,7 +80,7 @@ static bool is_whole(const struct run_record *record)
     switch (record->type) {
     case RUN_STEP: return record->step.size && record->key.size;
     case RUN_REPLAY: return record->step.size;
-    case RUN_CHECKPOINT: return record->name.size && record->blob.data;
+    case RUN_CHECKPOINT: return record->name.size && record->version && record->blob.data;
     case RUN_DELETE: return record->name.size;
     case RUN_FORK: return record->from.size && record->at.size;
     }
@@ -90,13 +101,15 @@ enum err run_record_read(struct slice event, struct json **tree, struct run_reco
         .from = json_text(json_get(*tree, "from")),
         .at = json_text(json_get(*tree, "at")),
         .at_ms = json_int(json_get(*tree, "at"), 0),
+        .version = (uint64_t)json_int(json_get(*tree, "version"), 0),
         .steps_read = json_get(*tree, "steps"),
         .blob =
             end < 0 ? SLICE_NONE : slice_of(event.data + end + 1, event.size - (size_t)end - 1)};
     TRY(read_type(*tree, &record.type));
     if (json_scan(line, "offsets", &offsets) == ERR_OK)
         record.offsets = offsets.raw;
-    if (!is_whole(&record))
+    bool has_id = id_parse(json_text(json_get(*tree, "id")), &record.id) == ERR_OK;
+    if (!is_whole(&record) || (record.type == RUN_CHECKPOINT && !has_id))
         return fault(ERR_CORRUPT, "a run's %s record lacks a field", type_names[record.type]);
     *out = record;
     return ERR_OK;

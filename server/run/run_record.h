@@ -5,6 +5,7 @@
 #ifndef TOKENLOG_SERVER_RUN_RUN_RECORD_H
 #define TOKENLOG_SERVER_RUN_RUN_RECORD_H
 
+#include "protocol/base/id.h"
 #include "protocol/data/json.h"
 #include "server/run/bounds.h"
 
@@ -15,6 +16,8 @@ struct run_record {
     enum run_record_type type;
     struct slice step, key;             /* STEP; REPLAY: step */
     struct slice name;                  /* CHECKPOINT, DELETE */
+    struct id id;                       /* CHECKPOINT: its own, that no other has or ever had */
+    uint64_t version;                   /* CHECKPOINT: its number in the run, from 1 */
     struct slice content_type, offsets; /* CHECKPOINT; offsets: a JSON object, or none */
     int64_t at_ms;                      /* CHECKPOINT */
     struct slice blob;                  /* CHECKPOINT */

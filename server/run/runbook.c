@@ -108,6 +108,8 @@ static enum err put_checkpoint(struct runbook *book, const struct run_record *re
     checkpoint->name = keep(&at, name);
     checkpoint->content_type = keep(&at, type);
     checkpoint->offsets = keep(&at, offsets);
+    checkpoint->id = record->id;
+    checkpoint->version = record->version;
     checkpoint->seq = seq;
     checkpoint->size = record->blob.size;
     checkpoint->at_ms = record->at_ms;
@@ -121,6 +123,7 @@ static enum err put_checkpoint(struct runbook *book, const struct run_record *re
         checkpoint_free(book, older);
     list_append(&book->checkpoints, &checkpoint->node);
     book->bytes += bytes;
+    book->version = record->version;
     return ERR_OK;
 }
 

@@ -22,7 +22,9 @@ struct run_checkpoint {
     struct map_node by_name;
     struct list node; /* runbook.checkpoints */
     struct slice name, content_type, offsets;
-    uint64_t seq; /* of its event: also its version */
+    struct id id;
+    uint64_t version; /* greater than that of any before it, of whatever name */
+    uint64_t seq;     /* of its event in the run's stream */
     uint64_t size;
     int64_t at_ms;
 };
@@ -31,6 +33,7 @@ struct runbook {
     struct map steps_by_name, checkpoints_by_name;
     struct list steps, checkpoints;
     struct slice forked_from, forked_at; /* owned; or SLICE_NONE */
+    uint64_t version;                    /* of the newest checkpoint, there or not; 0: none yet */
     size_t bytes;                        /* of memory, about */
 };
 

@@ -360,10 +360,24 @@ struct slice run_name(const struct run *run)
     return slice_sub(buf_slice(&run->key), 1, run->key.size);
 }
 
-static bool is_full(const struct run *run, enum run_record_type type)
+/* One that takes the place of another needs none. */
+static bool is_full(const struct run *run, const struct run_record *record)
 {
-    return (type == RUN_STEP && run->book.steps_by_name.count >= RUN_STEPS_MAX) ||
-           (type == RUN_CHECKPOINT && run->book.checkpoints_by_name.count >= RUN_CHECKPOINTS_MAX);
+    const struct runbook *book = &run->book;
+    if (record->type == RUN_STEP)
+        return book->steps_by_name.count >= RUN_STEPS_MAX;
+    return record->type == RUN_CHECKPOINT &&
+           book->checkpoints_by_name.count >= RUN_CHECKPOINTS_MAX &&
+           !runbook_checkpoint(book, record->name);
+}
+
+static void number(const struct run *run, struct run_record *record)
+{
+    uint8_t random[ID_RANDOM_BYTES];
+    struct loop *loop = hub_loop(run->runs->hub);
+    loop_random(loop, random, sizeof random);
+    record->id = id_make(loop_wall_ns(loop) / 1000000, random);
+    record->version = run->book.version + 1;
 }
 
 /* Applied as a later start will read it, so that the book is the same either way; and read before it is
@@ -385,10 +399,13 @@ enum err run_write(struct run *run, const struct run_record *record)
 {
     if (!append_is_open(run->stream))
         return ERR_CLOSED;
-    if (is_full(run, record->type))
+    if (is_full(run, record))
         return ERR_LIMIT;
+    struct run_record numbered = *record;
+    if (record->type == RUN_CHECKPOINT)
+        number(run, &numbered);
     run->seq = tail_events(stream_tail(run->stream));
-    enum err err = write_event(run, record);
+    enum err err = write_event(run, &numbered);
     forget_event(run);
     return err;
 }

@@ -46,7 +46,7 @@ void runs_leave(struct runs *runs, struct run_visit *visit); /* also of a visit 
 const struct runbook *run_book(const struct run *run);
 struct stream *run_stream(const struct run *run); /* borrowed */
 struct slice run_name(const struct run *run);
-/* run_write — a record: in the book, and in the stream.
+/* run_write — a record: in the book, and in the stream. A checkpoint's ID and version are given to it here.
  *   answers  append_event's · ERR_LIMIT also: the run is full   faults  ERR_NOMEM */
 enum err run_write(struct run *run, const struct run_record *record) NODISCARD;
 /* run_take_step — the key of a step, which is recorded if it is new; `key` is the caller's own, or none.

@@ -397,6 +397,24 @@ def test_pages_of_checkpoints_by_name(server):
         wire.assert_error(server.call("GET", f"/v1/runs/pages/checkpoints?{query}"), 400)
 
 
+def test_an_etag_never_comes_again(serve):
+    """Neither after the run was deleted and begun again, with as many checkpoints as it had."""
+    server = serve()
+    old = [checkpoint(server, "PUT", "a", b"%d" % at).header("etag") for at in range(3)]
+    assert server.call("DELETE", "/v1/runs/states").status == 204
+    new = [checkpoint(server, "PUT", "a", b"%d" % at).header("etag") for at in range(3)]
+    assert len(set(old + new)) == 6
+    for etag in old:
+        condition = {"If-Match": etag}
+        wire.assert_error(checkpoint(server, "PUT", "a", b"lost", condition), 412)
+        wire.assert_error(checkpoint(server, "DELETE", "a", None, condition), 412)
+        assert checkpoint(server, "GET", "a", None, {"If-None-Match": etag}).status == 200
+    server.kill()
+    server.start()
+    assert checkpoint(server, "GET", "a").header("etag") == new[-1]
+    assert checkpoint(server, "PUT", "a", b"next", {"If-Match": new[-1]}).status == 200
+
+
 def test_states_are_all_there_or_not_at_all(serve):
     """Writers that count in one checkpoint under its condition, while the server is killed."""
     server = serve()
@@ -423,26 +441,29 @@ def test_what_was_read_is_not_taken_back(serve):
     """Readers of a run that is being written to see it grow; a crash takes nothing from them."""
     server = serve()
     checkpoint(server, "PUT", "c", b"first")
-    stop = threading.Event()
+    stop, put = threading.Event(), {}
 
     def write():
         while not stop.is_set():
-            assert checkpoint(server, "PUT", "c", b"more").status == 200
+            reply = checkpoint(server, "PUT", "c", b"more")
+            assert reply.status == 200
+            put[reply.header("etag")] = reply.json()["seq"]
 
-    def version(reply):
-        return int(reply.header("etag").strip('"'))
+    def newest():
+        return server.call("GET", "/v1/runs/states/checkpoints").json()["data"][0]["seq"]
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         writers = [pool.submit(write) for _ in range(4)]
-        seen = [version(checkpoint(server, "GET", name)) for name in ["c", "latest"] * 40]
-        listed = server.call("GET", "/v1/runs/states/checkpoints").json()["data"][0]["seq"]
+        read = [checkpoint(server, "GET", name).header("etag") for name in ["c", "latest"] * 40]
+        listed = newest()
         server.process.kill()
         stop.set()
         concurrent.futures.wait(writers)
+    seen = [put[etag] for etag in read if etag in put]  # of some PUTs the answer was cut off
     assert seen == sorted(seen) and seen[-1] > seen[0]
     server.kill()
     server.start()
-    assert version(checkpoint(server, "GET", "c")) >= max(listed, seen[-1])
+    assert newest() >= max(listed, seen[-1])
 
 
 def test_names_that_are_none(server):

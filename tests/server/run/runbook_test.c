@@ -29,10 +29,18 @@ static void take(struct runbook *book, const char *step, const char *key)
     apply(book, &record, 0);
 }
 
+static struct id a_checkpoints_id(uint64_t seq)
+{
+    const uint8_t random[ID_RANDOM_BYTES] = {(uint8_t)seq};
+    return id_make(1700000000123, random);
+}
+
 static void keep(struct runbook *book, const char *name, struct slice blob, uint64_t seq)
 {
     struct run_record record = {.type = RUN_CHECKPOINT,
         .name = slice_text(name),
+        .id = a_checkpoints_id(seq),
+        .version = seq + 100,
         .content_type = SLICE("text/plain; a=\"b\""),
         .offsets = SLICE("{\"x\":1}"),
         .at_ms = 1700000000123,
@@ -69,6 +77,9 @@ static void test_checkpoints(void **state)
     const struct run_checkpoint *a = runbook_checkpoint(&book, SLICE("a"));
     assert_ptr_equal(a, runbook_checkpoint(&book, SLICE("latest")));
     assert_int_equal(a->seq, 9);
+    struct id id = a_checkpoints_id(9);
+    assert_true(id_equal(&a->id, &id));
+    assert_int_equal(a->version, 109);
     assert_int_equal(a->size, 4);
     assert_int_equal(a->at_ms, 1700000000123);
     assert_true(slice_equal(a->offsets, SLICE("{\"x\":1}")));
@@ -77,6 +88,7 @@ static void test_checkpoints(void **state)
     apply(&book, &(struct run_record){.type = RUN_DELETE, .name = SLICE("a")}, 11);
     assert_null(runbook_checkpoint(&book, SLICE("a")));
     assert_true(slice_equal(runbook_checkpoint(&book, SLICE("latest"))->name, SLICE("b")));
+    assert_int_equal(book.version, 109); /* none after it is less */
     runbook_deinit(&book);
 }
 
@@ -145,6 +157,11 @@ static void test_what_is_no_record(void **state)
         {"{\"type\":\"step\",\"step\":\"1\"}", ERR_CORRUPT},
         {"{\"type\":\"step\",\"step\":1,\"key\":\"k\"}", ERR_CORRUPT},
         {"{\"type\":\"checkpoint\",\"name\":\"a\"}", ERR_CORRUPT},
+        {"{\"type\":\"checkpoint\",\"name\":\"a\",\"version\":1}\n", ERR_CORRUPT},
+        {"{\"type\":\"checkpoint\",\"name\":\"a\",\"id\":\"x\",\"version\":1}\n", ERR_CORRUPT},
+        {"{\"type\":\"checkpoint\",\"name\":\"a\","
+         "\"id\":\"018bcfe5-687b-7000-8000-000000000000\",\"version\":1}\n",
+            ERR_OK},
         {"{\"type\":\"fork\",\"at\":\"1\"}", ERR_CORRUPT},
         {"{\"type\":\"step\",\"step\":\"1\",\"key\":\"k\",\"more\":[1]}", ERR_OK},
     };
