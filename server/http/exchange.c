@@ -155,8 +155,8 @@ static enum err exchange_new(struct exchanges *owner, struct arrival arrival)
     exchange->owner = owner;
     exchange->timer.fire = timer_fired;
     buf_init(&exchange->body, owner->config.body_bytes_max + CONN_UNREAD_BYTES_HARD);
-    buf_init(&exchange->fields, REPLY_HEAD_BYTES_MAX);
-    buf_init(&exchange->out, REPLY_BYTES_MAX + REPLY_HEAD_BYTES_MAX);
+    buf_init(&exchange->fields, RESPONSE_HEAD_BYTES_MAX);
+    buf_init(&exchange->out, REPLY_BYTES_MAX + RESPONSE_HEAD_BYTES_MAX);
     enum err err = http1_new(owner->config.passed_body_bytes_max > owner->config.body_bytes_max
                                  ? owner->config.passed_body_bytes_max
                                  : owner->config.body_bytes_max,

@@ -33,7 +33,7 @@ static const char *date_now(struct exchanges *exchanges)
 static void drop_fields(struct exchange *exchange)
 {
     buf_deinit(&exchange->fields);
-    buf_init(&exchange->fields, REPLY_HEAD_BYTES_MAX);
+    buf_init(&exchange->fields, RESPONSE_HEAD_BYTES_MAX);
 }
 
 void exchange_set_announcer(struct exchange *exchange, exchange_announcer *announcer)
@@ -82,7 +82,7 @@ void exchange_retry_after(struct exchange *exchange, int seconds)
 static void drop_out(struct exchange *exchange)
 {
     buf_deinit(&exchange->out);
-    buf_init(&exchange->out, REPLY_BYTES_MAX + REPLY_HEAD_BYTES_MAX);
+    buf_init(&exchange->out, REPLY_BYTES_MAX + RESPONSE_HEAD_BYTES_MAX);
     exchange->out_pushed = 0;
 }
 
@@ -189,7 +189,7 @@ void exchange_verror(struct exchange *exchange, int status, const char *code, co
 {
     CLEANUP(buf_deinit) struct buf body;
     char message[ERROR_MESSAGE_BYTES];
-    buf_init(&body, REPLY_HEAD_BYTES_MAX);
+    buf_init(&body, RESPONSE_HEAD_BYTES_MAX);
     if (exchange_falls_back(exchange))
         return;
     (void)vsnprintf(message, sizeof message, format, args);
