@@ -1,7 +1,6 @@
 /* The head is read by lines: each is made tidy and appended to `head`, which is given out when the
  * blank line has come. All other framing, which is short and is dropped, is read by bytes. A chunk
- * that comes whole takes neither way: whole_chunk_head() sees at once that its head is
- * digits and CRLF.
+ * that comes whole, as most of a stream's do, takes neither way: give_whole_chunk().
  *
  *    ┌────────── 1xx ────────────┐
  *    ▼                           │        ┌─▶ SIZED, UNTIL_CLOSE
@@ -220,10 +219,15 @@ static bool is_kept(const struct reply *reply, const struct meaning *meaning)
 
 /* ---- the lines of the head ---- */
 
+static enum err append(struct reply *reply, struct buf *to, struct slice bytes)
+{
+    enum err err = buf_append(to, bytes);
+    return err == ERR_OK ? ERR_OK : fail(reply, err, long_head);
+}
+
 static enum err put(struct reply *reply, struct slice bytes)
 {
-    enum err err = buf_append(&reply->head, bytes);
-    return err == ERR_OK ? ERR_OK : fail(reply, err, long_head);
+    return append(reply, &reply->head, bytes);
 }
 
 /* A line of `head` is left open, for the next one may continue it. */
@@ -300,13 +304,6 @@ static enum err take_line(struct reply *reply, struct slice line, struct reply_e
     return take_field(reply, line);
 }
 
-/* Keep a part of a line that an input's end has cut, or that completes such a line. */
-static enum err keep_part(struct reply *reply, struct slice part)
-{
-    enum err err = buf_append(&reply->line, part);
-    return err == ERR_OK ? ERR_OK : fail(reply, err, long_head);
-}
-
 static enum err next_line(struct reply *reply, struct slice *input, struct reply_event *event)
 {
     ptrdiff_t end = slice_find_byte(*input, '\n');
@@ -315,7 +312,7 @@ static enum err next_line(struct reply *reply, struct slice *input, struct reply
     if (line.size > REPLY_HEAD_BYTES_MAX) /* as if it had come in parts */
         return fail(reply, ERR_LIMIT, long_head);
     if (end < 0 || reply->line.size) {
-        TRY(keep_part(reply, line));
+        TRY(append(reply, &reply->line, line)); /* it is, or will be, of more than one part */
         line = buf_slice(&reply->line);
     }
     if (end < 0)
@@ -506,42 +503,44 @@ static void give_sized(struct reply *reply, struct slice *input, struct reply_ev
         set_state(reply, reply->state == DATA ? DATA_END : WHOLE);
 }
 
-/* The usual head of a chunk, "f5\r\n", if it is at the start of the input; else nothing is done. */
-static bool whole_chunk_head(struct reply *reply, struct slice *input)
+static bool is_crlf(const uint8_t *at)
 {
-    const uint8_t *data = input->data;
-    size_t count = 0;
-    uint64_t size = 0;
-    for (unsigned digit; count < input->size && (digit = hex_value(data[count])) < 16; count++)
-        size = size << 4 | digit;
-    if (size == 0 || count > CHUNK_DIGITS_MAX || input->size - count < 2 || data[count] != '\r' ||
-        data[count + 1] != '\n')
-        return false;
-    consume(input, count + 2);
-    reply->left = size;
-    set_state(reply, DATA);
-    return true;
+    return at[0] == '\r' && at[1] == '\n';
 }
 
-/* The usual end of a chunk, if it is there. If it is not: by bytes, in the next call. */
-static void whole_chunk_end(struct reply *reply, struct slice *input)
+/* Nothing of the next chunk has come, and no head is to be freed. */
+static bool is_between_chunks(const struct reply *reply)
 {
-    if (input->size < 2 || input->data[0] != '\r' || input->data[1] != '\n')
-        return;
-    consume(input, 2);
-    begin_chunk(reply);
+    return reply->state == SIZE && reply->at == 0 && !reply->is_head_given;
+}
+
+/* The usual chunk, "f5\r\n" data "\r\n", if the input begins with all of it: no state changes. Else
+ * nothing is done, and it is read by its parts. */
+static bool give_whole_chunk(struct slice *input, struct reply_event *event)
+{
+    const uint8_t *data = input->data;
+    size_t digits_max = input->size < CHUNK_DIGITS_MAX ? input->size : CHUNK_DIGITS_MAX;
+    size_t count = 0, size = 0;
+    for (unsigned digit; count < digits_max && (digit = hex_value(data[count])) < 16; count++)
+        size = size << 4 | digit;
+    size_t left = input->size - count;
+    if (size == 0 || left < 4 || size > left - 4 || !is_crlf(data + count) ||
+        !is_crlf(data + count + 2 + size))
+        return false;
+    *event = (struct reply_event){REPLY_BODY, {data + count + 2, size}};
+    consume(input, count + size + 4);
+    return true;
 }
 
 static enum err next_in_chunks(struct reply *reply, struct slice *input, struct reply_event *event)
 {
-    while (input->size && reply->state != DATA && reply->state != WHOLE)
-        if (reply->state != SIZE || reply->at || !whole_chunk_head(reply, input))
-            TRY(take_framing_byte(reply, input));
-    if (reply->state != DATA)
-        return ERR_OK;
-    give_sized(reply, input, event);
-    if (reply->state == DATA_END)
-        whole_chunk_end(reply, input);
+    while (input->size && reply->state != DATA && reply->state != WHOLE) {
+        if (is_between_chunks(reply) && give_whole_chunk(input, event))
+            return ERR_OK;
+        TRY(take_framing_byte(reply, input));
+    }
+    if (reply->state == DATA)
+        give_sized(reply, input, event);
     return ERR_OK;
 }
 
@@ -553,24 +552,10 @@ static void give_all(struct slice *input, struct reply_event *event)
     consume(input, input->size);
 }
 
-/* ---- the interface ---- */
-
-void reply_begin(struct reply *reply, bool is_head_request)
+/* Not inlined: most calls need none of its stack frame. */
+__attribute__((noinline)) static enum err next_part(
+    struct reply *reply, struct slice *input, struct reply_event *event)
 {
-    *reply = (struct reply){.is_head_request = is_head_request, .state = STATUS};
-    buf_init(&reply->head, REPLY_HEAD_BYTES_MAX);
-    buf_init(&reply->line, REPLY_HEAD_BYTES_MAX);
-}
-
-void reply_deinit(struct reply *reply)
-{
-    buf_deinit(&reply->head);
-    buf_deinit(&reply->line);
-}
-
-enum err reply_next(struct reply *reply, struct slice *input, struct reply_event *event)
-{
-    *event = (struct reply_event){.kind = REPLY_NEED_MORE};
     if (reply->is_head_given) {
         reply_deinit(reply);
         reply->is_head_given = false;
@@ -597,6 +582,30 @@ enum err reply_next(struct reply *reply, struct slice *input, struct reply_event
         event->kind = REPLY_END;
     }
     return ERR_OK;
+}
+
+/* ---- the interface ---- */
+
+void reply_begin(struct reply *reply, bool is_head_request)
+{
+    *reply = (struct reply){.is_head_request = is_head_request, .state = STATUS};
+    buf_init(&reply->head, REPLY_HEAD_BYTES_MAX);
+    buf_init(&reply->line, REPLY_HEAD_BYTES_MAX);
+}
+
+void reply_deinit(struct reply *reply)
+{
+    buf_deinit(&reply->head);
+    buf_deinit(&reply->line);
+}
+
+/* What most calls find is decided first: chunks that come whole, and nothing after them. */
+enum err reply_next(struct reply *reply, struct slice *input, struct reply_event *event)
+{
+    *event = (struct reply_event){.kind = REPLY_NEED_MORE};
+    if (is_between_chunks(reply) && (input->size == 0 || give_whole_chunk(input, event)))
+        return ERR_OK;
+    return next_part(reply, input, event);
 }
 
 enum err reply_closed(const struct reply *reply)
