@@ -10,7 +10,7 @@
  *    ┌──────────────────────────────────────────────────────────────────────────┐
  *    ▼                                                                          │
  *   SIZE ──▶ PADDING ──▶ EXTENSION ──line end──▶ DATA ──BODY──▶ DATA_END ──CRLF─┘
- *    "f5"     "  "        ";name=value"   │
+ *    "f5"     "  "        ";name=value"   │          (a line may end after any of the three)
  *                                         └─ the size was 0 ─▶ TRAILER_START ◀─▶ TRAILER
  *                                                                    │ blank line
  *   SIZED ─────────────── its last byte ────────────────▶ WHOLE ◀────┘
@@ -18,6 +18,7 @@
  *   WHOLE ─END─▶ ENDED          any state in which bytes can be wrong ─▶ FAILED                   */
 #include "protocol/http/reply.h"
 
+#include "protocol/http/body_length.h"
 #include "protocol/http/bounds.h"
 #include "protocol/http/header.h"
 
@@ -47,23 +48,11 @@ enum {
     CHUNK_DIGITS_MAX = 16, /* of 64 bits */
 };
 
-/* What the fields of a head say of its message. */
-struct meaning {
-    uint64_t length;
-    bool has_length;
-    bool has_coding;
-    bool is_chunked;
-    bool is_close;
-    bool is_keep_alive;
-};
-
 static const char no_http[] = "the response does not begin with HTTP/1.0 or HTTP/1.1";
 static const char bad_status[] = "the response's status is not 100 to 599";
 static const char bare_cr[] = "a line ends in CR without LF";
 static const char control[] = "a control character is in the response's framing";
 static const char bad_field[] = "a field of the response's head is malformed";
-static const char bad_length[] = "the response's Content-Length is no number, or it has several";
-static const char bad_coding[] = "the response's Transfer-Encoding is not exactly chunked";
 static const char bad_size[] = "a chunk's size is not 1 to 16 hexadecimal digits";
 static const char bad_end[] = "a chunk does not end in CRLF where its size says";
 static const char long_head[] = "the response's head is too large";
@@ -107,116 +96,6 @@ static void consume(struct slice *input, size_t size)
     input->size -= size;
 }
 
-/* ---- what the fields mean ---- */
-
-/* The next element of a list, which may be empty: `*rest` loses it; false at the end. A list that
- * is empty has one empty element. */
-static bool next_element(struct slice *rest, struct slice *element)
-{
-    if (!rest->data)
-        return false;
-    ptrdiff_t comma = slice_find_byte(*rest, ',');
-    size_t size = comma < 0 ? rest->size : (size_t)comma;
-    *element = slice_trim(slice_of(rest->data, size));
-    *rest = comma < 0 ? SLICE_NONE : slice_of(rest->data + size + 1, rest->size - size - 1);
-    return true;
-}
-
-static const char *read_connection(struct meaning *meaning, struct slice value)
-{
-    struct slice option;
-    while (next_element(&value, &option)) {
-        meaning->is_close |= slice_equal_nocase(option, SLICE("close"));
-        meaning->is_keep_alive |= slice_equal_nocase(option, SLICE("keep-alive"));
-    }
-    return NULL;
-}
-
-static const char *read_length(struct meaning *meaning, struct slice value)
-{
-    struct slice element;
-    while (next_element(&value, &element)) {
-        uint64_t length;
-        if (slice_u64(element, &length) != ERR_OK || length > INT64_MAX ||
-            (meaning->has_length && length != meaning->length))
-            return bad_length;
-        meaning->has_length = true;
-        meaning->length = length;
-    }
-    return NULL;
-}
-
-static const char *read_coding(struct meaning *meaning, struct slice value)
-{
-    struct slice coding;
-    while (next_element(&value, &coding)) {
-        if (coding.size == 0)
-            continue;
-        meaning->is_chunked = slice_equal_nocase(coding, SLICE("chunked"));
-        if (meaning->has_coding ||
-            !(meaning->is_chunked || slice_equal_nocase(coding, SLICE("identity"))))
-            return bad_coding;
-        meaning->has_coding = true;
-    }
-    return NULL;
-}
-
-static const char *read_field(struct meaning *meaning, struct slice name, struct slice value)
-{
-    static const struct {
-        struct slice name;
-        const char *(*read)(struct meaning *, struct slice);
-    } known[] = {
-        {SLICE("Connection"), read_connection},
-        {SLICE("Content-Length"), read_length},
-        {SLICE("Transfer-Encoding"), read_coding},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (slice_equal_nocase(name, known[i].name))
-            return known[i].read(meaning, value);
-    return NULL;
-}
-
-/* `head` is tidy: "Name: value\r\n" lines. */
-static const char *read_head(struct slice head, struct meaning *meaning)
-{
-    const char *problem = NULL;
-    while (!problem && head.size) {
-        size_t colon = (size_t)slice_find_byte(head, ':');
-        size_t end = (size_t)slice_find_byte(head, '\r');
-        problem = read_field(
-            meaning, slice_of(head.data, colon), slice_of(head.data + colon + 2, end - colon - 2));
-        consume(&head, end + 2);
-    }
-    return problem;
-}
-
-/* RFC 9112 §6.3: how long is the body? */
-static enum state body_state(struct reply *reply, const struct meaning *meaning)
-{
-    if (reply->status == 101)
-        return UNTIL_CLOSE;
-    if (reply->is_head_request || reply->status == 204 || reply->status == 304)
-        return WHOLE;
-    if (meaning->is_chunked)
-        return SIZE;
-    if (!meaning->has_length)
-        return UNTIL_CLOSE;
-    reply->left = meaning->length;
-    return meaning->length ? SIZED : WHOLE;
-}
-
-/* RFC 9112 §9.3. A message that two readers could frame in two ways is its connection's last
- * (§6.1). */
-static bool is_kept(const struct reply *reply, const struct meaning *meaning)
-{
-    if (reply->state == UNTIL_CLOSE || meaning->is_close)
-        return false;
-    if (meaning->is_chunked && (meaning->has_length || reply->version_minor == 0))
-        return false;
-    return reply->version_minor == 1 || meaning->is_keep_alive;
-}
-
 /* ---- the lines of the head ---- */
 
 static enum err append(struct reply *reply, struct buf *to, struct slice bytes)
@@ -247,17 +126,30 @@ static enum err skip_interim(struct reply *reply)
     return ERR_OK;
 }
 
+static enum state body_state(enum body_kind kind, uint64_t bytes)
+{
+    switch (kind) {
+    case BODY_NONE: return WHOLE;
+    case BODY_SIZED: return bytes ? SIZED : WHOLE;
+    case BODY_CHUNKED: return SIZE;
+    case BODY_UNTIL_CLOSE: break;
+    }
+    return UNTIL_CLOSE;
+}
+
 static enum err end_head(struct reply *reply, struct reply_event *event)
 {
-    struct meaning meaning = {0};
+    struct body_length length;
+    struct response_line line = {reply->status, reply->version_minor, reply->is_head_request};
     TRY(end_open_line(reply));
     if (reply->status < 200 && reply->status != 101)
         return skip_interim(reply);
-    const char *problem = read_head(buf_slice(&reply->head), &meaning);
+    const char *problem = body_length_read(buf_slice(&reply->head), line, &length);
     if (problem)
         return fail(reply, ERR_INVALID, problem);
-    set_state(reply, body_state(reply, &meaning));
-    reply->is_kept = is_kept(reply, &meaning);
+    set_state(reply, body_state(length.kind, length.bytes));
+    reply->left = length.bytes;
+    reply->is_kept = length.is_kept;
     reply->at = 0;
     reply->is_head_given = true;
     *event = (struct reply_event){REPLY_HEAD, buf_slice(&reply->head)};
