@@ -168,12 +168,15 @@ static enum err put_upstream(const struct roll *roll, const struct row *row)
     return key.size ? put_caller(roll, row, slice_of(key.bytes, key.size)) : ERR_OK;
 }
 
-/* A later version may have another, or be the first with one. */
-static enum err move_upstream(
-    const struct roll *roll, const struct row *stored, const struct row *row)
+/* A later version may be the first with a key (storage_replace), and have another upstream_id, or be the
+ * first with one. */
+static enum err move_names(const struct roll *roll, const struct row *stored, const struct row *row)
 {
-    struct upstream_key old = upstream_key_of(stored);
-    if (slice_equal(stored->upstream_id, row->upstream_id))
+    struct upstream_key old = upstream_key_of(stored); /* before the table is written to */
+    bool is_moved = !slice_equal(stored->upstream_id, row->upstream_id);
+    if (stored->key.size == 0 && row->key.size)
+        TRY(put_caller(roll, row, row->key));
+    if (!is_moved)
         return ERR_OK;
     if (old.size)
         TRY(remove_caller(roll, row, slice_of(old.bytes, old.size)));
@@ -339,7 +342,7 @@ enum err roll_put_row(const struct roll *roll, struct slice encoded_row)
         TRY(carry_amendments(&row, &stored, &amended));
         encoded_row = buf_slice(&amended);
     }
-    TRY(move_upstream(roll, &stored, &row));
+    TRY(move_names(roll, &stored, &row));
     TRY(put_version(roll, &row, encoded_row));
     return move_expiry(roll, expires_ns, &row);
 }

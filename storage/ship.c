@@ -494,6 +494,6 @@ bool shipper_is_idle(const struct shipper *shipper)
 {
     const struct tails *tails = shipper->tails;
     return list_is_empty(&tails->aging) && list_is_empty(&tails->ready) &&
-           list_is_empty(&tails->leaving) && list_is_empty(&shipper->flights) &&
-           list_is_empty(&shipper->deletions);
+           list_is_empty(&tails->leaving) && !tails->is_forwarded &&
+           list_is_empty(&shipper->flights) && list_is_empty(&shipper->deletions);
 }
