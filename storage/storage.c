@@ -271,6 +271,8 @@ static struct storage *storage_new(const struct storage_config *config)
     storage->forward_bytes = config->segment_bytes * config->segment_count / FORWARD_RING_DIVISOR;
     tails_init(&storage->tails, config->host, config->is_memory);
     storage->tails.forward_bytes = storage->forward_bytes;
+    if (config->queue_bytes_max)
+        storage->tails.queue_bytes_max = config->queue_bytes_max;
     storage->tails.event_bytes_max =
         config->segment_bytes * config->segment_count / EVENT_RING_DIVISOR;
     shipper_init(&storage->shipper, &storage->tails, config->archive_after_ns);
@@ -524,7 +526,7 @@ enum err storage_admits(const struct storage *storage)
     if (is_stopped || archive.is_full)
         return ERR_FULL;
     bool is_crowded = journal.used_percent >= JOURNAL_REFUSE_PERCENT ||
-                      storage->tails.queued_bytes > WRITE_QUEUE_BYTES_MAX;
+                      storage->tails.queued_bytes > storage->tails.queue_bytes_max;
     return is_crowded || is_behind(storage) ? ERR_AGAIN : ERR_OK;
 }
 

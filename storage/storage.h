@@ -39,6 +39,7 @@ struct storage_config {
     uint64_t keep_bytes_max;    /* past it the oldest ended streams go; 0 = no limit */
     uint64_t scrub_bytes_per_s; /* of what is stored is read again and checked; 0 = nothing */
     uint64_t cache_bytes_max;   /* of decoded blocks, for the next reader; 0 = none */
+    uint64_t queue_bytes_max;   /* 0: WRITE_QUEUE_BYTES_MAX; tests that fill it take less */
     int zstd_level;
     bool is_memory;      /* durability: memory — events count as visible once appended */
     bool has_no_threads; /* simulation: the archiver works in storage_step, queries in the call */

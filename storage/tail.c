@@ -19,7 +19,10 @@
 
 void tails_init(struct tails *tails, const struct storage_host *host, bool is_memory)
 {
-    *tails = (struct tails){.host = host, .is_memory = is_memory, .share_bytes = BULK_SHARE_BYTES};
+    *tails = (struct tails){.host = host,
+        .is_memory = is_memory,
+        .share_bytes = BULK_SHARE_BYTES,
+        .queue_bytes_max = WRITE_QUEUE_BYTES_MAX};
     map_init(&tails->by_number);
     list_init(&tails->changed);
     list_init(&tails->writing);

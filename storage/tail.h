@@ -38,11 +38,12 @@ struct tails {
     struct list aging;   /* something is unshipped; oldest first */
     struct list ready;   /* something is to be shipped now */
     struct list live; /* those whose row must stay in the journal, by the position of that record */
-    struct list leaving;    /* all archived */
-    uint64_t commit_bytes;  /* the journal's position: bytes written, as of the last tick */
-    uint64_t forward_bytes; /* of it between two records of a live stream's row; 0: not set yet */
-    uint64_t block_bytes;   /* memory of all blocks */
-    uint64_t queued_bytes;  /* events and bodies not journalled yet */
+    struct list leaving;      /* all archived */
+    uint64_t commit_bytes;    /* the journal's position: bytes written, as of the last tick */
+    uint64_t forward_bytes;   /* of it between two records of a live stream's row; 0: not set yet */
+    uint64_t block_bytes;     /* memory of all blocks */
+    uint64_t queued_bytes;    /* events and bodies not journalled yet */
+    uint64_t queue_bytes_max; /* of them */
     uint64_t queued_event_bytes;
     uint64_t ready_bytes;     /* since the last shipment */
     bool is_ended_ready;      /* some tail in `ready` has ended */

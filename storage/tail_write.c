@@ -306,7 +306,7 @@ void tails_write(struct tails *tails)
 
 static bool has_queue_room(const struct tails *tails, size_t size)
 {
-    return tails->queued_bytes == 0 || tails->queued_bytes + size <= WRITE_QUEUE_BYTES_MAX;
+    return tails->queued_bytes == 0 || tails->queued_bytes + size <= tails->queue_bytes_max;
 }
 
 /* An event longer than a frame: a block a part. On failure what was added is dropped again. */

@@ -259,7 +259,7 @@ static void test_not_kept(void **state)
 /* A connection that is lost while storage takes nothing: what came over it is recorded first. */
 static void test_lost_while_blocked(void **state)
 {
-    size_t size = BATCH_BYTES * 2;
+    size_t size = RIG_LARGE_BYTES;
     CLEANUP(buf_deinit) struct buf text;
     struct run run;
     (void)state;

@@ -364,7 +364,7 @@ static void test_blocked(void **state)
     (void)state;
     for (enum ending ending = 0; ending < ENDINGS; ending++) {
         struct run run;
-        char *large = large_chunk(BATCH_BYTES * 2);
+        char *large = large_chunk(RIG_LARGE_BYTES);
         run_begin(&run, "");
         fake_sse(run.upstream);
         rig_turns(run.rig, 5);
@@ -378,7 +378,7 @@ static void test_blocked(void **state)
         } else {
             fake_end(run.upstream, ending == BY_RESET ? UPSTREAM_RESET : UPSTREAM_COMPLETE);
         }
-        rig_turns(run.rig, 200);
+        rig_turns(run.rig, 50);
         assert_int_equal(run.reader.events, 0);
         run.rig->is_disk_held = false;
         switch (ending) {
@@ -410,7 +410,7 @@ static void test_end_is_owed(void **state)
 {
     (void)state;
     struct run run;
-    size_t size = BATCH_BYTES * 2;
+    size_t size = RIG_LARGE_BYTES;
     char *large = large_chunk(size);
     run_begin(&run, "");
     fake_sse(run.upstream);
@@ -423,7 +423,7 @@ static void test_end_is_owed(void **state)
     (void)snprintf(residue, size + 100, ":%s\ndata: [DONE]", large);
     assert_true(fake_text(run.upstream, residue));
     fake_end(run.upstream, UPSTREAM_COMPLETE);
-    rig_turns(run.rig, 200);
+    rig_turns(run.rig, 50);
     assert_int_equal(run.reader.events, 0);
     run.rig->is_disk_held = false;
     run_end(&run, STREAM_COMPLETED, "", residue);

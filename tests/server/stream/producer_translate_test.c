@@ -4,7 +4,12 @@
 
 #define FRAME(name, data) "event: " name "\ndata: {\"type\":\"" name "\"," data "}\n\n"
 
-enum { FRAMES = 6, LARGE_FRAME = 2, OUT_BYTES_MAX = 16 << 20 };
+enum {
+    FRAMES = 6,
+    LARGE_FRAME = 2,
+    KEPT_FRAME = 4, /* what is made from here on is kept, and nothing comes after it */
+    OUT_BYTES_MAX = 16 << 20,
+};
 
 static const struct codec *codec(const char *name)
 {
@@ -20,7 +25,7 @@ static char *large_delta(void)
         "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,"
         "\"delta\":{\"type\":\"text_delta\",\"text\":\"";
     static const char tail[] = "\"}}\n\n";
-    size_t size = (size_t)BATCH_BYTES * 2;
+    size_t size = RIG_LARGE_BYTES;
     char *frame = malloc(size + sizeof head + sizeof tail);
     assert_non_null(frame);
     memcpy(frame, head, sizeof head - 1);
@@ -65,6 +70,7 @@ static void run_blocked_before(int blocked, const char *const frames[FRAMES])
     struct rig_reader reader;
     struct buf expected;
     struct stream *filler = NULL;
+    bool is_refused = false;
     const struct producer_translate translate = {.provider = codec("anthropic"),
         .caller = codec("openai_responses"),
         .model = SLICE("asked"),
@@ -84,12 +90,14 @@ static void run_blocked_before(int blocked, const char *const frames[FRAMES])
             filler = rig_fill_queue(rig);
         }
         if (!fake_text(upstream, frames[i])) { /* it comes again by itself */
+            is_refused = true;
             rig_turns(rig, 50);
             rig->is_disk_held = false;
             RIG_UNTIL(rig, !fake_is_paused(upstream));
         }
         assert_int_equal(translation_event(wanted, slice_text(frames[i]), &expected), ERR_OK);
     }
+    assert_int_equal(is_refused, blocked < KEPT_FRAME);
     rig_turns(rig, 50);
     rig->is_disk_held = false;
     fake_end(upstream, UPSTREAM_COMPLETE);

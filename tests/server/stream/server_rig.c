@@ -149,6 +149,7 @@ static void open_storage(struct rig *rig)
         .host = &rig->host,
         .segment_bytes = SEGMENT_BYTES_MIN * 2,
         .segment_count = 32,
+        .queue_bytes_max = RIG_QUEUE_BYTES_MAX,
         .archive_after_ns = 1000000,
         .retention_step_ns = 1000000000,
         .tombstone_ttl_s = 3600,
@@ -358,7 +359,7 @@ void rig_end_tail(struct rig *rig, struct stream *stream, enum stream_state stat
 struct stream *rig_fill_queue(struct rig *rig)
 {
     assert_true(rig->is_disk_held);
-    struct stream *stream = rig_create(rig, "", WRITE_QUEUE_BYTES_MAX + BATCH_BYTES);
+    struct stream *stream = rig_create(rig, "", RIG_QUEUE_BYTES_MAX + BATCH_BYTES);
     rig_turns(rig, 3);
     assert_false(hub_is_paused(rig->hub));
     return stream;

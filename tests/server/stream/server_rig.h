@@ -31,7 +31,12 @@
         "Authorization: Bearer secret", NULL                                                       \
     }
 
-enum { RIG_TURNS_MAX = 20000 /* of about a millisecond: then it hangs */ };
+enum {
+    RIG_TURNS_MAX = 20000,                 /* of about a millisecond: then it hangs */
+    RIG_QUEUE_BYTES_MAX = 4 * BATCH_BYTES, /* what storage takes, as it is filled often */
+    /* Of an event that a full queue refuses, and that goes to the journal in several commits. */
+    RIG_LARGE_BYTES = BULK_SHARE_BYTES + FRAME_BYTES_MAX,
+};
 
 struct rig {
     struct loop *loop;
