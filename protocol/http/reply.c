@@ -120,6 +120,7 @@ static enum err skip_interim(struct reply *reply)
     if (++reply->interim_count > REPLY_INTERIM_MAX)
         return fail(reply, ERR_LIMIT, many_interim);
     buf_clear(&reply->head);
+    reply->is_left_out = false;
     reply->at = 0;
     reply->status = 0;
     set_state(reply, STATUS);
@@ -156,16 +157,24 @@ static enum err end_head(struct reply *reply, struct reply_event *event)
     return ERR_OK;
 }
 
+static bool is_of_framing(struct slice name)
+{
+    return slice_equal_nocase(name, SLICE("Content-Length")) ||
+           slice_equal_nocase(name, SLICE("Transfer-Encoding")) ||
+           slice_equal_nocase(name, SLICE("Connection"));
+}
+
 static enum err take_field(struct reply *reply, struct slice line)
 {
     ptrdiff_t colon = slice_find_byte(line, ':');
     if (colon < 0)
         return fail(reply, ERR_INVALID, bad_field);
     size_t from = (size_t)colon + 1;
-    struct header field = {slice_of(line.data, (size_t)colon),
+    struct header field = {slice_trim(slice_of(line.data, (size_t)colon)),
         slice_trim(slice_of(line.data + from, line.size - from))};
-    if (!header_is_clean(field))
-        return fail(reply, ERR_INVALID, bad_field);
+    reply->is_left_out = !header_is_clean(field);
+    if (reply->is_left_out) /* the answer is worth more than a field that could not be passed on */
+        return is_of_framing(field.name) ? fail(reply, ERR_INVALID, bad_field) : ERR_OK;
     TRY(end_open_line(reply));
     TRY(put(reply, field.name));
     TRY(put(reply, SLICE(": ")));
@@ -176,6 +185,8 @@ static enum err take_field(struct reply *reply, struct slice line)
 static enum err take_folded(struct reply *reply, struct slice line)
 {
     struct slice more = slice_trim(line);
+    if (reply->is_left_out)
+        return ERR_OK;
     if (reply->head.size == 0 || !header_is_clean((struct header){SLICE("folded"), more}))
         return fail(reply, ERR_INVALID, bad_field);
     bool is_value_empty = reply->head.data[reply->head.size - 1] == ' ';

@@ -18,6 +18,9 @@
  *   LF alone at the end of a line of the head, a chunk's size or a trailer (libcurl takes it, too)
  *   obs-fold: the lines are joined by a space (RFC 9112 §5.2)
  *   no reason phrase, nor the space before it
+ *   a space between a field's name and its colon: removed (RFC 9112 §5.1)
+ *   a field whose name is no token, or whose value has control characters: left out, unless the
+ *     framing depends on it
  *   Content-Length more than once, if equal, also as "5, 5"
  *   Content-Length beside Transfer-Encoding, which counts, and Transfer-Encoding in HTTP/1.0: the
  *     connection is not kept (RFC 9112 §6.1)
@@ -26,8 +29,7 @@
  * Refused:
  *   what does not begin with HTTP/1.0 or HTTP/1.1 and a status of 100–599, at the first byte that
  *     shows it
- *   a CR without LF, control characters but tab; a field's name that is no token, or is followed by
- *     a space
+ *   a line of the head without a colon
  *   Content-Lengths that differ or are no decimal number below 2^63, even where Transfer-Encoding
  *     or the status makes them count for nothing; codings other than one `chunked`
  *   a chunk's size without digits or of more than 16; data that does not end in CRLF where the size
@@ -56,6 +58,7 @@ struct reply {
     bool is_after_cr; /* LF must follow */
     bool is_head_request;
     bool is_head_given;
+    bool is_left_out; /* the field of the last line */
     bool is_kept;
 };
 

@@ -47,6 +47,8 @@ enum {
     UPSTREAM_HEAD_BYTES_MAX = 64 * 1024,   /* of a provider's response head */
     UPSTREAM_CONNECTIONS_PER_HOST = 65536, /* one per live stream; ports end first */
     UPSTREAM_CONNECTIONS_KEPT = 1024,      /* idle ones, for the next request */
+    UPSTREAM_KEPT_S = 118,                 /* … so long, as libcurl does */
+    UPSTREAM_NAME_S = 60,                  /* a name's address is known, as libcurl does */
     UPSTREAM_HANDLES_KEPT = 256,           /* libcurl easy handles, ~6 KiB each */
     UPSTREAM_BUFFER_BYTES = 16 * 1024,     /* most that one data() delivers */
     WATCH_EVENTS_MAX = 256,                /* sockets told of by one look; the rest: next turn */

@@ -13,11 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    HOST_BYTES = INET6_ADDRSTRLEN,
-    ADDRESS_BYTES = HOST_BYTES + 9, /* "[", "]:65535" and a NUL */
-    PORT_MAX = 65535,
-};
+#include "server/io/address.h"
 
 struct listener {
     struct loop *loop;
@@ -36,39 +32,6 @@ struct listener {
 
 /* ---- address --------------------------------------------------------------------------------- */
 
-static enum err parse_port(struct slice text, uint16_t *out)
-{
-    uint64_t port;
-    TRY(slice_u64(text, &port));
-    if (port > PORT_MAX)
-        return ERR_INVALID;
-    *out = htons((uint16_t)port);
-    return ERR_OK;
-}
-
-static enum err parse_host(struct slice host, uint16_t port, struct sockaddr_storage *out)
-{
-    char text[HOST_BYTES];
-    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-    *out = (struct sockaddr_storage){0};
-    bool is_v6 = host.size >= 2 && host.data[0] == '[' && host.data[host.size - 1] == ']';
-    if (is_v6)
-        host = slice_sub(host, 1, host.size - 2);
-    if (host.size >= sizeof text)
-        return ERR_INVALID;
-    memcpy(text, host.data, host.size);
-    text[host.size] = '\0';
-    if (is_v6) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = port;
-        return inet_pton(AF_INET6, text, &v6->sin6_addr) == 1 ? ERR_OK : ERR_INVALID;
-    }
-    v4->sin_family = AF_INET;
-    v4->sin_port = port;
-    return inet_pton(AF_INET, text, &v4->sin_addr) == 1 ? ERR_OK : ERR_INVALID;
-}
-
 /* "HOST:PORT"; "*" is every address of both families. */
 static enum err parse_address(struct slice address, bool *is_any, struct sockaddr_storage *out)
 {
@@ -79,31 +42,11 @@ static enum err parse_address(struct slice address, bool *is_any, struct sockadd
         return ERR_INVALID;
     struct slice host = slice_sub(address, 0, colon - 1);
     uint16_t port;
-    TRY(parse_port(slice_sub(address, colon, address.size), &port));
+    TRY(port_parse(slice_sub(address, colon, address.size), &port));
     *is_any = slice_equal(host, SLICE("*"));
-    return parse_host(*is_any ? SLICE("[::]") : host, port, out);
-}
-
-static socklen_t address_size(const struct sockaddr_storage *address)
-{
-    return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                          : sizeof(struct sockaddr_in);
-}
-
-static void format_address(struct listener *listener)
-{
-    char host[HOST_BYTES] = "?";
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&listener->bound;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&listener->bound;
-    if (listener->bound.ss_family == AF_INET6) {
-        (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
-        (void)snprintf(listener->address, sizeof listener->address, "[%s]:%u", host,
-            (unsigned)ntohs(v6->sin6_port));
-        return;
-    }
-    (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
-    (void)snprintf(
-        listener->address, sizeof listener->address, "%s:%u", host, (unsigned)ntohs(v4->sin_port));
+    if (slice_find_byte(host, ':') >= 0 && host.data[0] != '[')
+        return ERR_INVALID; /* whose port is it? */
+    return address_parse(*is_any ? SLICE("[::]") : host, port, out);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -156,7 +99,7 @@ static enum err listener_bind(struct listener *listener, bool is_first, const ch
         return explain_bind(errno, why);
     if (getsockname(listener->fd, (struct sockaddr *)&listener->bound, &size) < 0)
         return fault(ERR_IO, "getsockname: %s", strerror(errno));
-    format_address(listener);
+    address_format(&listener->bound, listener->address);
     return ERR_OK;
 }
 

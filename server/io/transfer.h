@@ -1,6 +1,5 @@
-/* transfer — libcurl's multi-socket interface on one loop's ring (<curl/curl.h> is included by
- * transfer.c only). What it means is said in upstream.h, whose types these are; upstream chooses the
- * loop.
+/* transfer — one request and its response on one loop, by whichever carriage leads there (carriage.h).
+ * What it means is said in upstream.h, whose types these are; upstream chooses the loop.
  *
  *   thread  the loop's, but for what says otherwise */
 #ifndef TOKENLOG_SERVER_IO_TRANSFER_H
@@ -8,7 +7,7 @@
 
 #include "server/io/upstream.h"
 
-struct transfers; /* one multi handle: one per loop */
+struct transfers; /* one per loop */
 struct transfer;
 
 /* transfers_new, transfers_free — as upstreams_new and upstreams_free; transfers_new also before the

@@ -1,11 +1,11 @@
-/* upstream — transfers to providers, by libcurl (transfer.h): on the owner's loop, or on that of
- * another reactor, whichever has the fewest.
+/* upstream — transfers to providers (transfer.h): on the owner's loop, or on that of another reactor,
+ * whichever has the fewest. By libcurl, or over plain sockets of our own (carriage_plain.h).
  *
  *   upstream_start ─▶ head(status, headers) ─▶ data(bytes)* ─▶ ended(how, message)
  *                     exactly one `ended`; nothing is called back from inside a call of ours
  *
- * A request is sent at most once: libcurl's own repetition, on a kept connection that the provider
- * closed meanwhile, is stopped and ends as UPSTREAM_RESET. Connections are reused; HTTP/2 by ALPN
+ * A request is sent at most once: on a kept connection that the provider closes meanwhile it ends as
+ * UPSTREAM_RESET (libcurl's own repetition is stopped). Connections are reused; HTTP/2 by ALPN
  * where offered over TLS; certificates are verified against the system's bundle (CAINFO set and
  * CAPATH unset: else every connection parses all certificates on the loop); no proxy is taken from
  * the environment; DNS runs on libcurl's threads; `Expect:` is not sent; Accept-Encoding: identity,
