@@ -578,6 +578,22 @@ enum err storage_delete(struct storage *storage, uint32_t project, const struct 
     return ERR_OK;
 }
 
+enum err storage_replace(struct storage *storage, struct tail *tail, const struct row *row,
+    struct tail *before, struct slice reason)
+{
+    const struct storage_host *host = storage->config.host;
+    const struct row *old = tail_row(before);
+    if (tail_has_queue(tail) || tail_has_queue(before))
+        return ERR_FULL;
+    TRY(ledger_reserve(&storage->tails.ledger, 2 * ROW_BYTES_MAX + DELETION_BYTES_MAX, 3));
+    TRY(tail_update(tail, row));
+    if (storage_delete(storage, old->project, &old->id, old->number, reason)) /* out of memory */
+        host->log(host->context, 1,
+            "a stream that was replaced could not be deleted: it stays, behind the one that has "
+            "its key");
+    return ERR_OK;
+}
+
 enum err storage_amend(struct storage *storage, const struct storage_amendment *amendment)
 {
     struct archive_status archive;

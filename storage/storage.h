@@ -244,6 +244,14 @@ void storage_keep(
 enum err storage_delete(struct storage *storage, uint32_t project, const struct id *id,
     uint64_t number, struct slice reason) NODISCARD;
 
+/* storage_replace — `tail` takes the place of `before`, both open and is_appended: a version of its row, its
+ *   first with a key (that of `before`), and the deletion of `before`, in one batch: a crash leaves either
+ *   one as it was, or has `tail` alone.
+ *   answers  ERR_FULL, ERR_LIMIT as tail_update's: nothing was appended; ERR_FULL also when an event of
+ *            either is still waiting   faults  ERR_NOMEM likewise */
+enum err storage_replace(struct storage *storage, struct tail *tail, const struct row *row,
+    struct tail *before, struct slice reason) NODISCARD;
+
 /* storage_amend — what others than its writer say of a stream: a hold, its end, or a reading
  * (store_amend has what they mean). Durable when `done` says ERR_OK, and then shown by its tail.
  *   done     may be NULL; from a posted task. ERR_NOTFOUND deleted, or never stored · the archiver's

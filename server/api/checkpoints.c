@@ -251,6 +251,16 @@ static enum err fetch(struct fetching *fetching)
     }
 }
 
+static void get_found(struct run_call *call);
+
+/* The run's journal was written anew meanwhile, and the one that was being read is gone. */
+static void get_again(struct fetching *fetching)
+{
+    fetching->reader = reader_close(fetching->reader);
+    buf_deinit(&fetching->event);
+    get_found(&fetching->call);
+}
+
 static void fetch_on(void *context)
 {
     struct fetching *fetching = context;
@@ -259,6 +269,8 @@ static void fetch_on(void *context)
         return;
     if (!fetching->call.exchange)
         run_call_end(&fetching->call);
+    else if (err && fetching->stream != run_stream(fetching->call.visit.run))
+        get_again(fetching);
     else if (err)
         run_call_refuse_err(&fetching->call, err);
     else

@@ -14,6 +14,14 @@ enum {
     RUNS_KEPT_MAX = 1024,                   /* in memory, and… */
     RUNS_KEPT_BYTES_MAX = 64 * 1024 * 1024, /* …of all of them, while nobody has to do with them */
     RUN_KEY_BYTES = 4 + 64,                 /* "run-", and a SHA-256 in hexadecimal */
+
+    /* A journal is written anew when more of it counts no more than does count, and so much: about one
+     * byte is copied for each that was written, and reading a run never takes long for what is over. */
+    RUN_REWRITE_BYTES_MIN = 4 * 1024 * 1024,
+    /* Read and written of it before others have a turn. */
+    RUN_REWRITE_SHARE_BYTES = 256 * 1024,
+    /* What a crash left unfinished of it goes so long after its last record. */
+    RUN_REWRITE_TTL_S = 600,
 };
 
 #endif

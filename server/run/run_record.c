@@ -8,6 +8,7 @@ static const char *const type_names[] = {
     [RUN_CHECKPOINT] = "checkpoint",
     [RUN_DELETE] = "delete",
     [RUN_FORK] = "fork",
+    [RUN_HEAD] = "head",
 };
 enum { TYPE_COUNT = sizeof type_names / sizeof *type_names };
 
@@ -31,7 +32,8 @@ static void put_version(struct json_writer *writer, const struct run_record *rec
 {
     char id[ID_TEXT_BYTES];
     id_format(&record->id, id);
-    put(writer, "id", slice_text(id));
+    if (record->type == RUN_CHECKPOINT)
+        put(writer, "id", slice_text(id));
     json_key(writer, "version");
     json_unsigned(writer, record->version);
 }
@@ -45,7 +47,7 @@ enum err run_record_write(const struct run_record *record, struct buf *out)
     put(&writer, "step", record->step);
     put(&writer, "key", record->key);
     put(&writer, "name", record->name);
-    if (record->type == RUN_CHECKPOINT)
+    if (record->type == RUN_CHECKPOINT || record->type == RUN_HEAD)
         put_version(&writer, record);
     put(&writer, "content_type", record->content_type);
     put_raw(&writer, "offsets", record->offsets);
@@ -83,6 +85,7 @@ static bool is_whole(const struct run_record *record)
     case RUN_CHECKPOINT: return record->name.size && record->version && record->blob.data;
     case RUN_DELETE: return record->name.size;
     case RUN_FORK: return record->from.size && record->at.size;
+    case RUN_HEAD: return record->steps_read;
     }
     return false;
 }
@@ -103,6 +106,7 @@ enum err run_record_read(struct slice event, struct json **tree, struct run_reco
         .at_ms = json_int(json_get(*tree, "at"), 0),
         .version = (uint64_t)json_int(json_get(*tree, "version"), 0),
         .steps_read = json_get(*tree, "steps"),
+        .event_bytes = event.size,
         .blob =
             end < 0 ? SLICE_NONE : slice_of(event.data + end + 1, event.size - (size_t)end - 1)};
     TRY(read_type(*tree, &record.type));

@@ -9,21 +9,22 @@
 #include "protocol/data/json.h"
 #include "server/run/bounds.h"
 
-enum run_record_type { RUN_STEP, RUN_REPLAY, RUN_CHECKPOINT, RUN_DELETE, RUN_FORK };
+enum run_record_type { RUN_STEP, RUN_REPLAY, RUN_CHECKPOINT, RUN_DELETE, RUN_FORK, RUN_HEAD };
 
 /* Which fields count is a matter of the type; the others are SLICE_NONE. */
 struct run_record {
     enum run_record_type type;
-    struct slice step, key;             /* STEP; REPLAY: step */
-    struct slice name;                  /* CHECKPOINT, DELETE */
-    struct id id;                       /* CHECKPOINT: its own, that no other has or ever had */
-    uint64_t version;                   /* CHECKPOINT: its number in the run, from 1 */
+    struct slice step, key; /* STEP; REPLAY: step */
+    struct slice name;      /* CHECKPOINT, DELETE */
+    struct id id;           /* CHECKPOINT: its own, that no other has or ever had */
+    uint64_t version;       /* CHECKPOINT: its number in the run, from 1; HEAD: the newest's */
     struct slice content_type, offsets; /* CHECKPOINT; offsets: a JSON object, or none */
     int64_t at_ms;                      /* CHECKPOINT */
     struct slice blob;                  /* CHECKPOINT */
-    struct slice from, at;              /* FORK */
-    struct slice steps;                 /* FORK, to be written: a JSON array */
-    const struct json *steps_read;      /* FORK, read: of {"step","key"} */
+    struct slice from, at;              /* FORK; HEAD of a fork's journal */
+    struct slice steps;                 /* FORK, HEAD, to be written: a JSON array */
+    const struct json *steps_read; /* read: of {"step","key"}; HEAD: also "replays", "inherited" */
+    size_t event_bytes;            /* read: of the whole event */
 };
 
 /* run_record_write — appended to `out`.  answers buf_append's

@@ -6,6 +6,8 @@
 #include "protocol/base/digest.h"
 #include "protocol/base/own.h"
 
+enum { STEP_LINE_BYTES = 80 }; /* of a step's record but its name and its key, about */
+
 void runbook_init(struct runbook *book)
 {
     *book = (struct runbook){0};
@@ -19,6 +21,7 @@ static void checkpoint_free(struct runbook *book, struct run_checkpoint *checkpo
 {
     list_unlink(&checkpoint->node);
     map_remove(&book->checkpoints_by_name, &checkpoint->by_name);
+    book->live_bytes -= checkpoint->event_bytes;
     book->bytes -= sizeof *checkpoint + checkpoint->name.size + checkpoint->content_type.size +
                    checkpoint->offsets.size;
     free(checkpoint);
@@ -94,6 +97,7 @@ static enum err add_step(
     }
     list_append(&book->steps, &step->node);
     book->bytes += bytes;
+    book->live_bytes += STEP_LINE_BYTES + name.size + key.size;
     return ERR_OK;
 }
 
@@ -112,6 +116,7 @@ static enum err put_checkpoint(struct runbook *book, const struct run_record *re
     checkpoint->version = record->version;
     checkpoint->seq = seq;
     checkpoint->size = record->blob.size;
+    checkpoint->event_bytes = record->event_bytes;
     checkpoint->at_ms = record->at_ms;
     struct run_checkpoint *older = runbook_checkpoint(book, name);
     enum err err = map_insert(&book->checkpoints_by_name, &checkpoint->by_name, map_hash(name));
@@ -124,31 +129,52 @@ static enum err put_checkpoint(struct runbook *book, const struct run_record *re
     list_append(&book->checkpoints, &checkpoint->node);
     book->bytes += bytes;
     book->version = record->version;
+    book->live_bytes += record->event_bytes;
     return ERR_OK;
 }
 
-static enum err inherit(struct runbook *book, const struct run_record *record)
+static enum err set_origin(struct runbook *book, struct slice from, struct slice at)
 {
-    uint8_t *text = malloc(record->from.size + record->at.size);
+    uint8_t *text = malloc(from.size + at.size);
     if (!text)
         return fault(ERR_NOMEM, "a run's origin");
     free((void *)(uintptr_t)book->forked_from.data);
-    book->forked_from = keep(&text, record->from);
-    book->forked_at = keep(&text, record->at);
+    book->forked_from = keep(&text, from);
+    book->forked_at = keep(&text, at);
+    return ERR_OK;
+}
+
+/* Those of a fork are all inherited; a head says which. */
+static enum err add_steps(struct runbook *book, const struct run_record *record)
+{
     const struct json *step = json_at(record->steps_read, 0);
     for (; step; step = json_next(step)) {
         struct slice name = json_text(json_get(step, "step")),
                      key = json_text(json_get(step, "key"));
-        if (name.size && key.size)
-            TRY(add_step(book, name, key, true));
+        int64_t replays = json_int(json_get(step, "replays"), 0);
+        bool is_inherited = json_bool(json_get(step, "inherited"), record->type == RUN_FORK);
+        if (name.size == 0 || key.size == 0)
+            continue;
+        TRY(add_step(book, name, key, is_inherited));
+        runbook_step(book, name)->replays += (uint64_t)replays;
     }
     return ERR_OK;
+}
+
+static enum err begin_with(struct runbook *book, const struct run_record *record)
+{
+    if (record->version > book->version)
+        book->version = record->version;
+    if (record->from.size)
+        TRY(set_origin(book, record->from, record->at));
+    return add_steps(book, record);
 }
 
 enum err runbook_apply(struct runbook *book, const struct run_record *record, uint64_t seq)
 {
     struct run_checkpoint *checkpoint;
     struct run_step *step;
+    book->recorded_bytes += record->event_bytes;
     switch (record->type) {
     case RUN_STEP: return add_step(book, record->step, record->key, false);
     case RUN_REPLAY:
@@ -160,19 +186,28 @@ enum err runbook_apply(struct runbook *book, const struct run_record *record, ui
         if ((checkpoint = runbook_checkpoint(book, record->name)))
             checkpoint_free(book, checkpoint);
         return ERR_OK;
-    case RUN_FORK: return inherit(book, record);
+    case RUN_FORK:
+    case RUN_HEAD: return begin_with(book, record);
     }
     return ERR_OK;
 }
 
+void runbook_moved(struct runbook *book, uint64_t recorded_bytes)
+{
+    LIST_FOREACH (node, &book->checkpoints) {
+        struct run_checkpoint *checkpoint = CONTAINER_OF(node, struct run_checkpoint, node);
+        checkpoint->seq = checkpoint->moved_to;
+    }
+    book->recorded_bytes = recorded_bytes;
+}
+
 /* ── forks and keys ─────────────────────────────────────────────────────────────────────────── */
 
-enum err runbook_fork_steps(const struct runbook *book, struct slice at, struct buf *out)
+/* Up to and with `last`, or all. */
+static enum err write_steps(
+    const struct runbook *book, const struct run_step *last, bool is_head, struct buf *out)
 {
     struct json_writer writer;
-    const struct run_step *last = runbook_step(book, at);
-    if (!last)
-        return ERR_NOTFOUND;
     json_writer_init(&writer, out);
     json_open(&writer, '[');
     LIST_FOREACH (node, &book->steps) {
@@ -182,12 +217,29 @@ enum err runbook_fork_steps(const struct runbook *book, struct slice at, struct 
         json_string(&writer, step->name);
         json_key(&writer, "key");
         json_string(&writer, step->key);
+        if (is_head) {
+            json_key(&writer, "replays");
+            json_unsigned(&writer, step->replays);
+            json_key(&writer, "inherited");
+            json_boolean(&writer, step->is_inherited);
+        }
         json_close(&writer, '}');
         if (step == last)
             break;
     }
     json_close(&writer, ']');
     return writer.err;
+}
+
+enum err runbook_head_steps(const struct runbook *book, struct buf *out)
+{
+    return write_steps(book, NULL, true, out);
+}
+
+enum err runbook_fork_steps(const struct runbook *book, struct slice at, struct buf *out)
+{
+    const struct run_step *last = runbook_step(book, at);
+    return last ? write_steps(book, last, false, out) : ERR_NOTFOUND;
 }
 
 void run_key(const struct id *run, struct slice step, char out[RUN_KEY_BYTES + 1])

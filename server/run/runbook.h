@@ -23,9 +23,10 @@ struct run_checkpoint {
     struct list node; /* runbook.checkpoints */
     struct slice name, content_type, offsets;
     struct id id;
-    uint64_t version; /* greater than that of any before it, of whatever name */
-    uint64_t seq;     /* of its event in the run's stream */
-    uint64_t size;
+    uint64_t version;  /* greater than that of any before it, of whatever name */
+    uint64_t seq;      /* of its event in the run's stream… */
+    uint64_t moved_to; /* …and in the one that is to take its place (rewrite.h) */
+    uint64_t size, event_bytes;
     int64_t at_ms;
 };
 
@@ -35,6 +36,8 @@ struct runbook {
     struct slice forked_from, forked_at; /* owned; or SLICE_NONE */
     uint64_t version;                    /* of the newest checkpoint, there or not; 0: none yet */
     size_t bytes;                        /* of memory, about */
+    uint64_t recorded_bytes;             /* of all records… */
+    uint64_t live_bytes;                 /* …and of those that still count, about */
 };
 
 void runbook_init(struct runbook *book);
@@ -48,6 +51,10 @@ struct run_checkpoint *runbook_checkpoint(const struct runbook *book, struct sli
 /* runbook_fork_steps — as a fork at step `at` records them: a JSON array, appended to `out`.
  *   answers  ERR_NOTFOUND no such step · buf_append's */
 enum err runbook_fork_steps(const struct runbook *book, struct slice at, struct buf *out) NODISCARD;
+/* runbook_head_steps — all of them, as the head of a journal that is written anew records them. Likewise.
+ * runbook_moved — each checkpoint's event is where `moved_to` says, in a stream of `recorded_bytes`. */
+enum err runbook_head_steps(const struct runbook *book, struct buf *out) NODISCARD;
+void runbook_moved(struct runbook *book, uint64_t recorded_bytes);
 
 /* run_key — of a step of the run whose stream has this ID. */
 void run_key(const struct id *run, struct slice step, char out[RUN_KEY_BYTES + 1]);

@@ -3,6 +3,8 @@
  *   LOOKING ─▶ WAITING (what is under way becomes durable, and so can be read) ─▶ READING ─▶ READY
  *      └─ begun ────────────────────────────────────────────────────────────────────────────▶ │
  *   READY ─ its stream was deleted, or is over ─▶ out of the map: the next visit begins anew
+ *     │ ▲
+ *     └─┴ HELD for the last moment of its journal's rewrite: who is in it stays, visits wait
  *
  * Records that were written are in the book before they are durable: a run is dropped only where nobody
  * visits it, and whoever visits again reads what was visible after a wait. */
@@ -12,6 +14,7 @@
 #include <string.h>
 
 #include "protocol/base/own.h"
+#include "server/run/rewrite.h"
 #include "server/stream/reader.h"
 
 struct run {
@@ -30,6 +33,9 @@ struct run {
     struct buf event; /* being read */
     uint64_t seq;     /* of the next one */
     struct runbook book;
+    struct rewrite *rewrite;    /* under way; counts as a visit */
+    struct list rewriting;      /* of runs->rewriting, then */
+    uint64_t next_rewrite_from; /* after one that came to nothing: bytes of the journal */
 };
 
 struct runs {
@@ -37,6 +43,8 @@ struct runs {
     struct map by_name;
     struct list idle; /* least lately visited first */
     size_t idle_count, idle_bytes;
+    struct list rewriting;
+    uint64_t rewrite_bytes_min;
 };
 
 /* ── what is kept ───────────────────────────────────────────────────────────────────────────── */
@@ -49,8 +57,15 @@ enum err runs_new(struct hub *hub, struct runs **out)
     runs->hub = hub;
     map_init(&runs->by_name);
     list_init(&runs->idle);
+    list_init(&runs->rewriting);
+    runs->rewrite_bytes_min = RUN_REWRITE_BYTES_MIN;
     *out = runs;
     return ERR_OK;
+}
+
+void runs_rewrite_from(struct runs *runs, uint64_t bytes)
+{
+    runs->rewrite_bytes_min = bytes;
 }
 
 static void unmap(struct run *run)
@@ -93,6 +108,7 @@ static void drop_oldest(struct runs *runs)
     run_free(run);
 }
 
+/* Nobody visits any more. */
 static void idle(struct run *run)
 {
     struct runs *runs = run->runs;
@@ -107,10 +123,32 @@ static void idle(struct run *run)
         drop_oldest(runs);
 }
 
+static void leave(struct run *run)
+{
+    ASSERT(run->visits > 0);
+    if (--run->visits == 0)
+        idle(run);
+}
+
+static void answer_all(struct run *run, enum err err);
+
+/* Visits that wait are of callers who are gone. */
+static void stop_rewrites(struct runs *runs)
+{
+    struct list *node;
+    while ((node = list_pop(&runs->rewriting))) {
+        struct run *run = CONTAINER_OF(node, struct run, rewriting);
+        run->rewrite = rewrite_free(run->rewrite);
+        answer_all(run, ERR_CANCELED);
+        leave(run);
+    }
+}
+
 struct runs *runs_free(struct runs *runs)
 {
     if (!runs)
         return NULL;
+    stop_rewrites(runs);
     while (!list_is_empty(&runs->idle))
         drop_oldest(runs);
     map_deinit(&runs->by_name);
@@ -137,8 +175,7 @@ static void answer_all(struct run *run, enum err err)
         run->visits += !err;
         visit->done(visit, err);
     }
-    if (--run->visits == 0)
-        idle(run);
+    leave(run);
 }
 
 /* A record may have a megabyte; most have a hundred bytes. */
@@ -275,6 +312,7 @@ static enum err run_new(struct runs *runs, const struct run_visit *visit, struct
     run->runs = runs;
     run->project = visit->project;
     list_init(&run->lru);
+    list_init(&run->rewriting);
     list_init(&run->waiting);
     runbook_init(&run->book);
     buf_init(&run->event, RUN_LINE_BYTES_MAX + RUN_BLOB_BYTES_MAX);
@@ -338,9 +376,7 @@ void runs_leave(struct runs *runs, struct run_visit *visit)
     visit->run = NULL;
     if (!run)
         return;
-    ASSERT(run->visits > 0);
-    if (--run->visits == 0)
-        idle(run);
+    leave(run);
 }
 
 /* ── reading and writing one ────────────────────────────────────────────────────────────────── */
@@ -395,6 +431,66 @@ static enum err write_event(struct run *run, const struct run_record *record)
     return err;
 }
 
+/* ── its journal, anew ──────────────────────────────────────────────────────────────────────── */
+
+static bool is_rewrite_due(const struct run *run)
+{
+    const struct runbook *book = &run->book;
+    return !run->rewrite && run->is_mapped && !stream_is_held(run->stream) &&
+           book->recorded_bytes > 2 * book->live_bytes + run->runs->rewrite_bytes_min &&
+           book->recorded_bytes >= run->next_rewrite_from;
+}
+
+static void rewrite_holds(void *context)
+{
+    struct run *run = context;
+    run->is_ready = false;
+}
+
+static void rewrite_replaced(void *context, struct stream *to)
+{
+    struct run *run = context;
+    stream_unref(run->stream);
+    run->stream = stream_ref(to);
+}
+
+/* They find the run, or that it was deleted meanwhile. */
+static void let_in(struct run *run)
+{
+    struct list waiting;
+    struct list *node;
+    list_init(&waiting);
+    list_move(&waiting, &run->waiting);
+    run->is_ready = true;
+    while ((node = list_pop(&waiting)))
+        runs_visit(run->runs, CONTAINER_OF(node, struct run_visit, node));
+}
+
+static void rewrite_done(void *context, enum err err)
+{
+    struct run *run = context;
+    run->rewrite = rewrite_free(run->rewrite);
+    list_unlink(&run->rewriting);
+    run->next_rewrite_from = err ? run->book.recorded_bytes + run->runs->rewrite_bytes_min : 0;
+    if (err && err != ERR_CLOSED && err != ERR_DENIED) /* deleted, held: as it should be */
+        LOG(hub_log(run->runs->hub), LOG_WARNING, "run_not_rewritten",
+            LOG_SLICE("run", run_name(run)), LOG_TEXT("error", err_text(err)));
+    let_in(run);
+    leave(run);
+}
+
+/* One that cannot begin is begun by a later record. */
+static void begin_rewrite(struct run *run)
+{
+    const struct rewrite_owner owner = {rewrite_holds, rewrite_replaced, rewrite_done, run};
+    if (rewrite_new(run->stream, run->project, &run->book, &owner, &run->rewrite) != ERR_OK)
+        return;
+    list_append(&run->runs->rewriting, &run->rewriting);
+    run->visits++;
+}
+
+/* ── writing one ────────────────────────────────────────────────────────────────────────────── */
+
 enum err run_write(struct run *run, const struct run_record *record)
 {
     if (!append_is_open(run->stream))
@@ -407,6 +503,8 @@ enum err run_write(struct run *run, const struct run_record *record)
     run->seq = tail_events(stream_tail(run->stream));
     enum err err = write_event(run, &numbered);
     forget_event(run);
+    if (!err && is_rewrite_due(run))
+        begin_rewrite(run);
     return err;
 }
 

@@ -6,7 +6,8 @@
  *
  * The run is its visitors' until they leave. What is written shows in memory at once, and is durable when
  * hub_wait_durable says so. A run that nobody visits is dropped when there are too many (bounds.h), the one
- * that was visited least lately first.
+ * that was visited least lately first. One whose journal is mostly of what counts no more has it
+ * written anew (rewrite.h), while it is in use; its stream is another one then.
  *
  *   thread  loop */
 #ifndef TOKENLOG_SERVER_RUN_RUNS_H
@@ -19,6 +20,9 @@ struct runs;
 struct run;
 
 enum err runs_new(struct hub *hub, struct runs **out) NODISCARD;
+/* runs_rewrite_from — a journal may be written anew when so many bytes of it count no more; as at first:
+ * RUN_REWRITE_BYTES_MIN. */
+void runs_rewrite_from(struct runs *runs, uint64_t bytes);
 /* runs_free — when the storage is closed and nobody visits or is answered any more. NULL is taken. */
 struct runs *runs_free(struct runs *runs);
 
@@ -44,7 +48,7 @@ void runs_visit(struct runs *runs, struct run_visit *visit);
 void runs_leave(struct runs *runs, struct run_visit *visit); /* also of a visit without a run */
 
 const struct runbook *run_book(const struct run *run);
-struct stream *run_stream(const struct run *run); /* borrowed */
+struct stream *run_stream(const struct run *run); /* borrowed; until the next turn */
 struct slice run_name(const struct run *run);
 /* run_write — a record: in the book, and in the stream. A checkpoint's ID and version are given to it here.
  *   answers  append_event's · ERR_LIMIT also: the run is full   faults  ERR_NOMEM */

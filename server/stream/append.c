@@ -107,6 +107,31 @@ int64_t append_expires_ns(const struct stream *stream)
     return row_expires_ns(&row);
 }
 
+enum err append_replace(struct stream *stream, struct stream *before, const char *reason)
+{
+    if (!append_is_open(stream) || !append_is_open(before) || !before->is_keyed)
+        return ERR_CLOSED;
+    ASSERT(stream_row(stream)->key.size == 0);
+    if (stream_is_held(before))
+        return ERR_DENIED;
+    const struct row *old = stream_row(before);
+    struct row row = *stream_row(stream);
+    row.key = old->key;
+    row.attempt = old->attempt + 1;
+    row.previous = old->id;
+    row.metadata = old->metadata;
+    row.writer_state = old->writer_state;
+    row.accepted_ns = old->accepted_ns;
+    row.ttl_s = old->ttl_s;
+    row.is_sliding = old->is_sliding;
+    TRY(storage_replace(
+        stream->hub->storage, stream->tail, &row, before->tail, slice_text(reason)));
+    before->is_deleted = true;
+    enum err err = stream_index_key(stream, stream_row(stream));
+    ASSERT(err == ERR_OK); /* the table has room, as `before` was in it */
+    return ERR_OK;
+}
+
 enum err append_delete(struct stream *stream, const char *reason)
 {
     ASSERT(append_is_appended(stream));

@@ -62,6 +62,13 @@ enum err append_describe(struct stream *stream, struct slice metadata) NODISCARD
  *   not durable yet, and readings (stream_touch) that were not worth noting. 0: never. From then on it is
  *   to be treated as one that is not there; it is deleted soon after, open or closed. */
 int64_t append_expires_ns(const struct stream *stream);
+/* append_replace — `stream`, which has no key, takes the place of `before`: from then on it is found by
+ *   that one's key, with its metadata, times to live and writer's state and since when it is there, and
+ *   `before` is deleted. Both are durable together: a crash leaves `before` as it was, or `stream` alone.
+ *   answers  ERR_CLOSED one of them is not open, or `before` is not the newest of its key · ERR_DENIED a
+ *            legal hold lies on `before` · ERR_FULL no room now, or an event of either is still waiting
+ *   faults   ERR_NOMEM */
+enum err append_replace(struct stream *stream, struct stream *before, const char *reason) NODISCARD;
 /* append_delete — open or closed; as stream_delete. ERR_FULL also while a large event of it waits. */
 enum err append_delete(struct stream *stream, const char *reason) NODISCARD;
 

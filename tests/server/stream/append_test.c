@@ -325,6 +325,92 @@ static void test_archived_at_the_crash(void **context)
     rig_free(rig);
 }
 
+/* One takes the place of another: found by its key, or, if a crash came first, not at all. */
+static void replaces(bool was_archived, bool is_kept, bool is_kill)
+{
+    struct rig *rig = rig_new();
+    enum err err;
+    struct stream *old = create(rig, NAME, "s0"), *new = create(rig, "", "");
+    struct id old_id = stream_row(old)->id, new_id = stream_row(new)->id;
+    append(old, "old", NULL);
+    append(new, "new", NULL);
+    if (was_archived) {
+        stream_unref(old);
+        stream_unref(new);
+        RIG_UNTIL(rig, tails(rig) == 0);
+        old = find(rig, NAME, ERR_OK);
+        new = rig_find(rig, &new_id, &err);
+    }
+    wait_durable(rig);
+    rig->is_disk_held = !is_kept;
+    assert_int_equal(append_replace(new, old, "replaced"), ERR_OK);
+    assert_true(stream_is_deleted(old));
+    assert_int_equal(append_event(old, SLICE("x"), SLICE_NONE), ERR_CLOSED);
+    assert_state(new, "s0");
+    assert_int_equal(stream_row(new)->attempt, 2);
+    struct stream *named = find(rig, NAME, ERR_OK);
+    assert_ptr_equal(named, new);
+    stream_unref(named);
+    if (is_kept)
+        wait_durable(rig);
+    stream_unref(old);
+    stream_unref(new);
+    rig_reopen(rig, is_kill);
+    rig->is_disk_held = false;
+    const char *bytes = is_kept || !is_kill ? "new" : "old";
+    for (int round = 0; round < 2; round++) { /* of the journal, of the store */
+        named = find(rig, NAME, ERR_OK);
+        assert_true(append_is_open(named));
+        assert_state(named, "s0");
+        assert_bytes(rig, named, bytes, ERR_AGAIN);
+        stream_unref(named);
+        RIG_UNTIL(rig, tails(rig) == 0);
+    }
+    struct stream *other = rig_find(rig, bytes[0] == 'n' ? &old_id : &new_id, &err);
+    assert_int_equal(stream_is_deleted(other), bytes[0] == 'n');
+    stream_unref(other);
+    RIG_UNTIL(rig, tails(rig) == 0);
+    rig_free(rig);
+}
+
+static void test_replaced(void **context)
+{
+    (void)context;
+    for (int i = 0; i < 8; i++)
+        replaces(i & 1, i & 2, i & 4);
+}
+
+static void is_held(struct stream_hold *hold, enum err err)
+{
+    assert_int_equal(err, ERR_OK);
+    hold->stream = NULL;
+}
+
+static void test_not_replaced(void **context)
+{
+    (void)context;
+    struct rig *rig = rig_new();
+    struct stream_hold hold = {.done = is_held};
+    struct stream *old = create(rig, NAME, "s0"), *new = create(rig, "", "");
+    wait_durable(rig);
+    assert_int_equal(stream_set_held(old, true, &hold), ERR_OK);
+    assert_int_equal(append_replace(new, old, "replaced"), ERR_DENIED);
+    RIG_UNTIL(rig, !hold.stream);
+    assert_int_equal(append_replace(new, old, "replaced"), ERR_DENIED);
+    assert_int_equal(stream_set_held(old, false, &hold), ERR_OK);
+    RIG_UNTIL(rig, !hold.stream);
+    assert_int_equal(append_close(new, SLICE_NONE, SLICE_NONE), ERR_OK);
+    assert_int_equal(append_replace(new, old, "replaced"), ERR_CLOSED);
+    assert_true(append_is_open(old));
+    stream_unref(new);
+    new = create(rig, "", "");
+    assert_int_equal(append_delete(old, "deleted"), ERR_OK);
+    assert_int_equal(append_replace(new, old, "replaced"), ERR_CLOSED);
+    stream_unref(old);
+    stream_unref(new);
+    rig_free(rig);
+}
+
 static struct stream *create_for(struct rig *rig, const char *key, int64_t ttl_s, bool is_sliding)
 {
     struct row row = {.key = slice_text(key), .ttl_s = ttl_s, .is_sliding = is_sliding};
@@ -383,6 +469,8 @@ int main(void)
         cmocka_unit_test(test_deleted),
         cmocka_unit_test(test_leaves_memory),
         cmocka_unit_test(test_archived_at_the_crash),
+        cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_not_replaced),
         cmocka_unit_test(test_expires),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
