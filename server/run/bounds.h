@@ -20,6 +20,8 @@ enum {
     RUN_REWRITE_BYTES_MIN = 4 * 1024 * 1024,
     /* Read and written of it before others have a turn. */
     RUN_REWRITE_SHARE_BYTES = 256 * 1024,
+    /* While storage has more than it can take it rests so long. */
+    RUN_REWRITE_YIELD_MS = 50,
     /* What a crash left unfinished of it goes so long after its last record. */
     RUN_REWRITE_TTL_S = 600,
 };

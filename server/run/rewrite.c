@@ -1,6 +1,7 @@
 /* rewrite — see rewrite.h.
  *
- *   STARTING ─▶ COPYING ◀──▶ RESTING (after each share: until what was copied is durable, or others had a turn)
+ *   STARTING ─▶ COPYING ◀──▶ RESTING (after each share: until what was copied is durable, or others had a
+ *                  │                  turn; while storage has more than it can take: for a while)
  *                  │ past the mark: the owner holds newcomers back, or there might always be more
  *                  └──▶ all was copied, and nothing waits to become visible ─▶ REPLACING ─▶ done
  *
@@ -146,6 +147,12 @@ static enum err copy_share(struct rewrite *rewrite)
     return ERR_OK;
 }
 
+/* Who is held back is not to wait for others. */
+static bool must_yield(const struct rewrite *rewrite)
+{
+    return !rewrite->is_held && hub_is_paused(stream_hub(rewrite->from));
+}
+
 static void end_rest(struct rewrite *rewrite)
 {
     rewrite->is_resting = false;
@@ -178,7 +185,9 @@ static void rest(struct rewrite *rewrite)
     if (rewrite->written > 0)
         hub_wait_stream(rewrite->to, &rewrite->barrier);
     else
-        timer_set(loop, &rewrite->timer, loop_now_ns(loop));
+        timer_set(loop, &rewrite->timer,
+            loop_now_ns(loop) +
+                (must_yield(rewrite) ? RUN_REWRITE_YIELD_MS * INT64_C(1000000) : 0));
 }
 
 static void hold_if_due(struct rewrite *rewrite)
@@ -201,7 +210,11 @@ static void caught_up(struct rewrite *rewrite)
 static void copy_on(struct rewrite *rewrite)
 {
     bool is_open = append_is_open(rewrite->from) && append_is_open(rewrite->to);
-    enum err err = is_open ? copy_share(rewrite) : ERR_CLOSED;
+    enum err err = ERR_OK;
+    if (!is_open)
+        err = ERR_CLOSED;
+    else if (!must_yield(rewrite))
+        err = copy_share(rewrite);
     hold_if_due(rewrite);
     if (!err)
         rest(rewrite);

@@ -35,7 +35,7 @@ struct run {
     struct runbook book;
     struct rewrite *rewrite;    /* under way; counts as a visit */
     struct list rewriting;      /* of runs->rewriting, then */
-    uint64_t next_rewrite_from; /* after one that came to nothing: bytes of the journal */
+    uint64_t next_rewrite_from; /* bytes of the journal; after a rewrite that came to nothing */
 };
 
 struct runs {
@@ -452,6 +452,7 @@ static void rewrite_replaced(void *context, struct stream *to)
     struct run *run = context;
     stream_unref(run->stream);
     run->stream = stream_ref(to);
+    run->next_rewrite_from = 0;
 }
 
 /* They find the run, or that it was deleted meanwhile. */
@@ -471,7 +472,9 @@ static void rewrite_done(void *context, enum err err)
     struct run *run = context;
     run->rewrite = rewrite_free(run->rewrite);
     list_unlink(&run->rewriting);
-    run->next_rewrite_from = err ? run->book.recorded_bytes + run->runs->rewrite_bytes_min : 0;
+    if (err) /* as much may then have been copied for nothing as was written before it is again */
+        run->next_rewrite_from =
+            run->book.recorded_bytes + run->book.live_bytes + run->runs->rewrite_bytes_min;
     if (err && err != ERR_CLOSED && err != ERR_DENIED) /* deleted, held: as it should be */
         LOG(hub_log(run->runs->hub), LOG_WARNING, "run_not_rewritten",
             LOG_SLICE("run", run_name(run)), LOG_TEXT("error", err_text(err)));

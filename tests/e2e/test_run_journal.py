@@ -52,7 +52,8 @@ def test_nothing_is_lost_when_a_journal_is_written_anew(serve, mock, model):
     old = server.call("GET", "/v1/runs/long").json()
     numbers = itertools.count()
     number, etag = put_until_rewritten(server, "long", numbers)
-    wire.assert_error(server.call("POST", f"/v1/streams/{old['id']}/stop"), 410)
+    gone = server.call("GET", f"/v1/streams/{old['id']}")
+    wire.assert_error(gone, 410, "stream_deleted")
 
     def check():
         run = server.call("GET", "/v1/runs/long").json()

@@ -127,6 +127,48 @@ static void test_forks(void **state)
     runbook_deinit(&again);
 }
 
+/* All that is known of steps is in one record, and checkpoints that are over leave their number. */
+static void test_head(void **state)
+{
+    struct runbook book, again;
+    CLEANUP(buf_deinit) struct buf steps;
+    (void)state;
+    runbook_init(&book);
+    runbook_init(&again);
+    buf_init(&steps, RUN_LINE_BYTES_MAX);
+    struct run_record fork = {.type = RUN_FORK,
+        .from = SLICE("old"),
+        .at = SLICE("1"),
+        .steps = SLICE("[{\"step\":\"1\",\"key\":\"k1\"}]")};
+    apply(&book, &fork, 0);
+    take(&book, "2", "k2");
+    for (int i = 0; i < 3; i++)
+        apply(&book, &(struct run_record){.type = RUN_REPLAY, .step = SLICE("2")}, 2);
+    keep(&book, "a", SLICE("one"), 5);
+    apply(&book, &(struct run_record){.type = RUN_DELETE, .name = SLICE("a")}, 6);
+    uint64_t steps_alone = book.live_bytes;
+    assert_true(book.recorded_bytes > steps_alone);
+    assert_int_equal(runbook_head_steps(&book, &steps), ERR_OK);
+    struct run_record head = {.type = RUN_HEAD,
+        .version = book.version,
+        .from = book.forked_from,
+        .at = book.forked_at,
+        .steps = buf_slice(&steps)};
+    apply(&again, &head, 0);
+    assert_int_equal(again.version, 105);
+    assert_true(slice_equal(again.forked_from, SLICE("old")));
+    assert_int_equal(again.steps_by_name.count, 2);
+    assert_true(runbook_step(&again, SLICE("1"))->is_inherited);
+    assert_false(runbook_step(&again, SLICE("2"))->is_inherited);
+    assert_true(slice_equal(runbook_step(&again, SLICE("2"))->key, SLICE("k2")));
+    assert_int_equal(runbook_step(&again, SLICE("2"))->replays, 3);
+    assert_int_equal(again.live_bytes, steps_alone);
+    apply(&again, &(struct run_record){.type = RUN_REPLAY, .step = SLICE("2")}, 1);
+    assert_int_equal(runbook_step(&again, SLICE("2"))->replays, 4);
+    runbook_deinit(&book);
+    runbook_deinit(&again);
+}
+
 static void test_keys(void **state)
 {
     char a[RUN_KEY_BYTES + 1], b[RUN_KEY_BYTES + 1];
@@ -163,6 +205,8 @@ static void test_what_is_no_record(void **state)
          "\"id\":\"018bcfe5-687b-7000-8000-000000000000\",\"version\":1}\n",
             ERR_OK},
         {"{\"type\":\"fork\",\"at\":\"1\"}", ERR_CORRUPT},
+        {"{\"type\":\"head\"}", ERR_CORRUPT},
+        {"{\"type\":\"head\",\"version\":0,\"steps\":[]}", ERR_OK},
         {"{\"type\":\"step\",\"step\":\"1\",\"key\":\"k\",\"more\":[1]}", ERR_OK},
     };
     (void)state;
@@ -180,6 +224,7 @@ int main(void)
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_checkpoints),
         cmocka_unit_test(test_forks),
+        cmocka_unit_test(test_head),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_what_is_no_record),
     };
