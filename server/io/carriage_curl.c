@@ -36,6 +36,12 @@ struct curls {
     size_t spare_count;
 };
 
+/* One that libcurl has open. */
+struct curl_socket {
+    struct watch watch;
+    struct curls *curls;
+};
+
 struct curl_carriage {
     struct carriage base;
     struct curls *curls;
@@ -53,12 +59,12 @@ struct curl_carriage {
 };
 
 static void multi_timer_fired(struct timer *timer);
-static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *context, void *pointer);
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *pointer);
 static int watch_timer(CURLM *multi, long timeout_ms, void *context);
-static void socket_ready(void *pointer, int socket, short events);
+static void socket_ready(struct watch *watch, short events);
 static void drive(struct curls *curls, curl_socket_t socket, int events);
 
-static const struct watch_owner watch_owner = {socket_ready};
+static const struct watch_owner watch_owner = {.ready = socket_ready};
 
 /* ---- the multi handle ------------------------------------------------------------------------ */
 
@@ -137,29 +143,40 @@ static int select_bits(short events)
     return bits;
 }
 
-static void socket_ready(void *pointer, int socket, short events)
+static void socket_ready(struct watch *watch, short events)
 {
-    drive(pointer, socket, select_bits(events));
+    struct curl_socket *socket = CONTAINER_OF(watch, struct curl_socket, watch);
+    drive(socket->curls, watch->socket, select_bits(events));
 }
 
-static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *context, void *pointer)
+static void forget_socket(struct curls *curls, curl_socket_t fd, struct curl_socket *socket)
+{
+    (void)curl_multi_assign(curls->multi, fd, NULL);
+    if (socket)
+        watch_remove(&socket->watch);
+    free(socket);
+}
+
+/* libcurl fails the transfer if this is not 0. */
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *pointer)
 {
     (void)easy;
     struct curls *curls = context;
-    struct watch *watch = pointer;
+    struct curl_socket *socket = pointer;
     if (what == CURL_POLL_REMOVE) {
-        (void)curl_multi_assign(curls->multi, socket, NULL);
-        watch_remove(watch);
+        forget_socket(curls, fd, socket);
         return 0;
     }
-    if (!watch) {
-        if (!(watch = watch_new(curls->watches, socket, curls)))
-            return -1; /* libcurl then fails the transfer */
-        (void)curl_multi_assign(curls->multi, socket, watch);
+    if (!socket) {
+        if (!(socket = calloc(1, sizeof *socket)))
+            return -1;
+        socket->curls = curls;
+        watch_init(&socket->watch, curls->watches, fd);
+        (void)curl_multi_assign(curls->multi, fd, socket);
     }
     short events =
         (short)((what & CURL_POLL_IN ? POLLIN : 0) | (what & CURL_POLL_OUT ? POLLOUT : 0));
-    return watch_want(watch, events) == ERR_OK ? 0 : -1;
+    return watch_want(&socket->watch, events) == ERR_OK ? 0 : -1;
 }
 
 static int watch_timer(CURLM *multi, long timeout_ms, void *context)

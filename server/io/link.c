@@ -12,6 +12,8 @@
 
 static const int64_t ns_per_s = 1000000000;
 
+enum { FETCH_BYTES = 64 /* a line of the cache */ };
+
 struct links {
     struct loop *loop;
     struct watches *watches;
@@ -32,11 +34,10 @@ struct origin {
 enum link_state { LINK_CONNECTING, LINK_USED, LINK_IDLE };
 
 struct link {
-    struct origin *origin;
-    struct watch *watch;
+    struct watch watch;
     void *context;
+    struct origin *origin;
     enum link_state state;
-    int socket;
     bool was_kept;
     int64_t idle_since_ns;
     uint64_t acknowledged; /* before link_open */
@@ -44,8 +45,9 @@ struct link {
     struct list age;
 };
 
-static void socket_ready(void *pointer, int socket, short events);
-static const struct watch_owner watch_owner = {socket_ready};
+static void socket_ready(struct watch *watch, short events);
+static void fetch_user(const struct watch *watch);
+static const struct watch_owner watch_owner = {socket_ready, fetch_user};
 
 /* ---- origins --------------------------------------------------------------------------------- */
 
@@ -124,12 +126,7 @@ static struct link *link_new(struct origin *origin, int socket)
     struct link *link = calloc(1, sizeof *link);
     if (!link)
         return NULL;
-    link->watch = watch_new(origin->links->watches, socket, link);
-    if (!link->watch) {
-        free(link);
-        return NULL;
-    }
-    link->socket = socket;
+    watch_init(&link->watch, origin->links->watches, socket);
     link->origin = origin;
     origin->references++;
     list_init(&link->node);
@@ -152,8 +149,8 @@ void link_drop(struct link *link)
     if (!link)
         return;
     leave_idle(link);
-    watch_remove(link->watch);
-    (void)close(link->socket);
+    watch_remove(&link->watch);
+    (void)close(link->watch.socket);
     origin_unref(link->origin);
     free(link);
 }
@@ -170,12 +167,12 @@ static void set_options(int socket)
 static enum err link_begin(struct link *link)
 {
     const struct sockaddr_storage *address = &link->origin->address;
-    set_options(link->socket);
+    set_options(link->watch.socket);
     link->state = LINK_CONNECTING;
-    if (connect(link->socket, (const struct sockaddr *)address, address_size(address)) != 0 &&
+    if (connect(link->watch.socket, (const struct sockaddr *)address, address_size(address)) != 0 &&
         errno != EINPROGRESS)
         return fault(ERR_IO, "connect: %s", strerror(errno));
-    return watch_want(link->watch, POLLOUT);
+    return watch_want(&link->watch, POLLOUT);
 }
 
 static enum err open_new(struct origin *origin, struct link **out)
@@ -202,7 +199,7 @@ static enum err open_new(struct origin *origin, struct link **out)
 static bool is_silent(const struct link *link)
 {
     uint8_t byte;
-    return recv(link->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+    return recv(link->watch.socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
            (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
@@ -210,7 +207,7 @@ static uint64_t acknowledged(const struct link *link)
 {
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
-    (void)getsockopt(link->socket, IPPROTO_TCP, TCP_INFO, &info, &size);
+    (void)getsockopt(link->watch.socket, IPPROTO_TCP, TCP_INFO, &info, &size);
     return info.tcpi_bytes_acked;
 }
 
@@ -246,10 +243,16 @@ enum err link_open(struct origin *origin, void *context, struct link **out)
     return ERR_OK;
 }
 
-static void socket_ready(void *pointer, int socket, short events)
+static void fetch_user(const struct watch *watch)
 {
-    (void)socket;
-    struct link *link = pointer;
+    const struct link *link = CONTAINER_OF(watch, const struct link, watch);
+    __builtin_prefetch(link->context);
+    __builtin_prefetch((const char *)link->context + FETCH_BYTES);
+}
+
+static void socket_ready(struct watch *watch, short events)
+{
+    struct link *link = CONTAINER_OF(watch, struct link, watch);
     if (link->state == LINK_IDLE)
         link_drop(link);
     else
@@ -270,7 +273,7 @@ int link_connected(struct link *link)
 {
     int error = 0;
     socklen_t size = sizeof error;
-    if (getsockopt(link->socket, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+    if (getsockopt(link->watch.socket, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         error = errno;
     if (error == 0)
         link->state = LINK_USED;
@@ -279,12 +282,12 @@ int link_connected(struct link *link)
 
 int link_socket(const struct link *link)
 {
-    return link->socket;
+    return link->watch.socket;
 }
 
 enum err link_want(struct link *link, short events)
 {
-    return watch_want(link->watch, events);
+    return watch_want(&link->watch, events);
 }
 
 uint64_t link_acknowledged(const struct link *link)
@@ -295,7 +298,7 @@ uint64_t link_acknowledged(const struct link *link)
 void link_keep(struct link *link)
 {
     struct links *links = link->origin->links;
-    if (watch_want(link->watch, POLLIN) != ERR_OK) {
+    if (watch_want(&link->watch, POLLIN) != ERR_OK) {
         link_drop(link);
         return;
     }

@@ -48,6 +48,8 @@ struct transfer {
     struct upload *upload; /* NULL: the body was whole from the start */
     void (*room)(void *context);
     void *room_context;
+    void (*gone)(void *context); /* or NULL */
+    void *gone_context;
 };
 
 static void transfers_run(struct task *task);
@@ -237,6 +239,8 @@ void transfer_ends(struct transfer *transfer, enum upstream_end how, const char 
     timer_cancel(transfer->transfers->loop, &transfer->timer);
     list_unlink(&transfer->mark);
     transfer->owner->ended(transfer->context, how, message);
+    if (transfer->gone)
+        transfer->gone(transfer->gone_context);
     transfer_free(transfer);
 }
 
@@ -326,6 +330,12 @@ enum err transfer_start(struct transfers *transfers, const struct upstream_reque
     mark(transfer);
     *out = transfer;
     return ERR_OK;
+}
+
+void transfer_on_gone(struct transfer *transfer, void (*gone)(void *context), void *context)
+{
+    transfer->gone = gone;
+    transfer->gone_context = context;
 }
 
 void transfer_resume(struct transfer *transfer)

@@ -20,6 +20,8 @@ enum err transfer_check(const struct upstream_request *request) NODISCARD;
 /* As upstream_start, upstream_resume, upstream_feed and upstream_cancel. */
 enum err transfer_start(struct transfers *transfers, const struct upstream_request *request,
     const struct upstream_owner *owner, void *context, struct transfer **out) NODISCARD;
+/* transfer_on_gone — right after transfer_start: `gone` is told after `ended`, once. */
+void transfer_on_gone(struct transfer *transfer, void (*gone)(void *context), void *context);
 void transfer_resume(struct transfer *transfer);
 void transfer_feed(struct transfer *transfer);
 void transfer_cancel(struct transfer *transfer);

@@ -122,6 +122,18 @@ static struct lane *emptiest(struct upstreams *upstreams)
 
 /* ---- a transfer ------------------------------------------------------------------------------ */
 
+static void upstream_free(struct upstream *upstream)
+{
+    upstream->lane->open_count--;
+    list_unlink(&upstream->node);
+    free(upstream);
+}
+
+static void near_gone(void *context)
+{
+    upstream_free(context);
+}
+
 static void pass_head(void *context, int status, struct slice head)
 {
     struct upstream *upstream = context;
@@ -134,13 +146,6 @@ static enum err pass_data(void *context, struct slice bytes)
     return upstream->owner->data(upstream->context, bytes);
 }
 
-static void upstream_free(struct upstream *upstream)
-{
-    upstream->lane->open_count--;
-    list_unlink(&upstream->node);
-    free(upstream);
-}
-
 static void pass_ended(void *context, enum upstream_end how, const char *message)
 {
     struct upstream *upstream = context;
@@ -150,11 +155,16 @@ static void pass_ended(void *context, enum upstream_end how, const char *message
 
 static const struct upstream_owner passing = {pass_head, pass_data, pass_ended};
 
+/* On this loop the owner is called without a detour: it is on the path of every token. */
 static enum err begin(struct upstream *upstream, const struct upstream_request *request)
 {
     const struct lane *lane = upstream->lane;
-    if (!lane->crossing)
-        return transfer_start(lane->transfers, request, &passing, upstream, &upstream->transfer);
+    if (!lane->crossing) {
+        TRY(transfer_start(
+            lane->transfers, request, upstream->owner, upstream->context, &upstream->transfer));
+        transfer_on_gone(upstream->transfer, near_gone, upstream);
+        return ERR_OK;
+    }
     TRY(upstream_bridge_start(
         lane->crossing, lane->transfers, request, &passing, upstream, &upstream->bridge));
     upstream->upstreams->far_total++;

@@ -26,14 +26,7 @@ struct watches {
     struct epoll_event events[WATCH_EVENTS_MAX];
 };
 
-struct watch {
-    struct watches *watches;
-    void *pointer;
-    int64_t acks_due_ns;  /* see ease_acks */
-    int64_t acks_wait_ns; /* 0: not asked yet */
-    int socket;
-    short wanted; /* 0: not in the set, which would tell of errors all the same */
-};
+enum { WATCH_AHEAD = 3 /* sockets: what they need is fetched while those before them are told */ };
 
 static void set_ready(struct op *op, int32_t result, uint32_t flags);
 
@@ -72,15 +65,9 @@ struct watches *watches_free(struct watches *watches)
     return NULL;
 }
 
-struct watch *watch_new(struct watches *watches, int socket, void *pointer)
+void watch_init(struct watch *watch, struct watches *watches, int socket)
 {
-    struct watch *watch = calloc(1, sizeof *watch);
-    if (!watch)
-        return NULL;
-    watch->watches = watches;
-    watch->socket = socket;
-    watch->pointer = pointer;
-    return watch;
+    *watch = (struct watch){.watches = watches, .socket = socket};
 }
 
 static void arm(struct watches *watches)
@@ -116,14 +103,11 @@ enum err watch_want(struct watch *watch, short events)
 
 void watch_remove(struct watch *watch)
 {
-    if (!watch)
-        return;
     struct watches *watches = watch->watches;
     leave(watch);
     for (int i = watches->next; i < watches->count; i++)
         if (watches->events[i].data.ptr == watch)
             watches->events[i].data.ptr = NULL;
-    free(watch);
 }
 
 /* Has the kernel delay its acknowledgements: else each receive of a small pushed segment sends one,
@@ -157,7 +141,18 @@ static void tell(struct watches *watches, const struct epoll_event *event)
         return;
     if (event->events & EPOLLIN)
         ease_acks(watch);
-    watches->owner->ready(watch->pointer, watch->socket, (short)event->events);
+    watches->owner->ready(watch, (short)event->events);
+}
+
+/* Of those told soon: first the watch, then what its owner needs with it. */
+static void fetch_ahead(const struct watches *watches)
+{
+    const struct epoll_event *events = watches->events;
+    int far = watches->next + 2 * WATCH_AHEAD, near = watches->next + WATCH_AHEAD;
+    if (far < watches->count)
+        __builtin_prefetch(events[far].data.ptr);
+    if (near < watches->count && events[near].data.ptr && watches->owner->ahead)
+        watches->owner->ahead(events[near].data.ptr);
 }
 
 /* What was not asked for yet is there still when the poll is armed again. */
@@ -168,8 +163,10 @@ static void set_ready(struct op *op, int32_t result, uint32_t flags)
     struct watches *watches = CONTAINER_OF(op, struct watches, op);
     if (!watches->is_closing) {
         watches->count = epoll_wait(watches->set, watches->events, WATCH_EVENTS_MAX, 0);
-        for (watches->next = 0; watches->next < watches->count;)
+        for (watches->next = 0; watches->next < watches->count;) {
+            fetch_ahead(watches);
             tell(watches, &watches->events[watches->next++]);
+        }
         watches->count = 0;
     }
     if (watches->is_closing)

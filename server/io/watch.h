@@ -14,13 +14,23 @@
 
 #include "server/io/loop.h"
 
-struct watches; /* one for each who is told */
-struct watch;   /* one socket */
+struct watches; /* one for each kind of owner */
+
+/* Embedded in its owner, who reads none of it. */
+struct watch {
+    struct watches *watches;
+    int socket;
+    short wanted;         /* 0: not in the set, which would tell of errors all the same */
+    int64_t acks_due_ns;  /* see watch.c's ease_acks */
+    int64_t acks_wait_ns; /* 0: not asked yet */
+};
 
 struct watch_owner {
-    /* `events`: those of poll(2) that hold, POLLERR and POLLHUP unasked among them. May add, want and
-     * remove watches, this one too. `pointer`: of watch_new. */
-    void (*ready)(void *pointer, int socket, short events);
+    /* `events`: those of poll(2) that hold, POLLERR and POLLHUP unasked among them. May init, want and
+     * remove watches, this one too. */
+    void (*ready)(struct watch *watch, short events);
+    /* `ready` comes soon: fetch into the caches what it will need. NULL: nothing. */
+    void (*ahead)(const struct watch *watch);
 };
 
 /* watches_new — faults ERR_NOMEM, ERR_UNSUPPORTED (no file descriptor left). */
@@ -29,11 +39,11 @@ enum err watches_new(
 /* watches_free — all watches were removed. */
 struct watches *watches_free(struct watches *watches);
 
-/* watch_new — `socket` stays its owner's, and open until watch_remove. NULL: out of memory. */
-struct watch *watch_new(struct watches *watches, int socket, void *pointer);
+/* watch_init — `socket` stays its owner's, and open until watch_remove. */
+void watch_init(struct watch *watch, struct watches *watches, int socket);
 /* watch_want — poll(2)'s POLLIN and POLLOUT; 0: none. faults ERR_NOMEM: nothing is wanted then. */
 enum err watch_want(struct watch *watch, short events) NODISCARD;
-/* watch_remove — nothing is told of it from now on; NULL is taken. */
+/* watch_remove — nothing is told of it from now on; it may be freed. */
 void watch_remove(struct watch *watch);
 
 #endif
