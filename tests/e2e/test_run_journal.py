@@ -147,3 +147,17 @@ def test_what_is_held_is_not_written_anew(serve):
     assert server.call("DELETE", hold).status < 300
     number, _ = put_until_rewritten(server, "held", itertools.count(30))
     assert number_of(server.call("GET", path("held", "state"))) == number
+
+
+def test_the_server_ends_while_a_journal_is_written_anew(serve):
+    """It begins with the eighteenth state or so, and takes a moment."""
+    server, last = serve(), {}
+    for count, end in ((18, server.kill), (19, server.stop), (19, server.kill), (20, server.stop)):
+        run = f"r{len(last)}"
+        for number in range(count):
+            assert server.call("PUT", path(run, "state"), state(number)).status in (200, 201)
+        last[run] = count - 1
+        end()
+        server.start()
+        for run, number in last.items():
+            assert number_of(server.call("GET", path(run, "state"))) == number
