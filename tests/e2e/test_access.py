@@ -217,7 +217,8 @@ def test_cors_for_a_listed_origin(serve, model):
 def test_a_page_may_read_all_that_we_say(serve, mock, model):
     """Every field of ours, in each of the contracts."""
     server = serve("--cors-origins", "https://app.example", "--provider", f"openai={mock.url}",
-                   provider=None, extra_environment={"OPENAI_API_KEY": "sk-test"})
+                   "--long-poll-timeout-ms", "100", provider=None,
+                   extra_environment={"OPENAI_API_KEY": "sk-test"})
     ours = {"Origin": "https://app.example"}
     text, producer = {"Content-Type": "text/plain"}, {
         "Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": "0"}
