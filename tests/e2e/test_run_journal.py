@@ -11,6 +11,7 @@ import wire
 
 STATE_BYTES = 256 * 1024
 ENOUGH = 200  # states, 50 MiB; it takes some twenty
+ROOM = ("--segment-count", "32")  # for all of them: none is refused because the archiver is slow
 
 
 def step(run, name):
@@ -44,7 +45,7 @@ def put_until_rewritten(server, run, numbers):
 
 
 def test_nothing_is_lost_when_a_journal_is_written_anew(serve, mock, model):
-    server, name = serve(), model("events=6")
+    server, name = serve(*ROOM), model("events=6")
     server.call("PUT", "/v1/runs/long", {"team": "red"}, {"Tokenlog-TTL": "86400"})
     answer = server.post(name, step("long", "1")).body
     assert server.post(name, step("long", "1")).body == answer
@@ -92,7 +93,7 @@ def test_nothing_is_lost_when_a_journal_is_written_anew(serve, mock, model):
 
 def test_readers_and_writers_of_a_journal_that_is_written_anew(serve, model):
     """Each sees states grow, is told of its own, and none is refused; a kill takes nothing back."""
-    server, over = serve(), threading.Event()
+    server, over = serve(*ROOM), threading.Event()
     assert server.call("PUT", path("busy", "state"), state(0)).status == 201
     ids = {server.call("GET", "/v1/runs/busy").json()["id"]}
 
@@ -135,7 +136,7 @@ def test_readers_and_writers_of_a_journal_that_is_written_anew(serve, model):
 
 
 def test_what_is_held_is_not_written_anew(serve):
-    server = serve()
+    server = serve(*ROOM)
     assert server.call("PUT", path("held", "state"), state(0)).status == 201
     run = server.call("GET", "/v1/runs/held").json()
     hold = f"/v1/streams/{run['id']}/hold"
@@ -151,7 +152,7 @@ def test_what_is_held_is_not_written_anew(serve):
 
 def test_the_server_ends_while_a_journal_is_written_anew(serve):
     """It begins with the eighteenth state or so, and takes a moment."""
-    server, last = serve(), {}
+    server, last = serve(*ROOM), {}
     for count, end in ((18, server.kill), (19, server.stop), (19, server.kill), (20, server.stop)):
         run = f"r{len(last)}"
         for number in range(count):
