@@ -5,38 +5,13 @@
 #include <inttypes.h>
 
 #include "protocol/base/own.h"
-#include "server/run/runs.h"
-#include "tests/server/stream/server_rig.h"
+#include "tests/server/run/visitor.h"
 
 enum { SMALL_BYTES = 20000, BLOB_BYTES = 600 };
 
-struct visitor {
-    struct run_visit visit;
-    bool is_done;
-    enum err err;
-};
-
-static void visited(struct run_visit *visit, enum err err)
-{
-    struct visitor *visitor = CONTAINER_OF(visit, struct visitor, visit);
-    assert_false(visitor->is_done);
-    visitor->is_done = true;
-    visitor->err = err;
-}
-
-static void visit(struct rig *rig, struct runs *runs, bool begins, struct visitor *out)
-{
-    *out = (struct visitor){.visit = {.project = &rig->project,
-                                .name = SLICE("r"),
-                                .begins = begins,
-                                .metadata = SLICE("{\"a\":1}"),
-                                .done = visited}};
-    runs_visit(runs, &out->visit);
-}
-
 static struct run *go_in(struct rig *rig, struct runs *runs, struct visitor *visitor)
 {
-    visit(rig, runs, true, visitor);
+    visit(rig, runs, "r", true, visitor);
     RIG_UNTIL(rig, visitor->is_done);
     assert_int_equal(visitor->err, ERR_OK);
     return visitor->visit.run;
@@ -74,17 +49,6 @@ static void put(struct rig *rig, struct run *run, const char *name)
 static void drop(struct rig *rig, struct run *run, const char *name)
 {
     write_record(rig, run, &(struct run_record){.type = RUN_DELETE, .name = slice_text(name)});
-}
-
-static void take(struct run *run, const char *step)
-{
-    struct slice key;
-    assert_int_equal(run_take_step(run, slice_text(step), SLICE_NONE, &key), ERR_OK);
-}
-
-static void settle(struct rig *rig, struct run *run)
-{
-    RIG_UNTIL(rig, stream_watermark(run_stream(run)) == tail_events(stream_tail(run_stream(run))));
 }
 
 /* ---- what is known of a run ------------------------------------------------------------------ */
@@ -187,7 +151,7 @@ static void fill(struct rig *rig, struct run *run)
     char name[16];
     for (int i = 0; i < 10; i++) {
         (void)snprintf(name, sizeof name, "%d", i);
-        take(run, name);
+        (void)take(run, name);
         run_note_replay(run, SLICE("0"));
         put(rig, run, i % 3 ? name : "same");
     }
@@ -262,7 +226,7 @@ static void test_written_to_meanwhile(void **state)
         struct visitor other;
         run = go_in(rig, runs, &other);
         (void)snprintf(name, sizeof name, "%d", i % 40);
-        take(run, name);
+        (void)take(run, name);
         run_note_replay(run, slice_text(name));
         put(rig, run, name);
         put(rig, run, "same");
@@ -367,7 +331,7 @@ static void test_deleted_meanwhile(void **state)
         fill(rig, run);
         go_on(rig, run, turns);
         RIG_UNTIL(rig, append_delete(run_stream(run), "deleted") == ERR_OK);
-        visit(rig, runs, false, &next);
+        visit(rig, runs, "r", false, &next);
         RIG_UNTIL(rig, next.is_done);
         assert_int_equal(next.err, ERR_NOTFOUND);
         rig_turns(rig, 30);

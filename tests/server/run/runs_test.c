@@ -3,32 +3,7 @@
 
 #include <inttypes.h>
 
-#include "tests/server/stream/server_rig.h"
-
-struct visitor {
-    struct run_visit visit;
-    bool is_done;
-    enum err err;
-};
-
-static void visited(struct run_visit *visit, enum err err)
-{
-    struct visitor *visitor = CONTAINER_OF(visit, struct visitor, visit);
-    assert_false(visitor->is_done);
-    visitor->is_done = true;
-    visitor->err = err;
-}
-
-static void visit(
-    struct rig *rig, struct runs *runs, const char *name, bool begins, struct visitor *out)
-{
-    *out = (struct visitor){.visit = {.project = &rig->project,
-                                .name = slice_text(name),
-                                .begins = begins,
-                                .metadata = SLICE("{\"a\":1}"),
-                                .done = visited}};
-    runs_visit(runs, &out->visit);
-}
+#include "tests/server/run/visitor.h"
 
 static struct visitor go_in(struct rig *rig, struct runs *runs, const char *name, bool begins)
 {
@@ -36,19 +11,6 @@ static struct visitor go_in(struct rig *rig, struct runs *runs, const char *name
     visit(rig, runs, name, begins, &visitor);
     RIG_UNTIL(rig, visitor.is_done);
     return visitor;
-}
-
-static struct slice take(struct run *run, const char *step)
-{
-    struct slice key;
-    assert_int_equal(run_take_step(run, slice_text(step), SLICE_NONE, &key), ERR_OK);
-    return key;
-}
-
-static void settle(struct rig *rig, struct run *run)
-{
-    struct stream *stream = run_stream(run);
-    RIG_UNTIL(rig, stream_watermark(stream) == tail_events(stream_tail(stream)));
 }
 
 static void test_begun_once(void **state)
