@@ -534,6 +534,49 @@ static void test_a_name_is_learned(void **state)
     assert_int_equal(provider.request_count, 3);
 }
 
+static void answer_once(struct provider *provider)
+{
+    int fd = provider_accept(provider);
+    if (read_request(provider, fd))
+        say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    (void)close(fd);
+}
+
+/* What our own client does not read is libcurl's: the rarer forms of a URL work, whoever reads them. */
+static void test_forms_of_urls(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *behind; /* the port */
+        const char *has;
+    } cases[] = {
+        {"http://127.0.0.1:", "", "POST / HTTP/1.1\r\n"},
+        {"http://127.0.0.1:", "/", "POST / HTTP/1.1\r\n"},
+        {"HTTP://127.0.0.1:", "?a=b/c", "POST /?a=b/c HTTP/1.1\r\n"},
+        {"http://127.0.0.1:", "/a%20b?c=d&e", "POST /a%20b?c=d&e HTTP/1.1\r\n"},
+        {"http://127.0.0.1:", "/a/../b", "POST /b HTTP/1.1\r\n"},
+        {"http://127.0.0.1:", "/a#b", "POST /a HTTP/1.1\r\n"},
+        {"http://user:pass@127.0.0.1:", "/", "\r\nAuthorization: Basic "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct provider provider;
+        struct flight flight;
+        struct call transfer = {0};
+        char url[URL_BYTES];
+        provider_start(&provider, answer_once);
+        (void)snprintf(
+            url, sizeof url, "%s%u%s", cases[i].before, (unsigned)provider.port, cases[i].behind);
+        flight_init(&flight);
+        launch(&flight, &transfer, url);
+        fly(&flight, &transfer);
+        assert_int_equal(transfer.how, UPSTREAM_COMPLETE);
+        land(&transfer);
+        flight_deinit(&flight);
+        provider_stop(&provider);
+        assert_non_null(strstr(provider.request, cases[i].has));
+    }
+}
+
 static void answer_and_go(struct provider *provider)
 {
     for (int i = 0; i < 2; i++) {
@@ -1152,6 +1195,7 @@ int main(void)
         cmocka_unit_test(test_pause_between_chunks),
         cmocka_unit_test(test_parallel),
         cmocka_unit_test(test_a_name_is_learned),
+        cmocka_unit_test(test_forms_of_urls),
         cmocka_unit_test(test_closed_while_idle),
         cmocka_unit_test(test_closed_under_the_next_request),
         cmocka_unit_test(test_head),
