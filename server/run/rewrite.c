@@ -66,11 +66,11 @@ static void give_up(struct rewrite *rewrite, enum err err)
     rewrite->owner.done(rewrite->owner.context, err);
 }
 
+/* If it never becomes durable nothing else does either, and what there is can be read. */
 static void is_replaced(struct hub_barrier *barrier, enum err err)
 {
     struct rewrite *rewrite = CONTAINER_OF(barrier, struct rewrite, barrier);
-    (void)
-        err; /* if it never becomes durable nothing else does either, and what is there can be read */
+    (void)err;
     rewrite->owner.done(rewrite->owner.context, ERR_OK);
 }
 
@@ -98,8 +98,9 @@ static enum err write_event(struct rewrite *rewrite, struct slice event)
     return ERR_OK;
 }
 
-/* Of a checkpoint that is over, what it is over by comes later: another of its name, or its deletion, which
- * is after the mark if the checkpoint is, and so finds it. */
+/* A checkpoint is left out if there is a later one of its name, or if it is from before the mark and gone:
+ * the head knows its version. One from behind the mark that is gone goes along for its version, and its
+ * deletion with it. */
 static enum err copy_record(struct rewrite *rewrite, const struct run_record *record)
 {
     uint64_t to_seq = tail_events(stream_tail(rewrite->to));
