@@ -82,6 +82,11 @@ static void probe_fired(struct timer *timer)
     }
 }
 
+static void nothing(struct timer *timer)
+{
+    (void)timer;
+}
+
 enum err hub_new(const struct hub_config *config, struct hub **out)
 {
     struct hub *hub = calloc(1, sizeof *hub);
@@ -89,6 +94,7 @@ enum err hub_new(const struct hub_config *config, struct hub **out)
         return fault(ERR_NOMEM, "hub");
     hub->config = *config;
     hub->probe.fire = probe_fired;
+    hub->again.fire = nothing;
     overload_init(&hub->overload, 0);
     map_init(&hub->by_id);
     map_init(&hub->by_key);
@@ -138,6 +144,7 @@ void hub_set_storage(struct hub *hub, struct storage *storage)
     sweep_stop(hub->sweep);
     duplicates_clear(&hub->duplicates);
     timer_cancel(hub->config.loop, &hub->probe);
+    timer_cancel(hub->config.loop, &hub->again);
     for (struct map_node *node = map_walk(&hub->by_id, NULL); node;
          node = map_walk(&hub->by_id, node)) {
         struct stream *stream = CONTAINER_OF(node, struct stream, by_id);
@@ -486,6 +493,17 @@ static void take_reached(struct hub *hub, const struct journal_status *journal)
     }
 }
 
+/* This turn's writing is over: what was given after it is for the next one, and the loop is not to sleep
+ * before that. */
+static void ask_for_turn(struct hub *hub, const struct storage_status *before)
+{
+    struct storage_status after;
+    storage_status(hub->storage, &after);
+    if (after.journal.appended_lsn != before->journal.appended_lsn ||
+        after.queued_bytes > before->queued_bytes)
+        timer_set(hub->config.loop, &hub->again, loop_now_ns(hub->config.loop));
+}
+
 void hub_tick(struct hub *hub)
 {
     if (list_is_empty(&hub->barriers) && list_is_empty(&hub->waiting))
@@ -505,4 +523,5 @@ void hub_tick(struct hub *hub)
         else
             list_append(&hub->waiting, &barrier->node);
     }
+    ask_for_turn(hub, &status);
 }

@@ -27,6 +27,7 @@ struct hub {
     bool is_paused, is_stuck;
     struct list barriers; /* by LSN */
     struct list waiting;  /* barriers whose LSN is durable, for more of their stream */
+    struct timer again;   /* set when those who waited gave more to be written */
     struct sweep *sweep;
     bool (*over)(void *context, struct stream *stream); /* may be NULL */
     void *over_context;
