@@ -493,14 +493,20 @@ static void take_reached(struct hub *hub, const struct journal_status *journal)
     }
 }
 
-/* This turn's writing is over: what was given after it is for the next one, and the loop is not to sleep
- * before that. */
+static bool is_reached(const struct hub *hub, const struct journal_status *journal)
+{
+    return !list_is_empty(&hub->barriers) &&
+           CONTAINER_OF(hub->barriers.next, struct hub_barrier, node)->lsn <= journal->durable_lsn;
+}
+
+/* This turn's writing is over: what was given after it is for the next one, as is who waits for nothing, and
+ * the loop is not to sleep before that. */
 static void ask_for_turn(struct hub *hub, const struct storage_status *before)
 {
     struct storage_status after;
     storage_status(hub->storage, &after);
     if (after.journal.appended_lsn != before->journal.appended_lsn ||
-        after.queued_bytes > before->queued_bytes)
+        after.queued_bytes > before->queued_bytes || is_reached(hub, &after.journal))
         timer_set(hub->config.loop, &hub->again, loop_now_ns(hub->config.loop));
 }
 
