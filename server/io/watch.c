@@ -169,8 +169,8 @@ static void set_ready(struct op *op, int32_t result, uint32_t flags)
         }
         watches->count = 0;
     }
-    if (watches->is_closing)
-        destroy(watches);
-    else
+    if (!watches->is_closing)
         arm(watches);
+    else if (!watches->op.in_flight) /* else one of those told had it armed: it is cancelled */
+        destroy(watches);
 }
