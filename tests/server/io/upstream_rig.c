@@ -94,6 +94,11 @@ static enum err call_data(void *context, struct slice bytes)
         timer_set(loop, &transfer->timer, loop_now_ns(loop) + 2 * NS_PER_MS);
         return ERR_AGAIN;
     }
+    if (transfer->pauses_each && (transfer->has_paused = !transfer->has_paused)) {
+        transfer->pause_count++;
+        timer_set(loop, &transfer->timer, loop_now_ns(loop));
+        return ERR_AGAIN;
+    }
     if (transfer->cancels_in_data)
         upstream_cancel(transfer->upstream);
     return buf_append(&transfer->body, bytes);

@@ -1,5 +1,5 @@
-/* upstream_rig — for the tests of transfers: a small blocking server in a thread, which behaves well or
- * badly as each test says, and transfers to it that note what they are told.
+/* upstream_rig — for the tests of transfers: a small blocking server in a thread, which behaves well
+ * or badly as each test says, and transfers to it that note what they are told.
  *
  *   provider_start ─▶ flight_init ─▶ call_launch* ─▶ call_fly ─▶ call_land* ─▶ flight_deinit
  *                                                                             ─▶ provider_stop
@@ -75,6 +75,8 @@ struct call {
     int ended_count;
     int pauses_left; /* data() answers ERR_AGAIN so often */
     int pause_count;
+    bool pauses_each; /* … and once before each part that it takes, for a turn of the loop */
+    bool has_paused;
     bool cancels_in_head;
     bool cancels_in_data;
     enum upstream_end how;
@@ -101,8 +103,8 @@ bool flight_is_curl(void); /* libcurl carries what would go the plain way */
 /* flight_request — a POST with a few headers, a small body and long timeouts. */
 struct upstream_request flight_request(const char *url);
 
-/* call_launch — `transfer` is zero but for what it shall do. Its timer resumes it, unless it is set to
- * do something else. */
+/* call_launch — `transfer` is zero but for what it shall do. Its timer resumes it, unless it is set
+ * to do something else. */
 void call_launch(struct flight *flight, struct call *transfer, const char *url);
 void call_launch_request(
     struct flight *flight, struct call *transfer, const struct upstream_request *request);

@@ -1,7 +1,10 @@
 /* upstream — good responses, as servers write them, and the requests that they answer. */
 #include "tests/server/io/upstream_rig.h"
 
-enum { LARGE_BYTES = 1024 * 1024 };
+enum {
+    LARGE_BYTES = 1024 * 1024,
+    ODD_CHUNKS = 300,
+};
 
 /* ---- good responses -------------------------------------------------------------------------- */
 
@@ -139,6 +142,42 @@ static void test_pause_between_chunks(void **state)
     call_land(&transfer);
 }
 
+/* Chunks of all sizes up to some, in writes that end anywhere. */
+static void answer_odd_chunks(struct provider *provider)
+{
+    static const uint8_t end[] = "0\r\n\r\n";
+    struct buf wire;
+    int fd = provider_accept(provider);
+    buf_init(&wire, BODY_BYTES_MAX);
+    (void)provider_read(provider, fd);
+    provider_say(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (unsigned size = 1, at = 0; size < ODD_CHUNKS; size++) {
+        (void)!buf_printf(&wire, "%x\r\n", size);
+        for (unsigned i = 0; i < size; i++, at++)
+            (void)!buf_append(&wire, slice_of(&(uint8_t){(uint8_t)(at * 7 + at / 253)}, 1));
+        (void)!buf_append_text(&wire, "\r\n");
+    }
+    (void)!buf_append(&wire, slice_of(end, sizeof end - 1));
+    for (size_t at = 0, part = 1; at < wire.size; at += part, part = part * 5 % 8191 + 1) {
+        size_t left = wire.size - at;
+        (void)net_write(fd, wire.data + at, part < left ? part : left);
+    }
+    buf_deinit(&wire);
+    (void)close(fd);
+}
+
+static void test_each_part_is_held(void **state)
+{
+    (void)state;
+    struct call transfer = {.pauses_each = true};
+    flight_one(answer_odd_chunks, &transfer, UPSTREAM_COMPLETE);
+    assert_true(transfer.pause_count > 0);
+    assert_int_equal(transfer.body.size, ODD_CHUNKS * (ODD_CHUNKS - 1) / 2);
+    for (size_t i = 0; i < transfer.body.size; i++)
+        assert_int_equal(transfer.body.data[i], (uint8_t)(i * 7 + i / 253));
+    call_land(&transfer);
+}
+
 static void answer_many(struct provider *provider)
 {
     static int fds[PARALLEL];
@@ -185,7 +224,8 @@ static void answer_once(struct provider *provider)
     (void)close(fd);
 }
 
-/* What our own client does not read is libcurl's: the rarer forms of a URL work, whoever reads them. */
+/* What our own client does not read is libcurl's: the rarer forms of a URL work, whoever reads
+ * them. */
 static void test_forms_of_urls(void **state)
 {
     (void)state;
@@ -359,7 +399,7 @@ static void test_names(void **state)
 FLIGHT_MAIN(cmocka_unit_test(test_response_and_reuse),
     cmocka_unit_test(test_chunked_in_small_writes), cmocka_unit_test(test_close_delimited),
     cmocka_unit_test(test_pause_and_resume), cmocka_unit_test(test_pause_between_chunks),
-    cmocka_unit_test(test_parallel), cmocka_unit_test(test_forms_of_urls),
-    cmocka_unit_test(test_head), cmocka_unit_test(test_large_request),
-    cmocka_unit_test(test_early_answer), cmocka_unit_test(test_bad_headers),
-    cmocka_unit_test(test_names))
+    cmocka_unit_test(test_each_part_is_held), cmocka_unit_test(test_parallel),
+    cmocka_unit_test(test_forms_of_urls), cmocka_unit_test(test_head),
+    cmocka_unit_test(test_large_request), cmocka_unit_test(test_early_answer),
+    cmocka_unit_test(test_bad_headers), cmocka_unit_test(test_names))
