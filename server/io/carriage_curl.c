@@ -50,7 +50,7 @@ struct curl_carriage {
     struct curl_slist *resolve;
     int status;
     bool has_status;   /* its line has come, the blank line has not */
-    bool may_learn;    /* where the name leads */
+    bool may_learn;    /* where the name leads: on a new connection, a kept one leads to the past */
     bool is_added;     /* to the multi handle */
     bool is_repeated;  /* libcurl wanted to send the request a second time */
     bool is_malformed; /* the head is too large */
@@ -484,6 +484,8 @@ static enum err open_handle(struct curl_carriage *carriage, const struct upstrea
     set_callbacks(carriage);
     set_transport(carriage, request);
     set_method(carriage->easy, request);
+    if (carriage->may_learn)
+        (void)curl_easy_setopt(carriage->easy, CURLOPT_FRESH_CONNECT, 1L);
     (void)curl_easy_setopt(carriage->easy, CURLOPT_HTTPHEADER, carriage->headers);
     (void)curl_easy_setopt(carriage->easy, CURLOPT_RESOLVE, carriage->resolve);
     if (curl_easy_setopt(carriage->easy, CURLOPT_URL, request->url) != CURLE_OK)
@@ -521,7 +523,7 @@ enum err curl_open(struct curls *curls, struct transfer *transfer,
         return fault(ERR_NOMEM, "transfer");
     carriage->base = (struct carriage){&kind, transfer};
     carriage->curls = curls;
-    carriage->may_learn = curls->plains && !request->resolve;
+    carriage->may_learn = curls->plains && !request->resolve && plain_may_learn(request->url);
     buf_init(&carriage->head, UPSTREAM_HEAD_BYTES_MAX);
     enum err err = open_handle(carriage, request);
     if (err != ERR_OK) {

@@ -9,6 +9,7 @@
 #include "server/io/carriage_plain.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,11 +153,25 @@ static struct name *find_name(struct plains *plains, struct slice authority)
     return NULL;
 }
 
+bool plain_may_learn(const char *url)
+{
+    struct place place;
+    return parse_url(url, &place) == ERR_OK;
+}
+
+/* The text of such an address does not say which interface leads there. */
+static bool is_link_local(const struct sockaddr_storage *address)
+{
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+    return address->ss_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr);
+}
+
 void plains_learn(struct plains *plains, const char *url, const char *address, uint16_t port)
 {
     struct place place;
     struct sockaddr_storage found;
-    if (parse_url(url, &place) || address_parse(slice_text(address), port, &found))
+    if (parse_url(url, &place) || address_parse(slice_text(address), port, &found) ||
+        is_link_local(&found))
         return;
     struct name *name = find_name(plains, place.authority);
     if (!name) {
@@ -167,6 +182,15 @@ void plains_learn(struct plains *plains, const char *url, const char *address, u
     }
     name->address = found;
     name->until_ns = loop_now_ns(plains->loop) + UPSTREAM_NAME_S * ns_per_s;
+}
+
+/* Nobody answers there: libcurl is to find where its names lead now, and tries all their addresses. */
+static void forget(struct plain *plain)
+{
+    struct plains *plains = plain->plains;
+    for (size_t i = 0; i < NAMES_MAX; i++)
+        if (address_equal(&plains->names[i].address, origin_address(plain->origin)))
+            plains->names[i].until_ns = 0;
 }
 
 static enum err find_address(
@@ -186,6 +210,8 @@ static enum err find_address(
 static void drop(struct carriage *base)
 {
     struct plain *plain = CONTAINER_OF(base, struct plain, base);
+    if (plain->link && link_is_connecting(plain->link)) /* refused, or for too long */
+        forget(plain);
     link_drop(plain->link);
     origin_unref(plain->origin);
     reply_deinit(&plain->reply);
@@ -379,9 +405,12 @@ static void set_out(struct plain *plain)
     plain->link = NULL;
     plain->sent = 0;
     plain->is_broken = false;
-    if (link_open(plain->origin, plain, &plain->link) != ERR_OK)
+    if (link_open(plain->origin, plain, &plain->link) != ERR_OK) {
+        forget(plain);
         fail(plain, fault_origin());
-    else if (!link_is_connecting(plain->link))
+        return;
+    }
+    if (!link_is_connecting(plain->link))
         dispatch(plain);
 }
 

@@ -1,5 +1,5 @@
-/* upstream — connections that are kept: which way leads to a provider, which of them is used again, and
- * that no request is sent twice. */
+/* upstream — connections that are kept: which way leads to a provider, which of them is used again,
+ * and that no request is sent twice. */
 #include "tests/server/io/upstream_rig.h"
 
 #include <fcntl.h>
@@ -42,6 +42,48 @@ static void test_a_name_is_learned(void **state)
     flight_deinit(&flight);
     provider_stop(&provider);
     assert_int_equal(provider.request_count, 3);
+}
+
+static void answer_and_stay(struct provider *provider)
+{
+    int fd = provider_accept(provider);
+    (void)provider_read(provider, fd);
+    provider_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    provider_wait(provider);
+    (void)close(fd);
+}
+
+static void name_leads_to(
+    struct flight *flight, const char *url, enum upstream_end how, bool is_plain)
+{
+    struct call transfer = {0};
+    call_launch(flight, &transfer, url);
+    call_fly(flight, &transfer);
+    assert_int_equal(transfer.how, how);
+    assert_int_equal(strncmp(transfer.message, "no connection to ", 17) == 0, is_plain);
+    call_land(&transfer);
+}
+
+/* Where nobody answers any more, libcurl looks where the name leads now: over a connection that it kept
+ * it would find the old place. */
+static void test_a_name_is_forgotten(void **state)
+{
+    (void)state;
+    struct provider provider;
+    struct flight flight;
+    char url[URL_BYTES];
+    if (flight_is_curl())
+        return;
+    provider_start(&provider, answer_and_stay);
+    (void)snprintf(url, sizeof url, "http://localhost:%u/", (unsigned)provider.port);
+    flight_init(&flight);
+    name_leads_to(&flight, url, UPSTREAM_COMPLETE, false);
+    assert_int_equal(shutdown(provider.listen_fd, SHUT_RDWR), 0);
+    name_leads_to(&flight, url, UPSTREAM_REFUSED, true);
+    name_leads_to(&flight, url, UPSTREAM_REFUSED, false);
+    flight_deinit(&flight);
+    provider_stop(&provider);
+    assert_int_equal(provider.request_count, 1);
 }
 
 static void answer_and_go(struct provider *provider)
@@ -189,5 +231,6 @@ static void test_never_sent_twice(void **state)
     assert_int_equal(provider.request_count, 2);
 }
 
-FLIGHT_MAIN(cmocka_unit_test(test_a_name_is_learned), cmocka_unit_test(test_closed_while_idle),
-    cmocka_unit_test(test_closed_under_the_next_request), cmocka_unit_test(test_never_sent_twice))
+FLIGHT_MAIN(cmocka_unit_test(test_a_name_is_learned), cmocka_unit_test(test_a_name_is_forgotten),
+    cmocka_unit_test(test_closed_while_idle), cmocka_unit_test(test_closed_under_the_next_request),
+    cmocka_unit_test(test_never_sent_twice))
