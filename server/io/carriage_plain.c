@@ -59,6 +59,7 @@ struct plain {
     bool is_head_request;
     bool is_paused;
     bool is_broken; /* no more can be sent: the connection is not kept */
+    bool is_reset;  /* … a send took notice of a RST: the next receive would call it a FIN */
 };
 
 static void link_ready(void *context, short events);
@@ -259,7 +260,9 @@ static bool was_never_taken(const struct plain *plain)
 
 static void closed(struct plain *plain)
 {
-    if (reply_closed(&plain->reply) == ERR_OK)
+    if (plain->is_reset)
+        fail(plain, strerror(ECONNRESET));
+    else if (reply_closed(&plain->reply) == ERR_OK)
         transfer_ends(plain->base.transfer, UPSTREAM_COMPLETE, "");
     else if (was_never_taken(plain))
         set_out(plain);
@@ -362,6 +365,7 @@ static bool send_more(struct plain *plain)
     if (sent > 0)
         plain->sent += (size_t)sent;
     plain->is_broken = sent < 0 && errno != EAGAIN && errno != EINTR;
+    plain->is_reset = plain->is_broken && errno != EPIPE; /* EPIPE: as in receive() */
     if (link_want(plain->link, wanted(plain)) == ERR_OK)
         return true;
     fail(plain, fault_origin());
@@ -404,7 +408,7 @@ static void set_out(struct plain *plain)
     link_drop(plain->link);
     plain->link = NULL;
     plain->sent = 0;
-    plain->is_broken = false;
+    plain->is_broken = plain->is_reset = false;
     if (link_open(plain->origin, plain, &plain->link) != ERR_OK) {
         forget(plain);
         fail(plain, fault_origin());

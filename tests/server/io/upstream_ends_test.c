@@ -83,6 +83,38 @@ static void test_reset_in_the_body(void **state)
     provider_stop(&provider);
 }
 
+/* With the request not taken, and no length: only a FIN would be the response's end. */
+static void answer_early_and_reset(struct provider *provider)
+{
+    int fd = provider_accept(provider);
+    provider_say(fd, "HTTP/1.1 413 Content Too Large\r\n\r\nmuch");
+    provider_wait(provider);
+    net_reset(fd);
+}
+
+static void test_reset_is_no_end(void **state)
+{
+    (void)state;
+    struct provider provider;
+    struct flight flight;
+    struct call transfer = {0};
+    struct release release = {{.fire = release_fired}, &provider};
+    uint8_t *body = calloc(1, BODY_BYTES_MAX);
+    assert_non_null(body);
+    provider_start(&provider, answer_early_and_reset);
+    struct upstream_request request = flight_request(provider.url);
+    request.body = slice_of(body, BODY_BYTES_MAX);
+    flight_init(&flight);
+    call_launch_request(&flight, &transfer, &request);
+    timer_set(flight.loop, &release.timer, loop_now_ns(flight.loop) + 50 * NS_PER_MS);
+    call_fly(&flight, &transfer);
+    assert_int_equal(transfer.how, UPSTREAM_RESET);
+    call_land(&transfer);
+    flight_deinit(&flight);
+    provider_stop(&provider);
+    free(body);
+}
+
 static void answer_cut_off(struct provider *provider)
 {
     int fd = provider_accept(provider);
@@ -277,8 +309,8 @@ static void test_free_with_transfers_under_way(void **state)
 }
 
 FLIGHT_MAIN(cmocka_unit_test(test_refused), cmocka_unit_test(test_connect_timeout),
-    cmocka_unit_test(test_reset_in_the_body), cmocka_unit_test(test_cut_off_chunks),
-    cmocka_unit_test(test_closed_without_a_response), cmocka_unit_test(test_malformed),
-    cmocka_unit_test(test_timeouts), cmocka_unit_test(test_cancel),
-    cmocka_unit_test(test_cancel_before_the_head),
+    cmocka_unit_test(test_reset_in_the_body), cmocka_unit_test(test_reset_is_no_end),
+    cmocka_unit_test(test_cut_off_chunks), cmocka_unit_test(test_closed_without_a_response),
+    cmocka_unit_test(test_malformed), cmocka_unit_test(test_timeouts),
+    cmocka_unit_test(test_cancel), cmocka_unit_test(test_cancel_before_the_head),
     cmocka_unit_test(test_free_with_transfers_under_way))
