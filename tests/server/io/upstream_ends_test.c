@@ -1,7 +1,17 @@
 /* upstream — responses that end badly or not at all, and transfers that are cancelled. */
 #include "tests/server/io/upstream_rig.h"
 
+#include <sys/resource.h>
+
 /* ---- bad ends -------------------------------------------------------------------------------- */
+
+static void answer_and_go(struct provider *provider)
+{
+    int fd = provider_accept(provider);
+    (void)provider_read(provider, fd);
+    provider_say(fd, "HTTP/1.1 204 No Content\r\n\r\n");
+    (void)close(fd);
+}
 
 static void test_refused(void **state)
 {
@@ -25,6 +35,36 @@ static void test_refused(void **state)
     assert_int_equal(file.body.size, 0);
     call_land(&file);
     flight_deinit(&flight);
+}
+
+/* What the system denies ends a transfer, and only that: the next one goes. */
+static void test_no_descriptor_is_left(void **state)
+{
+    (void)state;
+    struct provider provider;
+    struct flight flight;
+    struct call denied = {0}, next = {0};
+    struct rlimit limit, none_left;
+    provider_start(&provider, answer_and_go);
+    flight_init(&flight);
+    int first_free = dup(provider.listen_fd);
+    assert_true(first_free > 0);
+    (void)close(first_free);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none_left = (struct rlimit){(rlim_t)first_free, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none_left), 0);
+    call_launch(&flight, &denied, provider.url);
+    call_fly(&flight, &denied);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(denied.how, UPSTREAM_REFUSED);
+    assert_true(denied.message[0] != '\0');
+    call_launch(&flight, &next, provider.url);
+    call_fly(&flight, &next);
+    assert_int_equal(next.how, UPSTREAM_COMPLETE);
+    call_land(&denied);
+    call_land(&next);
+    flight_deinit(&flight);
+    provider_stop(&provider);
 }
 
 static void test_connect_timeout(void **state)
@@ -308,9 +348,10 @@ static void test_free_with_transfers_under_way(void **state)
     provider_stop(&provider);
 }
 
-FLIGHT_MAIN(cmocka_unit_test(test_refused), cmocka_unit_test(test_connect_timeout),
-    cmocka_unit_test(test_reset_in_the_body), cmocka_unit_test(test_reset_is_no_end),
-    cmocka_unit_test(test_cut_off_chunks), cmocka_unit_test(test_closed_without_a_response),
-    cmocka_unit_test(test_malformed), cmocka_unit_test(test_timeouts),
-    cmocka_unit_test(test_cancel), cmocka_unit_test(test_cancel_before_the_head),
+FLIGHT_MAIN(cmocka_unit_test(test_refused), cmocka_unit_test(test_no_descriptor_is_left),
+    cmocka_unit_test(test_connect_timeout), cmocka_unit_test(test_reset_in_the_body),
+    cmocka_unit_test(test_reset_is_no_end), cmocka_unit_test(test_cut_off_chunks),
+    cmocka_unit_test(test_closed_without_a_response), cmocka_unit_test(test_malformed),
+    cmocka_unit_test(test_timeouts), cmocka_unit_test(test_cancel),
+    cmocka_unit_test(test_cancel_before_the_head),
     cmocka_unit_test(test_free_with_transfers_under_way))

@@ -97,6 +97,51 @@ static void answer_and_go(struct provider *provider)
     }
 }
 
+static const char *const last_answers[] = {
+    "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: Close\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: x\r\nConnection: y,close ,z\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: "
+    "2\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "HTTP/1.1 204 No Content\r\n\r\nok",
+};
+
+/* Each on a connection of its own, which stays open. */
+static void answer_for_the_last_time(struct provider *provider)
+{
+    int fds[sizeof last_answers / sizeof *last_answers];
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+        fds[i] = provider_accept(provider);
+        (void)provider_read(provider, fds[i]);
+        provider_say(fds[i], last_answers[i]);
+    }
+    provider_wait(provider);
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        (void)close(fds[i]);
+}
+
+static void test_not_kept(void **state)
+{
+    (void)state;
+    struct provider provider;
+    struct flight flight;
+    if (flight_is_curl()) /* it has rules of its own */
+        return;
+    provider_start(&provider, answer_for_the_last_time);
+    flight_init(&flight);
+    for (size_t i = 0; i < sizeof last_answers / sizeof *last_answers; i++) {
+        struct call transfer = {0};
+        call_launch(&flight, &transfer, provider.url);
+        call_fly(&flight, &transfer);
+        assert_int_equal(transfer.how, UPSTREAM_COMPLETE);
+        call_land(&transfer);
+    }
+    flight_deinit(&flight);
+    provider_stop(&provider);
+    assert_int_equal(provider.request_count, sizeof last_answers / sizeof *last_answers);
+}
+
 /* A kept connection that the provider closed while nobody used it is not used again. */
 static void test_closed_while_idle(void **state)
 {
@@ -232,5 +277,5 @@ static void test_never_sent_twice(void **state)
 }
 
 FLIGHT_MAIN(cmocka_unit_test(test_a_name_is_learned), cmocka_unit_test(test_a_name_is_forgotten),
-    cmocka_unit_test(test_closed_while_idle), cmocka_unit_test(test_closed_under_the_next_request),
-    cmocka_unit_test(test_never_sent_twice))
+    cmocka_unit_test(test_not_kept), cmocka_unit_test(test_closed_while_idle),
+    cmocka_unit_test(test_closed_under_the_next_request), cmocka_unit_test(test_never_sent_twice))
