@@ -12,6 +12,7 @@ enum {
     LOOP_COALESCED_MAX = 256,         /* completions that a turn under load waits for */
     LOOP_WORKERS_MAX = 2,             /* kernel threads for buffered file writes; each kind */
     LOOP_DEFER_PASSES_MAX = 4,        /* rounds of tasks that defer tasks; the rest: next turn */
+    LOOP_SLICE_NS = 100 * 1000,       /* the least that the kernel allows */
     LOOP_TIMERS_MAX = 1024 * 1024,    /* 8 MiB of addresses, touched as used: setting can't fail */
     LOOP_BLOCK_BYTES = 8 * 1024,      /* scratch of one send, borrowed while it lasts */
     LOOP_BLOCKS_KEPT = 256,           /* 2 MiB kept for the next ones; more are freed */
