@@ -379,17 +379,21 @@ static void dispatch(struct plain *plain)
     (void)send_more(plain);
 }
 
-static void connected(struct plain *plain)
+static void not_connected(struct plain *plain, int error)
 {
     char address[ADDRESS_BYTES], message[MESSAGE_BYTES];
-    int error = link_connected(plain->link);
-    if (error == 0) {
-        dispatch(plain);
-        return;
-    }
     address_format(origin_address(plain->origin), address);
     (void)snprintf(message, sizeof message, "no connection to %s: %s", address, strerror(error));
     fail(plain, message);
+}
+
+static void connected(struct plain *plain)
+{
+    int error = link_connected(plain->link);
+    if (error == 0)
+        dispatch(plain);
+    else
+        not_connected(plain, error);
 }
 
 static void link_ready(void *context, short events)
@@ -409,9 +413,10 @@ static void set_out(struct plain *plain)
     plain->link = NULL;
     plain->sent = 0;
     plain->is_broken = plain->is_reset = false;
-    if (link_open(plain->origin, plain, &plain->link) != ERR_OK) {
+    int error = link_open(plain->origin, plain, &plain->link);
+    if (error != 0) {
         forget(plain);
-        fail(plain, fault_origin());
+        not_connected(plain, error);
         return;
     }
     if (!link_is_connecting(plain->link))

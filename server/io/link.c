@@ -164,35 +164,36 @@ static void set_options(int socket)
     (void)setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &(int){KEEPALIVE_COUNT}, sizeof(int));
 }
 
-static enum err link_begin(struct link *link)
+/* As open_new: 0, or errno. */
+static int link_begin(struct link *link)
 {
     const struct sockaddr_storage *address = &link->origin->address;
     set_options(link->watch.socket);
     link->state = LINK_CONNECTING;
     if (connect(link->watch.socket, (const struct sockaddr *)address, address_size(address)) != 0 &&
         errno != EINPROGRESS)
-        return fault(ERR_IO, "connect: %s", strerror(errno));
-    return watch_want(&link->watch, POLLOUT);
+        return errno;
+    return watch_want(&link->watch, POLLOUT) == ERR_OK ? 0 : ENOMEM;
 }
 
-static enum err open_new(struct origin *origin, struct link **out)
+static int open_new(struct origin *origin, struct link **out)
 {
     int fd =
         socket(origin->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
     if (fd < 0)
-        return fault(ERR_IO, "socket: %s", strerror(errno));
+        return errno;
     struct link *link = link_new(origin, fd);
     if (!link) {
         (void)close(fd);
-        return fault(ERR_NOMEM, "link");
+        return ENOMEM;
     }
-    enum err err = link_begin(link);
-    if (err != ERR_OK) {
+    int error = link_begin(link);
+    if (error != 0) {
         link_drop(link);
-        return err;
+        return error;
     }
     *out = link;
-    return ERR_OK;
+    return 0;
 }
 
 /* What came since the loop last looked: a FIN that has arrived would lose the request. */
@@ -222,7 +223,7 @@ static void drop_old(struct links *links)
     }
 }
 
-enum err link_open(struct origin *origin, void *context, struct link **out)
+int link_open(struct origin *origin, void *context, struct link **out)
 {
     drop_old(origin->links);
     while (!list_is_empty(&origin->idle)) {
@@ -236,11 +237,12 @@ enum err link_open(struct origin *origin, void *context, struct link **out)
         link->acknowledged = acknowledged(link);
         link->context = context;
         *out = link;
-        return ERR_OK;
+        return 0;
     }
-    TRY(open_new(origin, out));
-    (*out)->context = context;
-    return ERR_OK;
+    int error = open_new(origin, out);
+    if (error == 0)
+        (*out)->context = context;
+    return error;
 }
 
 static void fetch_user(const struct watch *watch)

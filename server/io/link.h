@@ -30,9 +30,9 @@ void origin_unref(struct origin *origin);
 const struct sockaddr_storage *origin_address(const struct origin *origin);
 
 /* link_open — the connection that was used last and is still open, else a new one. It wants POLLIN if it
- * is there, POLLOUT while it connects: then ready() tells, and link_connected what of.
- *   faults  ERR_NOMEM, ERR_IO with the reason in fault_origin() */
-enum err link_open(struct origin *origin, void *context, struct link **out) NODISCARD;
+ * is there, POLLOUT while it connects: then ready() tells, and link_connected what of. 0, or errno: why
+ * there is none. */
+int link_open(struct origin *origin, void *context, struct link **out) NODISCARD;
 bool link_is_connecting(const struct link *link);
 bool link_was_kept(const struct link *link);
 /* link_connected — after ready(): 0 it is, or errno. */

@@ -57,7 +57,8 @@ static void test_no_descriptor_is_left(void **state)
     call_fly(&flight, &denied);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_int_equal(denied.how, UPSTREAM_REFUSED);
-    assert_true(denied.message[0] != '\0');
+    const char *says = flight_is_curl() ? "" : "no connection to 127.0.0.1:"; /* and why */
+    assert_memory_equal(denied.message, says, strlen(says));
     call_launch(&flight, &next, provider.url);
     call_fly(&flight, &next);
     assert_int_equal(next.how, UPSTREAM_COMPLETE);
