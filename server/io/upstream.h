@@ -4,8 +4,9 @@
  *   upstream_start ─▶ head(status, headers) ─▶ data(bytes)* ─▶ ended(how, message)
  *                     exactly one `ended`; nothing is called back from inside a call of ours
  *
- * A request is sent at most once: on a kept connection that the provider closes meanwhile it ends as
- * UPSTREAM_RESET (libcurl's own repetition is stopped). Connections are reused; HTTP/2 by ALPN
+ * A request reaches a provider at most once: on a kept connection that the provider closes meanwhile it
+ * ends as UPSTREAM_RESET (libcurl's own repetition is stopped), but where our own client knows that not a
+ * byte of it was taken, and sends it again. Connections are reused; HTTP/2 by ALPN
  * where offered over TLS; certificates are verified against the system's bundle (CAINFO set and
  * CAPATH unset: else every connection parses all certificates on the loop); no proxy is taken from
  * the environment; DNS runs on libcurl's threads; `Expect:` is not sent; Accept-Encoding: identity,
@@ -83,7 +84,7 @@ void upstreams_add(
 void upstreams_far_only(struct upstreams *upstreams);
 size_t upstreams_reactors(const struct upstreams *upstreams);
 uint64_t upstreams_far_total(const struct upstreams *upstreams);
-/* upstreams_free — ends what is left, without callbacks. */
+/* upstreams_free — ends what is left, without callbacks; not from inside one. */
 struct upstreams *upstreams_free(struct upstreams *upstreams);
 /* upstream_start — begins later in this turn. `owner` is borrowed until `ended`.
  *   answers  ERR_INVALID a header with a line break · ERR_LIMIT too many headers, or too long

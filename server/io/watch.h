@@ -27,7 +27,7 @@ struct watch {
 
 struct watch_owner {
     /* `events`: those of poll(2) that hold, POLLERR and POLLHUP unasked among them. May init, want and
-     * remove watches, this one too. */
+     * remove watches, this one too, and free them all. */
     void (*ready)(struct watch *watch, short events);
     /* `ready` comes soon: fetch into the caches what it will need. NULL: nothing. */
     void (*ahead)(const struct watch *watch);
