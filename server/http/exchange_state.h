@@ -38,12 +38,25 @@ struct exchanges {
 };
 
 struct exchange {
-    struct exchanges *owner;
-    struct list node;
+    /* What each part of a response touches comes first. */
     struct conn *conn;
-    struct http1 *parser;
+    const struct responder *responder;
+    void *context;
     enum exchange_state state;
     enum reply_framing framing;
+    bool is_continue_owed; /* 100 Continue is to be sent */
+    bool is_resting;       /* the responder waits to wake us */
+    bool keeps_alive;
+    bool is_clean;
+    bool was_sent; /* all of the response, while its holder is told */
+    bool is_head_method;
+    bool is_version_10;
+    struct buf out;
+    size_t out_pushed;   /* bytes of `out` */
+    int64_t length_left; /* FRAMING_LENGTH */
+    struct exchanges *owner;
+    struct list node;
+    struct http1 *parser;
     struct target target;
     struct buf body;
     struct inner *inner;       /* NULL: it is no wrapping */
@@ -54,16 +67,6 @@ struct exchange {
     bool is_partial;           /* what is handled has only the beginning of its body */
     uint64_t body_held;        /* counted in bodies_bytes */
     struct buf fields;         /* of the response to come */
-    struct buf out;
-    size_t out_pushed;     /* bytes of `out` */
-    bool is_continue_owed; /* 100 Continue is to be sent */
-    bool is_resting;       /* the responder waits to wake us */
-    bool keeps_alive;
-    bool is_clean;
-    bool was_sent; /* all of the response, while its holder is told */
-    bool is_head_method;
-    bool is_version_10;
-    int64_t length_left; /* FRAMING_LENGTH */
     int64_t accepted_ns;
     struct timer timer;
     struct project *project;
@@ -73,8 +76,6 @@ struct exchange {
     void *fallback_context;
     size_t fallback_index;
     size_t fallback_fields; /* bytes of `fields` when it was set */
-    const struct responder *responder;
-    void *context;
 };
 
 /* exchange.c. exchange_timer_ms — the one timer, set anew.

@@ -36,33 +36,34 @@ struct hub {
     int64_t probe_due_ns;
 };
 
+/* What each event touches comes first. */
 struct stream {
-    struct map_node by_id, by_key, by_upstream;
     struct hub *hub;
     struct tail *tail;
-    struct project *project;
-    uint32_t project_number;
-    struct id id;
-    uint64_t key_hash;
+    struct producer *producer;
+    const struct stream_writer *writer;
+    struct list watchers;
+    size_t watcher_count;
+    size_t references;
+    bool was_first_event_seen;
     bool is_keyed;    /* in by_key */
     bool is_upstream; /* in by_upstream */
     bool is_live;     /* counted */
     bool is_appended; /* a client writes it: its tail leaves with the last reference (append.h) */
     bool is_left;     /* to the next start */
     bool is_deleted;
+    bool outlives_callers; /* whatever the project says of those that nobody watches */
     unsigned holds_pending;
+    struct map_node by_id, by_key, by_upstream;
+    struct project *project;
+    uint32_t project_number;
+    struct id id;
+    uint64_t key_hash;
     int64_t touched_ns; /* read last, as far as is known here… */
     int64_t noted_ns;   /* …and asked to be noted */
-    bool was_first_event_seen;
-    size_t references;
-    struct list watchers;
-    size_t watcher_count;
     struct timer unwatched;
-    bool outlives_callers;       /* whatever the project says of those that nobody watches */
     struct duplicate *duplicate; /* NULL: none is to be told from it */
-    struct producer *producer;
-    const struct stream_writer *writer;
-    struct buf row_bytes; /* when there is no tail */
+    struct buf row_bytes;        /* when there is no tail */
     struct row row;
 };
 

@@ -23,8 +23,8 @@ enum run_state { RUN_WAITING, RUN_HELD, RUN_FAILED, RUN_LIVE };
 
 /* What is kept of a response that is held. */
 struct run_hold {
+    struct buf bytes, head;
     struct timer timer; /* for its first bytes; then, for it to prove good */
-    struct buf head, bytes;
     struct frame_splitter splitter;
     size_t frame; /* where the frame that is not whole begins, in `bytes` */
     struct dialect_reading reading;
@@ -51,13 +51,13 @@ struct run {
     bool is_held;   /* from its start; else it is live from its start */
     bool is_paused; /* the transfer: data() answered ERR_AGAIN */
     bool is_late;   /* it was cancelled since nothing came behind its head */
-    bool is_over;   /* the transfer ended: */
+    bool is_over;   /* the transfer ended: `how`, `message` */
+    struct run_hold hold;
     enum upstream_end how;
     char message[DIALECT_ERROR_BYTES];
     int status; /* 0: no head yet */
     int64_t retry_after_ms;
     int64_t dispatched_ns; /* wall */
-    struct run_hold hold;
     struct run_follow follow;
     const struct dialect *dialect; /* that the provider speaks */
     /* What is asked. */
