@@ -203,7 +203,7 @@ static enum err gather_blocks(struct shipment *shipment, struct tail *tail)
     }
     shipment->parcels[shipment->parcel_count - 1].blocks += count;
     tail->block_items++;
-    tail->is_aged &= tail->shipped_blocks + (tail->is_open ? 1 : 0) < tail->block_count;
+    tail->is_aged &= tail->shipped_blocks + (tail->open ? 1 : 0) < tail->block_count;
     add_item(shipment, item, bytes);
     return ERR_OK;
 }

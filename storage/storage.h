@@ -116,6 +116,7 @@ enum err storage_create(struct storage *storage, struct row *row, struct slice r
     struct tail **out) NODISCARD;
 
 /* Writing, by the stream's one producer, while the newest row is live.
+ *   tail_fetch   one comes soon: what it will be written to is fetched into the caches
  *   tail_append  one event of any size, numbered next; visible once its last fragment is durable
  *   tail_aside   recorded beside the stream, without a number; at most FRAGMENT_BYTES_MAX
  *   tail_update  a new version of the row (state still live): the head, say
@@ -128,6 +129,7 @@ enum err storage_create(struct storage *storage, struct row *row, struct slice r
  *            ERR_LIMIT the row or the aside is too large, or the event: longer than an eighth of
  *            the journal's ring (48 MiB by default)
  *   faults   ERR_NOMEM; nothing was appended                                                  */
+void tail_fetch(const struct tail *tail);
 enum err tail_append(struct tail *tail, struct slice event, int64_t time_ns) NODISCARD;
 enum err tail_aside(struct tail *tail, struct slice event, int64_t time_ns) NODISCARD;
 enum err tail_update(struct tail *tail, const struct row *row) NODISCARD;

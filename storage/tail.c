@@ -268,7 +268,7 @@ void tail_make_ready(struct tail *tail)
 /* Whether its full blocks fill a stored value: then they go before they are old. */
 static bool has_much(const struct tail *tail)
 {
-    size_t full = tail->block_count - (tail->is_open ? 1 : 0);
+    size_t full = tail->block_count - (tail->open ? 1 : 0);
     if (full <= tail->shipped_blocks || !tail_block_is_shippable(tail, full - 1))
         return false;
     const struct block *last = tail_block_at(tail, full - 1)->block;

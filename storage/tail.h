@@ -80,6 +80,7 @@ enum tail_place {
 struct tail {
     struct tails *tails;
     void *owner;
+    struct block *open; /* the last of `blocks`, while it is appended to; or NULL */
     struct list changed;
     uint64_t number;
     uint64_t events, bytes; /* given; whole events */
@@ -91,7 +92,6 @@ struct tail {
     size_t queued_frames;  /* not journalled; the first of them is… */
     uint32_t queued_rows;  /* of the versions; not journalled */
     enum tail_place place;
-    bool is_open;     /* the last block is appended to */
     bool is_closed;   /* the newest row is final */
     bool is_finished; /* ended, and all has been shipped */
     bool is_unwanted; /* nobody minds if it leaves, open, once it is at rest */

@@ -10,20 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+void tail_fetch(const struct tail *tail)
+{
+    __builtin_prefetch(tail->open);
+}
+
 struct tail_block *tail_block_at(const struct tail *tail, size_t index)
 {
     ASSERT(index < tail->block_count);
     return &tail->blocks[tail->block_first + index];
 }
 
-static struct block *open_block(const struct tail *tail)
-{
-    return tail->is_open ? tail_block_at(tail, tail->block_count - 1)->block : NULL;
-}
-
 bool tail_has_empty_block(const struct tail *tail)
 {
-    return tail->is_open && open_block(tail)->frame_count == 0;
+    return tail->open && tail->open->frame_count == 0;
 }
 
 void tail_drop_blocks(struct tail *tail, size_t count)
@@ -35,7 +35,7 @@ void tail_drop_blocks(struct tail *tail, size_t count)
         ledger_release(&tail->tails->ledger, &last->hold);
         block_unref(last->block);
         tail->block_count--;
-        tail->is_open = false;
+        tail->open = NULL;
     }
 }
 
@@ -84,7 +84,7 @@ static enum err add_block(struct tail *tail, uint32_t part, uint64_t offset, siz
     TRY(block_new(tail->events, part, offset, (uint32_t)capacity, &block));
     tail->blocks[tail->block_first + tail->block_count++] = (struct tail_block){block, 0};
     tail->tails->block_bytes += block->capacity;
-    tail->is_open = true;
+    tail->open = block;
     return ERR_OK;
 }
 
@@ -92,7 +92,7 @@ void tail_seal(struct tail *tail)
 {
     if (tail_has_empty_block(tail))
         tail_drop_blocks(tail, 1);
-    tail->is_open = false;
+    tail->open = NULL;
 }
 
 static bool block_has_room(const struct block *block, size_t size)
@@ -104,7 +104,7 @@ static bool block_has_room(const struct block *block, size_t size)
 enum err tail_room(struct tail *tail, size_t size)
 {
     ASSERT(size <= FRAME_BYTES_MAX);
-    if (block_has_room(open_block(tail), size))
+    if (block_has_room(tail->open, size))
         return ERR_OK;
     tail_seal(tail);
     size_t capacity = tail->next_capacity > size ? tail->next_capacity : size;
@@ -116,7 +116,7 @@ enum err tail_room(struct tail *tail, size_t size)
 
 void tail_put(struct tail *tail, struct slice bytes, int64_t time_ns)
 {
-    enum err err = block_append(open_block(tail), bytes, time_ns, 0);
+    enum err err = block_append(tail->open, bytes, time_ns, 0);
     ASSERT(err == ERR_OK); /* tail_room went before */
     tail->events++;
     tail->bytes += bytes.size;
@@ -128,15 +128,15 @@ enum err tail_add_part(struct tail *tail, uint32_t part, uint64_t offset, struct
 {
     tail_seal(tail);
     TRY(add_block(tail, part, offset, bytes.size > 0 ? bytes.size : 1));
-    enum err err = block_append(open_block(tail), bytes, time_ns, is_last ? 0 : FRAME_MORE);
+    enum err err = block_append(tail->open, bytes, time_ns, is_last ? 0 : FRAME_MORE);
     ASSERT(err == ERR_OK);
-    tail->is_open = false;
+    tail->open = NULL;
     return ERR_OK;
 }
 
 bool tail_block_is_shippable(const struct tail *tail, size_t index)
 {
-    if (tail->is_open && index == tail->block_count - 1)
+    if (tail->open && index == tail->block_count - 1)
         return false;
     const struct block *block = tail_block_at(tail, index)->block;
     return block->first_seq + block->frame_count <= tail->durable_events;

@@ -187,7 +187,7 @@ static void on_ended(void *context, enum upstream_end how, const char *message)
     loop_stop(client->loop);
 }
 
-static const struct upstream_owner owner = {on_head, on_data, on_ended};
+static const struct upstream_owner owner = {on_head, on_data, on_ended, NULL};
 
 static enum err start(struct client *client, const char *url)
 {

@@ -57,6 +57,7 @@ enum {
     UPSTREAM_ACKS_MS_MAX = 16 * 1000,      /* … where they do not suit the provider */
     UPLOAD_BYTES = 256 * 1024,             /* of a streamed request body, received and not yet sent:
                                               then receiving stops. A power of two */
+    UPSTREAM_TOUCHED_MAX = 3,              /* addresses: as deep as an event goes */
     UPSTREAM_HEADERS_MAX = 256,            /* of one request */
     UPSTREAM_HEADER_BYTES_MAX = 64 * 1024, /* one request header line */
 };

@@ -48,6 +48,10 @@ enum err transfer_sends(
  * counts for less than that the transfer was cancelled, or its upload cut. */
 void transfer_ends(struct transfer *transfer, enum upstream_end how, const char *message);
 
+/* transfer_touches — what its calls above touch, the transfer itself first; NULL where there is no more. */
+enum { TRANSFER_TOUCHED_MAX = 2 + UPSTREAM_TOUCHED_MAX };
+void transfer_touches(const struct transfer *transfer, const void *addresses[TRANSFER_TOUCHED_MAX]);
+
 /* request_has_header — `name` with its colon, in any case. */
 bool request_has_header(const struct upstream_request *request, struct slice name);
 

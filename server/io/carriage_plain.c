@@ -62,6 +62,8 @@ struct plain {
     bool is_reset;  /* … a send took notice of a RST: the next receive would call it a FIN */
 };
 
+static_assert((int)TRANSFER_TOUCHED_MAX == (int)LINK_TOUCHED_MAX, "the one is given to the other");
+
 static void link_ready(void *context, short events);
 static void set_out(struct plain *plain);
 
@@ -419,6 +421,9 @@ static void set_out(struct plain *plain)
         not_connected(plain, error);
         return;
     }
+    const void *touched[TRANSFER_TOUCHED_MAX];
+    transfer_touches(plain->base.transfer, touched);
+    link_touches(plain->link, touched);
     if (!link_is_connecting(plain->link))
         dispatch(plain);
 }

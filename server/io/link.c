@@ -36,6 +36,7 @@ enum link_state { LINK_CONNECTING, LINK_USED, LINK_IDLE };
 struct link {
     struct watch watch;
     void *context;
+    const void *touched[LINK_TOUCHED_MAX];
     struct origin *origin;
     enum link_state state;
     bool was_kept;
@@ -250,6 +251,13 @@ static void fetch_user(const struct watch *watch)
     const struct link *link = CONTAINER_OF(watch, const struct link, watch);
     __builtin_prefetch(link->context);
     __builtin_prefetch((const char *)link->context + FETCH_BYTES);
+    for (size_t i = 0; i < LINK_TOUCHED_MAX; i++)
+        __builtin_prefetch(link->touched[i]);
+}
+
+void link_touches(struct link *link, const void *const addresses[LINK_TOUCHED_MAX])
+{
+    memcpy(link->touched, addresses, sizeof link->touched);
 }
 
 static void socket_ready(struct watch *watch, short events)

@@ -38,6 +38,10 @@ bool link_was_kept(const struct link *link);
 /* link_connected — after ready(): 0 it is, or errno. */
 int link_connected(struct link *link);
 int link_socket(const struct link *link);
+/* link_touches — what ready() will touch beside the context: it is fetched into the caches shortly
+ * before, and never read. NULLs are taken. */
+enum { LINK_TOUCHED_MAX = 5 };
+void link_touches(struct link *link, const void *const addresses[LINK_TOUCHED_MAX]);
 /* link_acknowledged — bytes sent since link_open that the peer's kernel has acknowledged.
  *   source  tcp(7) TCP_INFO: tcpi_bytes_acked */
 uint64_t link_acknowledged(const struct link *link);

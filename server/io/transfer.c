@@ -182,6 +182,15 @@ enum phase transfer_phase(const struct transfer *transfer)
     return transfer->phase;
 }
 
+void transfer_touches(const struct transfer *transfer, const void *addresses[TRANSFER_TOUCHED_MAX])
+{
+    memset(addresses, 0, TRANSFER_TOUCHED_MAX * sizeof *addresses);
+    addresses[0] = transfer;
+    addresses[1] = transfer->context;
+    if (transfer->owner->touches)
+        transfer->owner->touches(transfer->context, addresses + 2);
+}
+
 void transfer_dispatches(struct transfer *transfer)
 {
     set_phase(transfer, TRANSFER_DISPATCHED);

@@ -153,7 +153,7 @@ static void pass_ended(void *context, enum upstream_end how, const char *message
     upstream_free(upstream);
 }
 
-static const struct upstream_owner passing = {pass_head, pass_data, pass_ended};
+static const struct upstream_owner passing = {pass_head, pass_data, pass_ended, NULL};
 
 /* On this loop the owner is called without a detour: it is on the path of every token. */
 static enum err begin(struct upstream *upstream, const struct upstream_request *request)

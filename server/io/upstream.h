@@ -70,6 +70,9 @@ struct upstream_owner {
     enum err (*data)(void *context, struct slice bytes);
     /* `message` for the log, borrowed. The upstream is freed after this returns. */
     void (*ended)(void *context, enum upstream_end how, const char *message);
+    /* Asked once, as the transfer begins: what data() will touch beside the context. It is fetched into
+     * the caches shortly before, and never read. NULL: nothing. */
+    void (*touches)(void *context, const void *addresses[UPSTREAM_TOUCHED_MAX]);
 };
 
 /* upstreams_new — `proxy` NULL: none. faults ERR_NOMEM. */

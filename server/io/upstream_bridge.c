@@ -162,7 +162,7 @@ static void far_room(void *context)
     tell_later(context, UP_ROOM);
 }
 
-static const struct upstream_owner far_owner = {far_head, far_data, far_ended};
+static const struct upstream_owner far_owner = {far_head, far_data, far_ended, NULL};
 
 static void far_start(struct upstream_bridge *bridge)
 {

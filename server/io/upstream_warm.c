@@ -26,7 +26,7 @@ static void warm_ended(void *context, enum upstream_end how, const char *message
         (int)(intptr_t)context); /* the socket; one that upstreams_free cut short stays open */
 }
 
-static const struct upstream_owner warm_owner = {warm_head, warm_data, warm_ended};
+static const struct upstream_owner warm_owner = {warm_head, warm_data, warm_ended, NULL};
 
 /* A socket that listens, or -1; its URL in `url`. */
 static int listen_silently(char *url, size_t size)

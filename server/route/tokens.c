@@ -235,7 +235,7 @@ static void on_ended(void *context, enum upstream_end how, const char *message)
     tell(grant);
 }
 
-static const struct upstream_owner owner = {on_head, on_data, on_ended};
+static const struct upstream_owner owner = {on_head, on_data, on_ended, NULL};
 
 static enum err start(struct grant *grant, const struct provider *provider)
 {

@@ -170,6 +170,7 @@ enum err producer_data(struct producer *producer, struct slice bytes)
         producer->is_throttled = true;
         return ERR_AGAIN;
     }
+    tail_fetch(stream_tail(producer->stream));
     producer_process(producer, bytes);
     return ERR_OK;
 }

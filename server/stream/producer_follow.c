@@ -103,7 +103,7 @@ static void farewell_ended(void *context, enum upstream_end how, const char *mes
 
 void run_follow_cancel(struct run *run)
 {
-    static const struct upstream_owner owner = {farewell_head, farewell_data, farewell_ended};
+    static const struct upstream_owner owner = {farewell_head, farewell_data, farewell_ended, NULL};
     const char *headers[PRODUCER_HEADERS_MAX + 2];
     struct upstream *transfer;
     if (!run->producer || run->is_over || run->follow.cancel.size == 0)
@@ -253,4 +253,4 @@ static void follow_ended(void *context, enum upstream_end how, const char *messa
         run_owner.ended(run, how, message);
 }
 
-const struct upstream_owner run_follow_owner = {follow_head, follow_data, follow_ended};
+const struct upstream_owner run_follow_owner = {follow_head, follow_data, follow_ended, NULL};

@@ -344,7 +344,7 @@ static void again_ended(void *context, enum upstream_end how, const char *messag
         producer_transfer_ended(run->producer, how, message);
 }
 
-static const struct upstream_owner again_owner = {again_head, again_data, again_ended};
+static const struct upstream_owner again_owner = {again_head, again_data, again_ended, NULL};
 
 static enum err ask_again(struct producer_kept *kept)
 {

@@ -383,7 +383,18 @@ static void upstream_ended(void *context, enum upstream_end how, const char *mes
         producer_go_on(run->producer, run);
 }
 
-const struct upstream_owner run_owner = {upstream_head, upstream_data, upstream_ended};
+static void upstream_touches(void *context, const void *addresses[UPSTREAM_TOUCHED_MAX])
+{
+    const struct run *run = context;
+    if (!run->producer)
+        return;
+    addresses[0] = run->producer;
+    addresses[1] = run->producer->stream;
+    addresses[2] = stream_tail(run->producer->stream);
+}
+
+const struct upstream_owner run_owner = {
+    upstream_head, upstream_data, upstream_ended, upstream_touches};
 
 void run_deliver(struct run *run, int status, struct slice head, struct slice body)
 {

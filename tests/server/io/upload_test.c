@@ -282,7 +282,7 @@ static void on_ended(void *context, enum upstream_end how, const char *message)
     loop_stop(flight->loop);
 }
 
-static const struct upstream_owner owner = {on_head, on_data, on_ended};
+static const struct upstream_owner owner = {on_head, on_data, on_ended, NULL};
 
 static void feed(void *context)
 {
