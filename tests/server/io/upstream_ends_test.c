@@ -5,14 +5,6 @@
 
 /* ---- bad ends -------------------------------------------------------------------------------- */
 
-static void answer_and_go(struct provider *provider)
-{
-    int fd = provider_accept(provider);
-    (void)provider_read(provider, fd);
-    provider_say(fd, "HTTP/1.1 204 No Content\r\n\r\n");
-    (void)close(fd);
-}
-
 static void test_refused(void **state)
 {
     (void)state;
@@ -45,7 +37,7 @@ static void test_no_descriptor_is_left(void **state)
     struct flight flight;
     struct call denied = {0}, next = {0};
     struct rlimit limit, none_left;
-    provider_start(&provider, answer_and_go);
+    provider_start(&provider, provider_answer_each);
     flight_init(&flight);
     int first_free = dup(provider.listen_fd);
     assert_true(first_free > 0);

@@ -1,6 +1,8 @@
 /* upstream_rig — see upstream_rig.h. */
 #include "tests/server/io/upstream_rig.h"
 
+#include <poll.h>
+#include <errno.h>
 #include <fcntl.h>
 
 /* ---- the provider ---------------------------------------------------------------------------- */
@@ -25,6 +27,7 @@ void provider_start(struct provider *provider, void (*behave)(struct provider *p
 void provider_stop(struct provider *provider)
 {
     (void)close(provider->release[1]);
+    (void)shutdown(provider->listen_fd, SHUT_RDWR);
     (void)pthread_join(provider->thread, NULL);
     (void)close(provider->release[0]);
     (void)close(provider->listen_fd);
@@ -38,7 +41,10 @@ void provider_wait(struct provider *provider)
 
 int provider_accept(struct provider *provider)
 {
-    return accept(provider->listen_fd, NULL, NULL);
+    int fd;
+    while ((fd = accept(provider->listen_fd, NULL, NULL)) < 0 && errno == EMFILE)
+        (void)poll(NULL, 0, 1); /* a test has taken all descriptors away, for a moment */
+    return fd;
 }
 
 bool provider_read(struct provider *provider, int fd)
@@ -62,6 +68,17 @@ bool provider_read(struct provider *provider, int fd)
 void provider_say(int fd, const char *text)
 {
     (void)net_write(fd, text, strlen(text));
+}
+
+void provider_answer_each(struct provider *provider)
+{
+    int fd;
+    while ((fd = provider_accept(provider)) >= 0) {
+        if (provider_read(provider, fd))
+            provider_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        (void)close(fd);
+        provider->closed_count++;
+    }
 }
 
 void release_fired(struct timer *timer)

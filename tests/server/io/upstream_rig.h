@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -41,18 +42,21 @@ struct provider {
     void (*behave)(struct provider *provider);
     char request[REQUEST_BYTES_MAX]; /* the last one */
     int request_count;
-    int release[2]; /* a pipe: the test lets go of a provider that waits */
+    atomic_int closed_count; /* of provider_answer_each: its connections */
+    int release[2];          /* a pipe: the test lets go of a provider that waits */
 };
 
 /* provider_start — `behave` runs in a thread, and may use what follows up to provider_say. */
 void provider_start(struct provider *provider, void (*behave)(struct provider *provider));
-/* provider_stop — `behave` is waited for; provider_wait returns. */
+/* provider_stop — `behave` is waited for; provider_wait and provider_accept (-1) return. */
 void provider_stop(struct provider *provider);
 void provider_wait(struct provider *provider); /* until a release, or the stop */
 int provider_accept(struct provider *provider);
 /* provider_read — one request with its Content-Length body; false: the end. */
 bool provider_read(struct provider *provider, int fd);
 void provider_say(int fd, const char *text);
+/* provider_answer_each — behaves: one request a connection, answered and closed, as often as asked. */
+void provider_answer_each(struct provider *provider);
 
 /* A timer that lets the provider go: .timer.fire = release_fired. */
 struct release {
