@@ -40,6 +40,11 @@ async function write(url, count) {
   return { errors, closed: (await target.head()).streamClosed };
 }
 
+// The client reads ahead: a part may be called closed since a later one says so.
+function isLast(response, part) {
+  return part.streamClosed && part.offset === response.offset;
+}
+
 // Messages go to `result` until the connection breaks, or the stream's last ones came: `closed` may
 // be said before they are here.
 async function follow(response, result) {
@@ -47,7 +52,7 @@ async function follow(response, result) {
     response.subscribeJson((batch) => {
       result.messages.push(...batch.items.map((message) => message.n));
       result.offset = batch.offset;
-      if (batch.streamClosed) resolve();
+      if (isLast(response, batch)) resolve();
     });
   });
   await response.closed;
@@ -63,10 +68,18 @@ async function read(url, live, offset = "-1") {
   return result;
 }
 
+// Its textStream() leaves out the last part if the end is read while the part before it is passed on.
 async function text(url, live) {
   const response = await stream({ url, offset: "-1", live: live === "false" ? false : live });
+  if (live === "false") return { text: await response.text(), closed: response.streamClosed };
   let whole = "";
-  for await (const part of response.textStream()) whole += part;
+  await new Promise((resolve, reject) => {
+    response.subscribeText((part) => {
+      whole += part.text;
+      if (isLast(response, part)) resolve();
+    });
+    response.closed.catch(reject);
+  });
   return { text: whole, closed: response.streamClosed };
 }
 
