@@ -63,7 +63,9 @@ def shared_server(tmp_path_factory, mock):
 
 @pytest.fixture
 def server(shared_server):
-    """One server for all tests that change nothing for the others; it must outlive each."""
+    """One server for all tests that change nothing for the others; it must outlive each. Its journal is small: after a test
+    with long answers a slow machine may have to store some before it takes more."""
+    assert programs.eventually(lambda: shared_server.call("GET", "/readyz").status == 200), shared_server.log()[-6000:]
     yield shared_server
     assert shared_server.is_running(), shared_server.log()[-6000:]
 
