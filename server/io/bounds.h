@@ -45,7 +45,6 @@ enum {
     KEEPALIVE_INTERVAL_S = 15, /* idle + interval × count = 2 minutes */
     KEEPALIVE_COUNT = 4,
 
-    UPSTREAM_HEAD_BYTES_MAX = 64 * 1024,   /* of a provider's response head */
     UPSTREAM_CONNECTIONS_PER_HOST = 65536, /* one per live stream; ports end first */
     UPSTREAM_CONNECTIONS_KEPT = 1024,      /* idle ones, for the next request */
     UPSTREAM_KEPT_S = 118,                 /* … so long, as libcurl does */

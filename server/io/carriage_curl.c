@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/http/bounds.h"
 #include "server/io/carriage_plain.h"
 #include "server/io/upload.h"
 #include "server/io/watch.h"
@@ -524,7 +525,7 @@ enum err curl_open(struct curls *curls, struct transfer *transfer,
     carriage->base = (struct carriage){&kind, transfer};
     carriage->curls = curls;
     carriage->may_learn = curls->plains && !request->resolve && plain_may_learn(request->url);
-    buf_init(&carriage->head, UPSTREAM_HEAD_BYTES_MAX);
+    buf_init(&carriage->head, REPLY_HEAD_BYTES_MAX);
     enum err err = open_handle(carriage, request);
     if (err != ERR_OK) {
         drop(&carriage->base);

@@ -23,6 +23,7 @@ enum {
     HTTP_PORT = 80,
     MESSAGE_BYTES = 256,
     RECEIVES_MAX = 4, /* of one connection in one turn: 64 KiB */
+    /* Of a request: its line, and all headers that transfer_check lets pass. */
     HEAD_BYTES_MAX = 1024 * 1024 + UPSTREAM_HEADERS_MAX * UPSTREAM_HEADER_BYTES_MAX,
     NAME_BYTES = 256 + 8, /* a name of 253 (RFC 1035 §2.3.4), a colon, a port */
     NAMES_MAX = 64,       /* known at a time; the one learned first makes room */

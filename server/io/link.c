@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/io/tcp.h"
+
 static const int64_t ns_per_s = 1000000000;
 
 enum { FETCH_BYTES = 64 /* a line of the cache */ };
@@ -156,20 +158,11 @@ void link_drop(struct link *link)
     free(link);
 }
 
-static void set_options(int socket)
-{
-    (void)setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    (void)setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &(int){1}, sizeof(int));
-    (void)setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &(int){KEEPALIVE_IDLE_S}, sizeof(int));
-    (void)setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &(int){KEEPALIVE_INTERVAL_S}, sizeof(int));
-    (void)setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &(int){KEEPALIVE_COUNT}, sizeof(int));
-}
-
 /* As open_new: 0, or errno. */
 static int link_begin(struct link *link)
 {
     const struct sockaddr_storage *address = &link->origin->address;
-    set_options(link->watch.socket);
+    tcp_set_options(link->watch.socket);
     link->state = LINK_CONNECTING;
     if (connect(link->watch.socket, (const struct sockaddr *)address, address_size(address)) != 0 &&
         errno != EINPROGRESS)

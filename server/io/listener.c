@@ -7,13 +7,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "server/io/address.h"
+#include "server/io/tcp.h"
 
 struct listener {
     struct loop *loop;
@@ -51,22 +51,13 @@ static enum err parse_address(struct slice address, bool *is_any, struct sockadd
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static void set_option(int fd, int level, int option, int value)
-{
-    /* Comfort, not need: a kernel that refuses one serves all the same. */
-    (void)setsockopt(fd, level, option, &value, sizeof value);
-}
-
 static void set_options(int fd, bool is_any)
 {
-    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1); /* bind while old connections are in TIME_WAIT */
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* accepted sockets inherit this and the rest */
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT);
+    tcp_set_option(
+        fd, SOL_SOCKET, SO_REUSEADDR, 1); /* bind while old connections are in TIME_WAIT */
+    tcp_set_options(fd);                  /* accepted sockets inherit it */
     if (is_any)
-        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+        tcp_set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
 }
 
 static enum err explain_bind(int error, const char **why)
@@ -93,7 +84,7 @@ static enum err listener_bind(struct listener *listener, bool is_first, const ch
         return fault(ERR_IO, "socket: %s", strerror(errno));
     set_options(listener->fd, listener->is_any);
     if (!is_first)
-        set_option(listener->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+        tcp_set_option(listener->fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (bind(listener->fd, (struct sockaddr *)&listener->bound, size) < 0 ||
         listen(listener->fd, LISTEN_BACKLOG) < 0)
         return explain_bind(errno, why);
@@ -163,7 +154,7 @@ enum err listener_open(
 enum err listener_share(const struct listener *first, struct loop *loop, struct listener **out)
 {
     const char *why = "";
-    set_option(first->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    tcp_set_option(first->fd, SOL_SOCKET, SO_REUSEPORT, 1);
     enum err err = listener_new(loop, first, &why, out);
     return err == ERR_OK || err_is_fault(err) ? err : fault(ERR_IO, "%s", why);
 }

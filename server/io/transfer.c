@@ -5,7 +5,6 @@
  *   QUEUED ─▶ CONNECTING ─────────▶ DISPATCHED ───────▶ FLOWING ──▶ ended
  *             connect timer          first-byte timer    idle timer
  *             (or the carriage's)    (uploading: idle)                                          */
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/http/bounds.h"
 #include "server/io/upload.h"
 
 enum { MESSAGE_BYTES = 256 /* of `ended`: as libcurl's CURL_ERROR_SIZE */ };
@@ -266,7 +267,7 @@ enum err upstream_bridge_start(struct crossing *crossing, struct transfers *tran
     bridge->flush.run = far_flush;
     bridge->request->room = far_room;
     bridge->request->room_context = bridge;
-    buf_init(&bridge->head, UPSTREAM_HEAD_BYTES_MAX);
+    buf_init(&bridge->head, REPLY_HEAD_BYTES_MAX);
     mailbox_init(&bridge->up, crossing_core(crossing), near_run);
     mailbox_init(&bridge->down, crossing_far(crossing), far_run);
     mailbox_tell(&bridge->down, DOWN_START);
