@@ -378,7 +378,7 @@ static void test_blocked(void **state)
         } else {
             fake_end(run.upstream, ending == BY_RESET ? UPSTREAM_RESET : UPSTREAM_COMPLETE);
         }
-        rig_turns(run.rig, 50);
+        rig_turns(run.rig, 200);
         assert_int_equal(run.reader.events, 0);
         run.rig->is_disk_held = false;
         switch (ending) {
@@ -423,7 +423,7 @@ static void test_end_is_owed(void **state)
     (void)snprintf(residue, size + 100, ":%s\ndata: [DONE]", large);
     assert_true(fake_text(run.upstream, residue));
     fake_end(run.upstream, UPSTREAM_COMPLETE);
-    rig_turns(run.rig, 50);
+    rig_turns(run.rig, 200);
     assert_int_equal(run.reader.events, 0);
     run.rig->is_disk_held = false;
     run_end(&run, STREAM_COMPLETED, "", residue);
@@ -452,7 +452,7 @@ static void test_paused(void **state)
     }
     assert_false(fake_text(run.upstream, chunk));
     given++;
-    rig_turns(run.rig, 50);
+    rig_turns(run.rig, 200);
     assert_int_equal(run.reader.events, 0);
     run.rig->is_disk_held = false;
     RIG_UNTIL(run.rig, run.reader.events == given);
