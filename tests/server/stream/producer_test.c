@@ -452,7 +452,7 @@ static void test_paused(void **state)
     }
     assert_false(fake_text(run.upstream, chunk));
     given++;
-    rig_turns(run.rig, 200);
+    rig_turns(run.rig, 50);
     assert_int_equal(run.reader.events, 0);
     run.rig->is_disk_held = false;
     RIG_UNTIL(run.rig, run.reader.events == given);
