@@ -55,6 +55,7 @@ def test_one_reactor_has_no_threads_beside_it(serve, model):
 def test_readers_on_all_reactors_get_the_same(spread, model):
     with spread.open(model("events=200", "rate=200")) as live, wire.Crowd(0.02) as crowd:
         stream = live.reader.header("tokenlog-stream-id")
+        live.read_events(2)  # no reader asks for more than there is
         for number in range(MANY):
             crowd.add(spread.place, "GET", f"/v1/streams/{stream}/events?from={number % 3}")
         readers = crowd.finish()
@@ -62,6 +63,7 @@ def test_readers_on_all_reactors_get_the_same(spread, model):
     wire.assert_exact(body, 200)
     events = wire.split_events(body)[0]
     for number, reader in enumerate(readers):
+        assert (reader.status, reader.end) == (200, "clean")
         numbered, end = wire.split_numbered(reader.body)
         assert numbered == [(seq + 1, events[seq]) for seq in range(number % 3, len(events))]
         assert end["state"] == "completed"
