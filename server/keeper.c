@@ -84,6 +84,12 @@ static void storage_committed(void *context, int64_t latency_ns, uint64_t record
         hub_committed(keeper->config.hub, latency_ns);
 }
 
+static void stream_changes_soon(void *context, const struct tail *tail, int distance)
+{
+    (void)context;
+    hub_changes_soon(tail, distance);
+}
+
 static void stream_changed(void *context, struct tail *tail)
 {
     hub_changed(((struct keeper *)context)->config.hub, tail);
@@ -139,6 +145,7 @@ static enum err open_storage(struct keeper *keeper, int *holder_pid)
         .zstd_level = (int)config->zstd_level,
         .is_memory = strcmp(config->durability, "memory") == 0,
         .changed = stream_changed,
+        .changes_soon = stream_changes_soon,
         .gone = stream_gone,
         .pause = stream_paused,
         .stuck = storage_stuck,

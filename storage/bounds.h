@@ -7,6 +7,14 @@
 
 /* One enum, so that bounds may be compared. */
 enum {
+    CACHE_LINE_BYTES =
+        64, /* of the processors this is made for; elsewhere it costs a little memory */
+
+    /* Tails of a commit that are told of at once: their readers are sent to while what was touched
+     * for one step is still in the caches for the next. And how far ahead that is fetched. */
+    CHANGES_PER_TICK = 16,
+    CHANGES_AHEAD = 3,
+
     /* The journal. */
 
     /* Payload of one record; larger events are cut into fragments. */

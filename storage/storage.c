@@ -364,26 +364,46 @@ struct storage *storage_abandon(struct storage *storage)
 
 /* The tick. */
 
-/* The list is taken as it is now: what changes meanwhile is told in the next tick. */
+static void tell(struct storage *storage, struct tail *tail)
+{
+    list_unlink(&tail->changed);
+    if (storage->config.changed)
+        storage->config.changed(storage->config.context, tail);
+}
+
+/* To those who are told soon, the nearest first. */
+static void announce(struct storage *storage)
+{
+    const struct list *changed = &storage->tails.changed;
+    int distance = 0;
+    LIST_FOREACH (node, changed) {
+        if (++distance > CHANGES_AHEAD)
+            return;
+        storage->config.changes_soon(
+            storage->config.context, CONTAINER_OF(node, struct tail, changed), distance);
+    }
+}
+
 static void tell_changed(struct storage *storage)
 {
-    struct list changed;
-    list_init(&changed);
-    list_move(&changed, &storage->tails.changed);
-    while (!list_is_empty(&changed)) {
-        struct tail *tail = CONTAINER_OF(list_pop(&changed), struct tail, changed);
-        if (!list_is_empty(&changed)) /* the next one's, while this one's is at work */
-            __builtin_prefetch(CONTAINER_OF(changed.next, struct tail, changed)->owner);
-        if (storage->config.changed)
-            storage->config.changed(storage->config.context, tail);
+    struct list *changed = &storage->tails.changed;
+    for (int left = CHANGES_PER_TICK; left > 0 && !list_is_empty(changed); left--) {
+        tell(storage, CONTAINER_OF(changed->next, struct tail, changed));
+        if (storage->config.changes_soon)
+            announce(storage);
     }
 }
 
 static void tell_gone(struct storage *storage)
 {
-    struct list *node;
-    while ((node = list_pop(&storage->tails.leaving))) {
-        struct tail *tail = CONTAINER_OF(node, struct tail, ship);
+    struct list *leaving = &storage->tails.leaving;
+    while (!list_is_empty(leaving)) {
+        struct tail *tail = CONTAINER_OF(leaving->next, struct tail, ship);
+        if (!list_is_empty(&tail->changed)) {
+            tell(storage, tail); /* it may stay, then */
+            continue;
+        }
+        list_unlink(&tail->ship);
         if (storage->config.gone)
             storage->config.gone(storage->config.context, tail);
         if (!tail->is_closed) {

@@ -43,9 +43,13 @@ struct storage_config {
     int zstd_level;
     bool is_memory;      /* durability: memory — events count as visible once appended */
     bool has_no_threads; /* simulation: the archiver works in storage_step, queries in the call */
-    /* The watermark, the durable row or the archived part of a tail has moved: once a tail and
-     * tick. May call anything here but storage_tick and storage_close. */
+    /* The watermark, the durable row or the archived part of a tail has moved: CHANGES_PER_TICK
+     * tails a tick, the others in the next, which is asked for at once. May call anything here but
+     * storage_tick and storage_close. */
     void (*changed)(void *context, struct tail *tail);
+    /* Such a tail is the next (distance 1) to be told of, or the one behind that, up to
+     * CHANGES_AHEAD: a time to fetch into the caches what will be touched then. NULL: not wanted. */
+    void (*changes_soon)(void *context, const struct tail *tail, int distance);
     /* Everything of an ended tail, or of an open one that nobody wants (tail_set_wanted), is in the
      * store and it is freed when this returns: drop the pointer. Blocks that were read from it stay with their references. */
     void (*gone)(void *context, struct tail *tail);

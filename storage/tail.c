@@ -61,12 +61,10 @@ struct tail *tails_find(const struct tails *tails, uint64_t number)
 
 enum err tails_add(struct tails *tails, uint64_t number, struct tail **out)
 {
-    struct tail *tail = calloc(1, sizeof *tail);
+    struct tail *tail = aligned_alloc(alignof(struct tail), sizeof *tail);
     if (!tail)
         return fault(ERR_NOMEM, "tail");
-    tail->tails = tails;
-    tail->number = number;
-    tail->next_capacity = BLOCK_CAPACITY_MIN;
+    *tail = (struct tail){.tails = tails, .number = number, .next_capacity = BLOCK_CAPACITY_MIN};
     list_init(&tail->changed);
     list_init(&tail->writing);
     list_init(&tail->ship);
@@ -268,11 +266,11 @@ void tail_make_ready(struct tail *tail)
 /* Whether its full blocks fill a stored value: then they go before they are old. */
 static bool has_much(const struct tail *tail)
 {
-    size_t full = tail->block_count - (tail->open ? 1 : 0);
-    if (full <= tail->shipped_blocks || !tail_block_is_shippable(tail, full - 1))
+    uint64_t worth_bytes = tail->shipped_bytes + SHIP_STREAM_BYTES;
+    if (tail->bytes < worth_bytes || (tail->open && tail->open->first_offset < worth_bytes))
         return false;
-    const struct block *last = tail_block_at(tail, full - 1)->block;
-    return last->first_offset + last->size - tail->shipped_bytes >= SHIP_STREAM_BYTES;
+    size_t full = tail->block_count - (tail->open ? 1 : 0);
+    return full > tail->shipped_blocks && tail_block_is_shippable(tail, full - 1);
 }
 
 void tail_check_ready(struct tail *tail)

@@ -17,6 +17,8 @@
 #ifndef TOKENLOG_STORAGE_TAIL_H
 #define TOKENLOG_STORAGE_TAIL_H
 
+#include <stdalign.h>
+
 #include "protocol/base/map.h"
 #include "storage/ledger.h"
 #include "storage/storage.h"
@@ -78,7 +80,7 @@ enum tail_place {
 /* What each event touches comes first, so that it lies in three cache lines: with many streams each
  * line is a miss, and costs more than all that is done with it. */
 struct tail {
-    struct tails *tails;
+    alignas(CACHE_LINE_BYTES) struct tails *tails;
     void *owner;
     struct block *open; /* the last of `blocks`, while it is appended to; or NULL */
     struct list changed;
@@ -86,11 +88,12 @@ struct tail {
     uint64_t events, bytes; /* given; whole events */
     int64_t last_event_ns;
     uint64_t journalled_events, durable_events;
-    struct tail_block *blocks; /* a queue in an array */
+    struct tail_block *blocks; /* a queue in an array, which an event does not touch */
     size_t block_first, block_count;
     size_t shipped_blocks; /* of block_count */
-    size_t queued_frames;  /* not journalled; the first of them is… */
-    uint32_t queued_rows;  /* of the versions; not journalled */
+    uint64_t shipped_bytes;
+    size_t queued_frames; /* not journalled; the first of them is… */
+    uint32_t queued_rows; /* of the versions; not journalled */
     enum tail_place place;
     bool is_closed;   /* the newest row is final */
     bool is_finished; /* ended, and all has been shipped */
@@ -111,7 +114,7 @@ struct tail {
     uint64_t row_position; /* tails->commit_bytes when the row was last journalled */
     uint64_t forward_hold; /* of a forwarded row on its way */
 
-    uint64_t shipped_events, shipped_bytes;
+    uint64_t shipped_events;
     size_t block_capacity;
     size_t write_block;   /* …in this block after block_first… */
     uint32_t write_frame; /* …this frame */

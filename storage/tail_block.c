@@ -147,9 +147,12 @@ static bool is_past(const struct block *block, uint64_t seq, uint32_t part)
     return block->first_seq > seq || (block->first_seq == seq && block->part > part);
 }
 
-/* The last block that begins at or before (seq, part); false: all begin after it. */
-static bool find_block(const struct tail *tail, uint64_t seq, uint32_t part, size_t *index)
+/* The last block that begins at or before (seq, part): nearly always the open one. NULL: all begin
+ * after it. */
+static struct block *find_block(const struct tail *tail, uint64_t seq, uint32_t part)
 {
+    if (tail->open && !is_past(tail->open, seq, part))
+        return tail->open;
     size_t low = 0, high = tail->block_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -158,8 +161,7 @@ static bool find_block(const struct tail *tail, uint64_t seq, uint32_t part, siz
         else
             low = middle + 1;
     }
-    *index = low - 1;
-    return low > 0;
+    return low > 0 ? tail_block_at(tail, low - 1)->block : NULL;
 }
 
 enum err tail_read(struct tail *tail, uint64_t seq, uint32_t part, struct block **block,
@@ -168,10 +170,9 @@ enum err tail_read(struct tail *tail, uint64_t seq, uint32_t part, struct block 
     uint64_t visible = tail_watermark(tail);
     if (seq >= visible)
         return tail_has_ended(tail) ? ERR_CLOSED : ERR_AGAIN;
-    size_t at;
-    if (!find_block(tail, seq, part, &at))
+    struct block *found = find_block(tail, seq, part);
+    if (!found)
         return ERR_NOTFOUND;
-    struct block *found = tail_block_at(tail, at)->block;
     uint64_t frame = seq - found->first_seq;
     if (frame >= found->frame_count || (frame == 0 ? found->part : 0) != part)
         return ERR_NOTFOUND;

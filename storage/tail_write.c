@@ -76,6 +76,7 @@ static void spend_room(struct tails *tails, size_t bytes)
     tails->room_bytes -= bytes < tails->room_bytes ? bytes : tails->room_bytes;
 }
 
+/* `entry` is NULL for a block that holds its place already. */
 static enum err journal_event(struct tail *tail, struct tail_block *entry, struct slice bytes,
     int64_t time_ns, bool is_first, bool is_last)
 {
@@ -89,7 +90,7 @@ static enum err journal_event(struct tail *tail, struct tail_block *entry, struc
     uint64_t lsn;
     TRY(ledger_append(ledger, &record, is_last ? LEDGER_EVENT : LEDGER_PART, tail, &lsn));
     spend_room(tail->tails, bytes.size);
-    if (entry->hold == 0)
+    if (entry && entry->hold == 0)
         entry->hold = ledger_hold(ledger, lsn);
     if (is_last)
         tail->journalled_events++;
@@ -361,7 +362,8 @@ static enum err queue_event(struct tail *tail, struct slice event, int64_t time_
 
 static enum err journal_and_put(struct tail *tail, struct slice event, int64_t time_ns)
 {
-    struct tail_block *entry = tail_block_at(tail, tail->block_count - 1);
+    bool is_held = tail->open->frame_count > 0; /* nothing of the tail waits: by its first frame */
+    struct tail_block *entry = is_held ? NULL : tail_block_at(tail, tail->block_count - 1);
     TRY(journal_event(tail, entry, event, time_ns, true, true));
     tail_put(tail, event, time_ns);
     return ERR_OK;

@@ -593,5 +593,7 @@ void replay_start(
     buf_init(&replay->parts, FRAGMENT_BYTES_MAX);
     buf_init(&replay->text, (size_t)FRAGMENT_BYTES_MAX * 2);
     exchange_hold(exchange, &responder, replay);
+    reader_touches(replay->reader,
+        (const void *[STREAM_TOUCHED_MAX]){replay, exchange, exchange_connection(exchange)});
     try_begin(replay);
 }

@@ -158,5 +158,6 @@ enum err exchange_push(struct exchange *exchange, struct slice prefix, struct sl
 void exchange_finish(struct exchange *exchange, bool is_clean);
 void exchange_wake(struct exchange *exchange); /* call `fill` later in this turn */
 void exchange_rest(struct exchange *exchange); /* from within `fill`: nothing more until a wake */
+const void *exchange_connection(const struct exchange *exchange); /* what a wake touches with it */
 
 #endif

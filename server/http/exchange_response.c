@@ -225,6 +225,11 @@ void exchange_wake(struct exchange *exchange)
         conn_wake(exchange->conn);
 }
 
+const void *exchange_connection(const struct exchange *exchange)
+{
+    return exchange->conn;
+}
+
 void exchange_rest(struct exchange *exchange)
 {
     exchange->is_resting = true;

@@ -543,6 +543,7 @@ void *loop_block_take(struct loop *loop)
         return malloc(LOOP_BLOCK_BYTES);
     loop->blocks = block->next;
     loop->block_count--;
+    __builtin_prefetch(loop->blocks); /* for the next one to take */
     return block;
 }
 

@@ -17,6 +17,7 @@ enum {
     PRODUCER_METHOD_BYTES = 32, /* of a method and its NUL; the longest registered one has 17 */
     PRODUCER_RETRY_MS =
         50, /* what storage did not take is offered again, if nothing else says so */
+    STREAM_TOUCHED_MAX = 3, /* addresses: as deep as an event goes to one who watches */
     APPENDED_OPEN_MAX =
         100000, /* streams that clients write, in memory at a time: 2 to 20 KiB each (row, writer's
                  * state), and what of them is not archived */

@@ -277,6 +277,40 @@ static void stream_observe(struct stream *stream)
         LOG_NUMBER("ms", (row->ended_ns - row->accepted_ns) / 1000000));
 }
 
+static void fetch(const void *object)
+{
+    __builtin_prefetch(object);
+    __builtin_prefetch((const char *)object + CACHE_LINE_BYTES);
+}
+
+static void fetch_watchers(const struct stream *stream)
+{
+    LIST_FOREACH (node, &stream->watchers) {
+        const struct stream_watcher *watcher = CONTAINER_OF(node, struct stream_watcher, node);
+        for (int i = 0; i < STREAM_TOUCHED_MAX; i++)
+            if (watcher->touches[i])
+                fetch(watcher->touches[i]);
+        return; /* most have one */
+    }
+}
+
+/* stream ─▶ its producer and first watcher ─▶ what that wakes: each is found in the one before. */
+void hub_changes_soon(const struct tail *tail, int distance)
+{
+    const struct stream *stream = tail_owner(tail);
+    if (!stream)
+        return;
+    if (distance == 3) {
+        fetch(stream);
+    } else if (distance == 2) {
+        tail_fetch(tail);
+        fetch(stream->producer);
+        fetch(CONTAINER_OF(stream->watchers.next, struct stream_watcher, node));
+    } else if (distance == 1) {
+        fetch_watchers(stream);
+    }
+}
+
 void hub_changed(void *hub, struct tail *tail)
 {
     struct stream *stream = tail_owner(tail);

@@ -51,6 +51,7 @@ void hub_set_storage(struct hub *hub, struct storage *storage);
 /* storage's callbacks. hub_recovered takes up what is not archived yet, and ends generations that were
  * live as interrupted, but for those that their providers keep (row.is_kept_upstream). */
 void hub_changed(void *hub, struct tail *tail);
+void hub_changes_soon(const struct tail *tail, int distance);
 void hub_gone(void *hub, struct tail *tail);
 void hub_recovered(void *hub, struct tail *tail);
 void hub_paused(void *hub, bool is_paused);
@@ -170,7 +171,8 @@ bool hub_is_stuck(const struct hub *hub);
 struct stream_watcher {
     struct list node;
     void (*wake)(struct stream_watcher *watcher);
-    bool is_parked; /* wants a wake when something becomes visible */
+    bool is_parked;                          /* wants a wake when something becomes visible */
+    const void *touches[STREAM_TOUCHED_MAX]; /* by `wake`: fetched shortly before; NULL: no more */
 };
 void stream_watch(struct stream *stream, struct stream_watcher *watcher);
 void stream_unwatch(struct stream *stream, struct stream_watcher *watcher);

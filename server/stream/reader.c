@@ -7,6 +7,7 @@
 #include "server/stream/reader.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "protocol/base/own.h"
 
@@ -61,6 +62,11 @@ void reader_derive(struct reader *reader, reader_derivation *derive)
 {
     ASSERT(!reader->block && !reader->query);
     reader->derive = derive;
+}
+
+void reader_touches(struct reader *reader, const void *const objects[STREAM_TOUCHED_MAX])
+{
+    memcpy(reader->watcher.touches, objects, sizeof reader->watcher.touches);
 }
 
 struct stream *reader_stream(const struct reader *reader)

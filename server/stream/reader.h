@@ -33,6 +33,9 @@ enum err reader_new(struct stream *stream, uint64_t from, bool follow, void (*wa
  * all readers, BLOCK_DERIVED), made once for all. Those from memory come as they are. */
 typedef enum err reader_derivation(const struct block *stored, struct block **out);
 void reader_derive(struct reader *reader, reader_derivation *derive);
+/* reader_touches — what `wake` and what follows it touch: fetched into the caches shortly before. The
+ * objects live as long as the reader. */
+void reader_touches(struct reader *reader, const void *const objects[STREAM_TOUCHED_MAX]);
 /* reader_close — at any time; NULL is taken. Blocks that are being sent keep their references. */
 struct reader *reader_close(struct reader *reader);
 struct stream *reader_stream(const struct reader *reader);
