@@ -4,12 +4,13 @@
  * value through msgpack_unpack, which for a scalar neither allocates nor copies; its successor,
  * msgpack_unpack_next, allocates a zone each time. The heads of arrays and maps are read here: the
  * library would allocate by the count that the input claims, and keeps a stack for what is nested.
- * Numbers and bytes are read here too, since the library's state for each value costs recovery more
- * than all the rest of a record; what is anything else, or not well formed, it is left to judge.
+ * Numbers, bytes and texts are read here too, since the library's state for each value costs more than
+ * all the rest of a record; what is anything else, or not well formed, it is left to judge.
  * Nothing below recurses.
  *
  *     head     1001nnnn 0xdc n16 0xdd n32 array     1000nnnn 0xde n16 0xdf n32 map
- *              0nnnnnnn 0xcc n8 … 0xcf n64 number   0xc4 n8 … 0xc6 n32 bytes                     */
+ *              0nnnnnnn 0xcc n8 … 0xcf n64 number   0xc4 n8 … 0xc6 n32 bytes
+ *              101nnnnn 0xd9 n8 … 0xdb n32 text                                                  */
 #include "protocol/data/pack.h"
 
 #include <string.h>
@@ -20,10 +21,14 @@ enum {
     FIX_COUNT_MASK = 0x0f,
     HEAD_MASK = 0xf0,
     HEAD_FIX_NUMBER_MAX = 0x7f,
+    FIX_SIZE_MASK = 0x1f,
+    HEAD_FIXTEXT = 0xa0,
     HEAD_BYTES8 = 0xc4,
     HEAD_BYTES32 = 0xc6,
     HEAD_NUMBER8 = 0xcc,
     HEAD_NUMBER64 = 0xcf,
+    HEAD_TEXT8 = 0xd9,
+    HEAD_TEXT32 = 0xdb,
     HEAD_FIXMAP = 0x80,
     HEAD_FIXARRAY = 0x90,
     HEAD_ARRAY16 = 0xdc,
@@ -195,18 +200,27 @@ static bool read_number(struct slice input, msgpack_object *out, size_t *size)
     return true;
 }
 
+/* The bytes of the count that follows the head; 0: the head says the size itself, -1: no bytes or text. */
+static int size_width(uint8_t head)
+{
+    if ((head & ~FIX_SIZE_MASK) == HEAD_FIXTEXT)
+        return 0;
+    if (head >= HEAD_BYTES8 && head <= HEAD_BYTES32)
+        return 1 << (head - HEAD_BYTES8);
+    return head >= HEAD_TEXT8 && head <= HEAD_TEXT32 ? 1 << (head - HEAD_TEXT8) : -1;
+}
+
 static bool read_bytes(struct slice input, msgpack_object *out, size_t *size)
 {
     uint8_t head = input.data[0];
-    if (head < HEAD_BYTES8 || head > HEAD_BYTES32)
+    int width = size_width(head);
+    if (width < 0 || input.size < 1 + (size_t)width)
         return false;
-    size_t before = 1 + ((size_t)1 << (head - HEAD_BYTES8));
-    if (input.size < before)
-        return false;
-    uint64_t bytes = big_endian(input.data + 1, before - 1);
+    size_t before = 1 + (size_t)width;
+    uint64_t bytes = width ? big_endian(input.data + 1, (size_t)width) : head & FIX_SIZE_MASK;
     if (bytes > input.size - before)
         return false;
-    out->type = MSGPACK_OBJECT_BIN;
+    out->type = MSGPACK_OBJECT_BIN; /* of texts too: readers take either */
     out->via.bin.ptr = (const char *)input.data + before;
     out->via.bin.size = (uint32_t)bytes;
     *size = before + (size_t)bytes;
@@ -279,12 +293,9 @@ enum err pack_read_bytes(struct slice *input, struct slice *out)
     msgpack_object value;
     size_t size;
     TRY(read_scalar(input, &value, &size));
-    if (value.type == MSGPACK_OBJECT_BIN)
-        *out = slice_of(value.via.bin.ptr, value.via.bin.size);
-    else if (value.type == MSGPACK_OBJECT_STR)
-        *out = slice_of(value.via.str.ptr, value.via.str.size);
-    else
+    if (value.type != MSGPACK_OBJECT_BIN)
         return fault(ERR_CORRUPT, "msgpack: neither bytes nor text");
+    *out = slice_of(value.via.bin.ptr, value.via.bin.size);
     *input = pack_after(*input, size);
     return ERR_OK;
 }

@@ -1,4 +1,4 @@
-/* row — one table says which field has which key and kind; encoding and decoding walk it.
+/* row — one table says which kind of field each key is; encoding and decoding walk it.
  *
  *     map { key: value, … }     ID 16 bytes · TEXT str · BYTES bin · numbers int · BOOL bool
  *
@@ -19,18 +19,24 @@ enum {
     ROW_UNKNOWN_MAX = 256, /* members of later versions; a bound on the skipping */
 };
 
-enum row_kind { ROW_ID, ROW_TEXT, ROW_BYTES, ROW_U64, ROW_U32, ROW_I64, ROW_BOOL, ROW_STATE };
+enum row_kind {
+    ROW_NONE,
+    ROW_ID,
+    ROW_TEXT,
+    ROW_BYTES,
+    ROW_U64,
+    ROW_U32,
+    ROW_I64,
+    ROW_BOOL,
+    ROW_STATE
+};
 
 struct row_field {
-    uint8_t key;
-    enum row_kind kind;
+    enum row_kind kind; /* ROW_NONE: a hole */
     size_t offset;
 };
 
-#define FIELD(key, kind, member)                                                                   \
-    {                                                                                              \
-        key, kind, offsetof(struct row, member)                                                    \
-    }
+#define FIELD(key, kind, member) [key] = {kind, offsetof(struct row, member)}
 static const struct row_field row_fields[] = {
     FIELD(1, ROW_ID, id),
     FIELD(2, ROW_U64, number),
@@ -87,7 +93,7 @@ static const struct row_field row_fields[] = {
 };
 #undef FIELD
 enum { ROW_FIELDS = sizeof row_fields / sizeof row_fields[0] };
-static_assert((int)ROW_FIELDS < (int)ROW_KEYS_MAX, "a bit for each key");
+static_assert((int)ROW_FIELDS <= (int)ROW_KEYS_MAX, "a bit for each key");
 
 static const char *const state_names[] = {
     [STREAM_ACCEPTED] = "accepted",
@@ -137,6 +143,7 @@ static bool field_is_zero(const struct row *row, const struct row_field *field)
     static const struct id id_none;
     const void *at = field_const(row, field);
     switch (field->kind) {
+    case ROW_NONE: return true;
     case ROW_ID: return id_equal(at, &id_none);
     case ROW_TEXT:
     case ROW_BYTES: return ((const struct slice *)at)->size == 0;
@@ -153,8 +160,8 @@ static void field_pack(
     struct pack_writer *writer, const struct row *row, const struct row_field *field)
 {
     const void *at = field_const(row, field);
-    pack_unsigned(writer, field->key);
     switch (field->kind) {
+    case ROW_NONE: break;
     case ROW_ID: pack_bytes(writer, id_slice(at)); break;
     case ROW_TEXT: pack_text(writer, *(const struct slice *)at); break;
     case ROW_BYTES: pack_bytes(writer, *(const struct slice *)at); break;
@@ -168,16 +175,18 @@ static void field_pack(
 
 enum err row_encode(const struct row *row, struct buf *out)
 {
-    uint8_t encoded[ROW_BYTES_MAX];
+    uint8_t encoded[ROW_BYTES_MAX], keys[ROW_FIELDS];
     struct pack_writer writer;
     uint32_t count = 0;
-    for (size_t i = 0; i < ROW_FIELDS; i++)
-        count += !field_is_zero(row, &row_fields[i]);
+    for (size_t key = 0; key < ROW_FIELDS; key++)
+        if (!field_is_zero(row, &row_fields[key]))
+            keys[count++] = (uint8_t)key;
     pack_writer_init(&writer, encoded, sizeof encoded);
     pack_map(&writer, count);
-    for (size_t i = 0; i < ROW_FIELDS; i++)
-        if (!field_is_zero(row, &row_fields[i]))
-            field_pack(&writer, row, &row_fields[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        pack_unsigned(&writer, keys[i]);
+        field_pack(&writer, row, &row_fields[keys[i]]);
+    }
     if (writer.is_full)
         return ERR_LIMIT;
     return buf_append(out, slice_of(encoded, writer.size));
@@ -215,6 +224,7 @@ static enum err field_read(struct slice *input, struct row *row, const struct ro
     case ROW_U32: return read_small(input, UINT32_MAX, at);
     case ROW_I64: return pack_read_signed(input, at);
     case ROW_BOOL: return pack_read_bool(input, at);
+    case ROW_NONE:
     case ROW_STATE: break;
     }
     TRY(read_small(input, STREAM_DELETED, &state));
@@ -222,25 +232,16 @@ static enum err field_read(struct slice *input, struct row *row, const struct ro
     return ERR_OK;
 }
 
-static const struct row_field *field_find(uint64_t key)
-{
-    for (size_t i = 0; i < ROW_FIELDS; i++)
-        if (row_fields[i].key == key)
-            return &row_fields[i];
-    return NULL;
-}
-
 static enum err read_member(struct slice *input, struct row *row, uint64_t *seen)
 {
     uint64_t key;
     TRY(pack_read_unsigned(input, UINT64_MAX, &key));
-    const struct row_field *field = field_find(key);
-    if (!field)
+    if (key >= ROW_FIELDS || row_fields[key].kind == ROW_NONE)
         return pack_skip(input);
     if (*seen >> key & 1)
-        return fault(ERR_CORRUPT, "row: key %u twice", field->key);
+        return fault(ERR_CORRUPT, "row: key %u twice", (unsigned)key);
     *seen |= (uint64_t)1 << key;
-    return field_read(input, row, field);
+    return field_read(input, row, &row_fields[key]);
 }
 
 enum err row_decode(struct slice bytes, struct row *out)

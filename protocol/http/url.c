@@ -182,8 +182,7 @@ enum err percent_encode(struct slice raw, struct buf *out)
     return ERR_OK;
 }
 
-/* Cut "/segment" off the front. */
-static bool next_segment(struct slice *rest, struct slice *segment)
+bool path_next(struct slice *rest, struct slice *segment)
 {
     if (rest->size == 0 || rest->data[0] != '/')
         return false;
@@ -198,7 +197,7 @@ static bool next_segment(struct slice *rest, struct slice *segment)
 struct slice path_segment(struct slice path, size_t index)
 {
     struct slice segment;
-    while (next_segment(&path, &segment))
+    while (path_next(&path, &segment))
         if (index-- == 0)
             return segment;
     return SLICE_NONE;
@@ -208,7 +207,7 @@ size_t path_segment_count(struct slice path)
 {
     struct slice segment;
     size_t count = 0;
-    while (next_segment(&path, &segment))
+    while (path_next(&path, &segment))
         count++;
     return count;
 }

@@ -35,7 +35,9 @@ enum err percent_decode(struct slice raw, bool is_query, struct buf *out) NODISC
 enum err percent_encode(struct slice raw, struct buf *out) NODISCARD;
 
 /* path_segment — the index-th segment of a path ("/a/b": 0 → "a"; "/a/": 1 → ""), SLICE_NONE (data
- * is NULL) past the end. path_segment_count — "/" has one, the empty one. */
+ * is NULL) past the end. path_segment_count — "/" has one, the empty one. path_next — cuts the first
+ * off the front of `rest`; false: there is none. */
+bool path_next(struct slice *rest, struct slice *segment);
 struct slice path_segment(struct slice path, size_t index);
 size_t path_segment_count(struct slice path);
 

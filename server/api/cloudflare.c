@@ -433,8 +433,10 @@ static bool is_own(const struct cloudflare_path *path)
 
 void cloudflare_admit(struct api *api, struct exchange *exchange)
 {
+    if (!api->config->cloudflare_paths)
+        return;
     struct cloudflare_path path = cloudflare_path_read(exchange_target(exchange).path);
-    if (api->config->cloudflare_paths && is_own(&path) && cloudflare_path_is_certain(&path))
+    if (is_own(&path) && cloudflare_path_is_certain(&path))
         exchange_set_dialect(exchange, &cloudflare_errors);
 }
 

@@ -40,10 +40,9 @@ static struct slice *named(struct cloudflare_path *out, struct slice name)
 
 static bool matches(struct slice pattern, struct slice path, struct cloudflare_path *out)
 {
-    size_t count = path_segment_count(pattern);
-    for (size_t i = 0; i < count; i++) {
-        struct slice want = path_segment(pattern, i), got = path_segment(path, i);
-        if (!got.data)
+    struct slice want, got;
+    while (path_next(&pattern, &want)) {
+        if (!path_next(&path, &got))
             return false;
         if (slice_equal(want, SLICE("{rest}"))) {
             out->rest = slice_of(got.data, (size_t)(path.data + path.size - got.data));
@@ -55,7 +54,7 @@ static bool matches(struct slice pattern, struct slice path, struct cloudflare_p
         if (taken)
             *taken = got;
     }
-    return path_segment_count(path) == count;
+    return path.size == 0;
 }
 
 struct cloudflare_path cloudflare_path_read(struct slice path)

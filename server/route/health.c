@@ -296,6 +296,11 @@ void health_end(struct health_attempt *attempt, enum health_end end, int64_t now
 
 /* ── what is known ──────────────────────────────────────────────────────────────────────────── */
 
+struct slice health_model(const struct health_target *target)
+{
+    return target->model;
+}
+
 uint32_t health_busy(const struct health_target *target)
 {
     return target->busy;

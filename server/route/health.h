@@ -63,7 +63,8 @@ struct health_attempt health_begin(struct health_target *target, int64_t now_ns)
 void health_shows(struct health_attempt *attempt, int64_t first_event_ms, int64_t now_ns);
 void health_end(struct health_attempt *attempt, enum health_end end, int64_t now_ns);
 
-uint32_t health_busy(const struct health_target *target); /* attempts under way */
+struct slice health_model(const struct health_target *target); /* while it is held */
+uint32_t health_busy(const struct health_target *target);      /* attempts under way */
 /* health_first_event_us — EWMA; -1: not known, or not of late.
  * health_quantile_ms — of the last times to first event, permil 1…1000; -1: too few are known. */
 int64_t health_first_event_us(const struct health_target *target, int64_t now_ns);

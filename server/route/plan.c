@@ -352,8 +352,8 @@ static enum err begin(
         .index = candidate->index,
         .attempt = plan->attempt_count++,
         .name = target->name,
-        .takes_prefill = route_choice_takes_prefill(
-            &target->choice, health_look(candidate->health, now_ns).model),
+        .takes_prefill =
+            route_choice_takes_prefill(&target->choice, health_model(candidate->health)),
     };
     return ERR_OK;
 }

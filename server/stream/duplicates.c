@@ -80,10 +80,15 @@ static void tidy(struct hub *hub)
     }
 }
 
+/* A fingerprint is a SHA-256 already: no caller makes it collide. */
+static uint64_t hash(uint32_t project, struct slice fingerprint)
+{
+    return map_hash(fingerprint) ^ project;
+}
+
 static struct duplicate *find(struct hub *hub, uint32_t project, struct slice fingerprint)
 {
-    struct map_node *node =
-        map_first(&hub->duplicates.by_fingerprint, hub_hash(project, fingerprint));
+    struct map_node *node = map_first(&hub->duplicates.by_fingerprint, hash(project, fingerprint));
     for (; node; node = map_next(node)) {
         struct duplicate *duplicate = CONTAINER_OF(node, struct duplicate, node);
         const struct stream *stream = duplicate->stream;
@@ -110,7 +115,7 @@ void duplicates_note(struct stream *stream)
         forget(duplicates, older);
     struct duplicate *duplicate = calloc(1, sizeof *duplicate);
     if (!duplicate || map_insert(&duplicates->by_fingerprint, &duplicate->node,
-                          hub_hash(stream->project_number, fingerprint))) {
+                          hash(stream->project_number, fingerprint))) {
         free(duplicate); /* its duplicate asks anew */
         return;
     }

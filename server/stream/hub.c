@@ -40,7 +40,7 @@ struct stream *hub_find(struct hub *hub, uint32_t project, const struct id *id)
 
 struct stream *hub_find_key(struct hub *hub, uint32_t project, struct slice key)
 {
-    struct map_node *node = map_first(&hub->by_key, hub_hash(project, key));
+    struct map_node *node = key.size ? map_first(&hub->by_key, hub_hash(project, key)) : NULL;
     for (; node; node = map_next(node)) {
         struct stream *stream = CONTAINER_OF(node, struct stream, by_key);
         if (stream->project_number == project && slice_equal(stream_row(stream)->key, key))
