@@ -8,7 +8,7 @@
 struct reactors {
     struct reactors_config config;
     size_t count;
-    bool is_refusing;
+    struct load load;                   /* of the core's thread */
     struct reactor *each[REACTORS_MAX]; /* each[0]: the one that is called "reactor 1" */
 };
 
@@ -46,6 +46,8 @@ enum err reactors_new(const struct reactors_config *config, struct reactors **ou
     if (!reactors)
         return fault(ERR_NOMEM, "reactors");
     reactors->config = *config;
+    load_init(&reactors->load, config->core, config->config->core_busy_percent);
+    upstreams_keep_near(config->upstreams, &reactors->load);
     *out = reactors;
     while (reactors->count + 1 < wanted(config))
         if (add(reactors) != ERR_OK) {
@@ -57,10 +59,14 @@ enum err reactors_new(const struct reactors_config *config, struct reactors **ou
     return ERR_OK;
 }
 
+/* While the core has time, its ring takes over the socket: nothing has been received from it yet. */
 static void accepted(void *context, struct arrival arrival)
 {
     struct reactors *reactors = context;
-    metrics_add(reactors->config.metrics, METRIC_connections_far_total, 1);
+    if (load_is_high(&reactors->load))
+        metrics_add(reactors->config.metrics, METRIC_connections_far_total, 1);
+    else
+        arrival.crossing = NULL;
     exchanges_take(reactors->config.exchanges, arrival);
 }
 
@@ -86,6 +92,8 @@ struct reactors *reactors_free(struct reactors *reactors)
 {
     for (size_t i = 0; reactors && i < reactors->count; i++)
         reactor_free(reactors->each[i]);
+    if (reactors)
+        load_deinit(&reactors->load);
     free(reactors);
     return NULL;
 }

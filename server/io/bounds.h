@@ -13,10 +13,12 @@ enum {
     LOOP_WORKERS_MAX = 2,             /* kernel threads for buffered file writes; each kind */
     LOOP_DEFER_PASSES_MAX = 4,        /* rounds of tasks that defer tasks; the rest: next turn */
     LOOP_SLICE_NS = 100 * 1000,       /* the least that the kernel allows */
-    LOOP_TIMERS_MAX = 1024 * 1024,    /* 8 MiB of addresses, touched as used: setting can't fail */
-    LOOP_BLOCK_BYTES = 8 * 1024,      /* scratch of one send, borrowed while it lasts */
-    LOOP_BLOCKS_KEPT = 256,           /* 2 MiB kept for the next ones; more are freed */
-    LOOP_DRAIN_MS = 1000,             /* loop_free waits so long for cancelled operations */
+    LOAD_WINDOW_NS =
+        50 * 1000 * 1000,          /* as many connections as one accepts in it may be too many */
+    LOOP_TIMERS_MAX = 1024 * 1024, /* 8 MiB of addresses, touched as used: setting can't fail */
+    LOOP_BLOCK_BYTES = 8 * 1024,   /* scratch of one send, borrowed while it lasts */
+    LOOP_BLOCKS_KEPT = 256,        /* 2 MiB kept for the next ones; more are freed */
+    LOOP_DRAIN_MS = 1000,          /* loop_free waits so long for cancelled operations */
 
     RECV_BUFFER_BYTES = 16 * 1024, /* one provided buffer: a TLS record, or the head of a request */
     RECV_BUFFER_COUNT = 512,       /* 8 MiB shared by all; a connection holds none while idle */

@@ -4,7 +4,8 @@
  *   owner ─▶ upstream ─┬─▶ transfer                      on this loop: called directly
  *                      └─▶ upstream_bridge ─▶ transfer   on another one: by messages
  *
- * Transfers go to the reactor that has the fewest. Each has its own connections to the providers. */
+ * While the owners' loop has time they stay on it: what crosses costs more. Then they go to the reactor
+ * that has the fewest. Each has its own connections to the providers. */
 #include "server/io/upstream.h"
 
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct upstreams {
     struct list open; /* of upstream.node */
     uint64_t far_total;
     bool is_far_only;
+    struct load *load; /* of the owners' loop; NULL: taken as high */
     size_t lane_count;
     struct lane lanes[REACTORS_MAX];
 };
@@ -78,6 +80,11 @@ void upstreams_add(
     upstreams->lanes[upstreams->lane_count++] = (struct lane){crossing, transfers, 0};
 }
 
+void upstreams_keep_near(struct upstreams *upstreams, struct load *load)
+{
+    upstreams->load = load;
+}
+
 void upstreams_far_only(struct upstreams *upstreams)
 {
     upstreams->is_far_only = true;
@@ -110,9 +117,12 @@ struct upstreams *upstreams_free(struct upstreams *upstreams)
     return NULL;
 }
 
-static struct lane *emptiest(struct upstreams *upstreams)
+static struct lane *next_lane(struct upstreams *upstreams)
 {
-    size_t first = upstreams->is_far_only && upstreams->lane_count > 1 ? 1 : 0;
+    bool is_far = upstreams->is_far_only && upstreams->lane_count > 1;
+    if (!is_far && upstreams->load && !load_is_high(upstreams->load))
+        return &upstreams->lanes[0];
+    size_t first = is_far ? 1 : 0;
     struct lane *best = &upstreams->lanes[first];
     for (size_t i = first + 1; i < upstreams->lane_count; i++)
         if (upstreams->lanes[i].open_count < best->open_count)
@@ -178,7 +188,7 @@ enum err upstream_start(struct upstreams *upstreams, const struct upstream_reque
     if (!upstream)
         return fault(ERR_NOMEM, "upstream");
     upstream->upstreams = upstreams;
-    upstream->lane = emptiest(upstreams);
+    upstream->lane = next_lane(upstreams);
     upstream->lane->open_count++;
     upstream->owner = owner;
     upstream->context = context;

@@ -23,7 +23,7 @@
 #define TOKENLOG_SERVER_IO_UPSTREAM_H
 
 #include "protocol/base/slice.h"
-#include "server/io/loop.h"
+#include "server/io/load.h"
 
 struct upstreams; /* one per owner's loop */
 struct transfers; /* one multi handle: one per reactor */
@@ -81,9 +81,11 @@ enum err upstreams_new(struct loop *loop, const char *proxy, struct upstreams **
  * that reactor's thread has ended, and upstreams_free comes after. At most REACTORS_MAX - 1. */
 void upstreams_add(
     struct upstreams *upstreams, struct crossing *crossing, struct transfers *transfers);
-/* upstreams_far_only — from now on the owners' own loop gets none, if there is another.
+/* upstreams_keep_near — from now on the owners' own loop gets all, but while its load is high. Borrowed.
+ * upstreams_far_only — from now on the owners' own loop gets none, if there is another.
  * upstreams_reactors — how many get transfers, the own one included.
  * upstreams_far_total — transfers that were given to others. */
+void upstreams_keep_near(struct upstreams *upstreams, struct load *load);
 void upstreams_far_only(struct upstreams *upstreams);
 size_t upstreams_reactors(const struct upstreams *upstreams);
 uint64_t upstreams_far_total(const struct upstreams *upstreams);

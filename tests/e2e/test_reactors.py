@@ -45,6 +45,21 @@ def test_work_is_spread_and_exact(spread, model):
     assert metrics["tokenlog_upstream_far_total"] >= MANY // 2
 
 
+def test_a_core_that_has_time_keeps_all(serve, model):
+    server = serve("--reactors", str(REACTORS), "--core-busy-percent", "100")
+
+    def keeps_all():
+        metrics = server.metrics()
+        before = [metrics[f"tokenlog_{name}_far_total"] for name in ("connections", "upstream")]
+        for _ in range(MANY // 2):
+            wire.assert_exact(server.post(model("events=2")).body, 2)
+        metrics = server.metrics()
+        return before == [
+            metrics[f"tokenlog_{name}_far_total"] for name in ("connections", "upstream")]
+
+    programs.eventually(keeps_all)  # a machine that has no time for it makes it busy
+
+
 def test_one_reactor_has_no_threads_beside_it(serve, model):
     server = serve("--reactors", "1")
     wire.assert_exact(server.post(model("events=5")).body, 5)

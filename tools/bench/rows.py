@@ -364,9 +364,10 @@ class Bench:
         full = self.row(f"offered {size.offered_clients} streams × 50 events/s, server on two cores: delivered",
                         "events/s", "more")
         both = set(cores())
-        servers = [self.house.tokenlog(f"tokenlog {count} reactors", mock, "--reactors", str(count), "--lag-max-ms", "0",
+        kinds = (("1 reactor", "1", ()), ("2 reactors", "2", ()), ("2 reactors spread", "2", ("--core-busy-percent", "0")))
+        servers = [self.house.tokenlog(f"tokenlog {name}", mock, "--reactors", count, "--lag-max-ms", "0", *flags,
                                         cores_used=both)
-                   for count in (1, 2)]
+                   for name, count, flags in kinds]
         for _ in range(size.rounds):
             for server in servers:
                 self.note(f"reactors: {server.name}")
