@@ -38,6 +38,7 @@ struct batch {
     size_t dirty_bytes; /* of its last frame; behind it a kept buffer is zero */
     uint64_t first_lsn;
     int64_t begun_ns; /* append of its first record */
+    bool is_hurried;  /* somebody waits for it */
     int failures;
 };
 
@@ -292,6 +293,7 @@ static enum err begin_batch(struct journal *journal)
         return ERR_FULL;
     batch->payload_bytes = batch->record_count = 0;
     batch->failures = 0;
+    batch->is_hurried = false;
     batch->first_lsn = journal->appended_lsn + 1;
     batch->begun_ns = now_ns(journal);
     journal->open = batch;
@@ -329,6 +331,12 @@ enum err journal_append(struct journal *journal, const struct record *record, ui
     journal->backlog_bytes += size;
     *lsn = ++journal->appended_lsn;
     return ERR_OK;
+}
+
+void journal_hurry(struct journal *journal)
+{
+    if (journal->open)
+        journal->open->is_hurried = true;
 }
 
 /* ---- commit ---- */
@@ -444,9 +452,12 @@ static int64_t spacing_ns(const struct journal *journal, uint32_t records)
 /* Commits keep their spacing on average: after a quiet time a few may follow one another at once
  * (a virtual-scheduling leaky bucket; ITU-T I.371, GCRA). Full batches, which do not wait, leave no
  * debt behind: the one after the last of them waits for its own spacing and no more. */
-static int64_t due_ns(const struct journal *journal)
+static int64_t due_ns(const struct journal *journal, const struct batch *batch)
 {
-    return journal->paced_ns - COMMIT_BURST * journal->config.commit_spacing_ns;
+    int64_t spacing_ns = journal->config.commit_spacing_ns;
+    int64_t due_ns = journal->paced_ns - COMMIT_BURST * spacing_ns;
+    int64_t full_ns = batch->begun_ns + COMMIT_SPACING_TIMES_MAX * spacing_ns;
+    return batch->is_hurried || due_ns > full_ns ? due_ns : full_ns;
 }
 
 static void note_start(struct journal *journal, int64_t now, uint32_t records)
@@ -466,8 +477,8 @@ void journal_tick(struct journal *journal)
     if (!batch || batch->record_count == 0)
         return;
     int64_t now = now_ns(journal);
-    if (!full && now < due_ns(journal)) {
-        wake_at(journal, now, due_ns(journal));
+    if (!full && now < due_ns(journal, batch)) {
+        wake_at(journal, now, due_ns(journal, batch));
     } else if (!find_place(journal, batch)) {
         wake_at(journal, now, now + JOURNAL_BLOCKED_RETRY_NS);
     } else {

@@ -3,7 +3,7 @@
  *     append ──▶ [ open batch ] ──▶ queue of full batches ──▶ one write_durable ──▶ committed(lsn)
  *                     ▲ an idle journal commits at once, COMMIT_BURST times and once more; a busy one
  *                       keeps commit_spacing_ns, up to COMMIT_SPACING_TIMES_MAX times that if
- *                       commits are full
+ *                       commits are full, or as long as nobody waits for what is in them
  *
  * Records are numbered by LSN 1, 2, 3… since the store was made; batches by a dense number of their
  * own. Segments are slots of a ring (journal-00 … journal-NN), each a file of fixed size: a header
@@ -78,6 +78,9 @@ struct journal *journal_abandon(struct journal *journal);
 enum err journal_append(
     struct journal *journal, const struct record *record, uint64_t *lsn) NODISCARD;
 enum err journal_reserve(struct journal *journal, size_t bytes, size_t records) NODISCARD;
+/* journal_hurry — somebody waits for what has been appended: its commit begins as soon as spacing lets it.
+ *   Else it waits for company, COMMIT_SPACING_TIMES_MAX times the spacing at the most. */
+void journal_hurry(struct journal *journal);
 /* journal_tick — start a commit if there is something and it is time. Call it at the end of each
  * loop turn and at wake_at. */
 void journal_tick(struct journal *journal);

@@ -484,6 +484,8 @@ void storage_tick(struct storage *storage)
     measure(storage, &journal);
     forward_rows(storage);
     tails_write(tails);
+    if (!list_is_empty(&tails->writing)) /* for its share: of the next commit */
+        journal_hurry(storage->journal);
     journal_tick(storage->journal);
     shipper_tick(&storage->shipper, now_ns);
     amendments_tick(&storage->amendments);
@@ -502,6 +504,7 @@ bool storage_step(struct storage *storage)
 void storage_drain(struct storage *storage)
 {
     storage->shipper.is_draining = true;
+    journal_hurry(storage->journal);
     wake(storage, host_now(storage));
 }
 
@@ -612,6 +615,11 @@ enum err storage_replace(struct storage *storage, struct tail *tail, const struc
             "a stream that was replaced could not be deleted: it stays, behind the one that has "
             "its key");
     return ERR_OK;
+}
+
+void storage_hurry(struct storage *storage)
+{
+    journal_hurry(storage->journal);
 }
 
 enum err storage_amend(struct storage *storage, const struct storage_amendment *amendment)

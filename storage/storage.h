@@ -258,6 +258,10 @@ enum err storage_delete(struct storage *storage, uint32_t project, const struct 
 enum err storage_replace(struct storage *storage, struct tail *tail, const struct row *row,
     struct tail *before, struct slice reason) NODISCARD;
 
+/* storage_hurry — somebody waits until what was given so far is durable (in memory mode nobody does, nor for
+ * the first row of a generation without a key: that waits for company). */
+void storage_hurry(struct storage *storage);
+
 /* storage_amend — what others than its writer say of a stream: a hold, its end, or a reading
  * (store_amend has what they mean). Durable when `done` says ERR_OK, and then shown by its tail.
  *   done     may be NULL; from a posted task. ERR_NOTFOUND deleted, or never stored · the archiver's

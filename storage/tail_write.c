@@ -58,6 +58,13 @@ static void note_given(struct tail *tail)
         tail_set_changed(tail);
 }
 
+/* Somebody waits for its commit. In memory mode nobody does. */
+static void hurry(const struct tail *tail)
+{
+    if (!tail->tails->is_memory)
+        journal_hurry(tail->tails->ledger.journal);
+}
+
 /* The share of the journal is for what waits, between two commits; the room is for all but rows. */
 
 static void spend_share(struct tails *tails, size_t bytes)
@@ -95,7 +102,15 @@ static enum err journal_event(struct tail *tail, struct tail_block *entry, struc
     if (is_last)
         tail->journalled_events++;
     tail_touch(tail);
+    hurry(tail);
     return ERR_OK;
+}
+
+/* Before its first event nobody sees anything of a generation that has no key. */
+static bool is_unseen(const struct tail *tail, const struct row *row)
+{
+    return stream_state_is_live(row->state) && !row->is_appended && row->key.size == 0 &&
+           tail->journalled_events == 0;
 }
 
 static enum err journal_row(struct tail *tail, struct row_version *version)
@@ -118,6 +133,8 @@ static enum err journal_row(struct tail *tail, struct row_version *version)
     if (stream_state_is_live(version->row.state))
         list_append(&tails->live, &tail->live);
     tail_touch(tail);
+    if (!is_unseen(tail, &version->row))
+        hurry(tail);
     return ERR_OK;
 }
 

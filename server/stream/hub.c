@@ -489,6 +489,7 @@ static void wait(struct hub *hub, struct hub_barrier *barrier)
     struct storage_status status;
     storage_status(hub->storage, &status);
     barrier->lsn = status.journal.appended_lsn;
+    storage_hurry(hub->storage);
     list_append(&hub->barriers, &barrier->node);
 }
 

@@ -82,6 +82,7 @@ static void write_journal(const struct place *place)
         uint64_t lsn;
         struct record record = {.type = RECORD_MAY_SKIP | 60, .payload = SLICE("anything")};
         assert_int_equal(journal_append(journal, &record, &lsn), ERR_OK);
+        journal_hurry(journal);
         journal_tick(journal);
         disk_plain_run(disk);
     }

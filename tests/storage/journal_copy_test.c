@@ -136,6 +136,7 @@ static void write_records(struct rig *rig, int count)
             .payload = slice_of(payload, sizeof payload)};
         if (journal_append(rig->journal, &record, &lsn) != ERR_OK)
             break;
+        journal_hurry(rig->journal);
     }
     journal_tick(rig->journal);
     disk_plain_run(rig->disk);

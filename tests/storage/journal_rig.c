@@ -132,6 +132,8 @@ enum err rig_append(struct rig *rig, size_t payload_bytes)
     uint64_t given = 0;
     rig->is_inside_append = true;
     enum err err = journal_append(rig->journal, &record, &given);
+    if (err == ERR_OK && !rig->is_patient)
+        journal_hurry(rig->journal);
     rig->is_inside_append = false;
     TRY(err);
     note(rig, given == lsn, "LSNs are given without a gap");

@@ -31,6 +31,7 @@ struct rig {
     int64_t now_ns;
     int64_t wake_ns; /* asked for last; 0: not yet */
     uint64_t committed_calls, wake_calls, stuck_calls;
+    bool is_patient;       /* nobody waits for what is appended */
     bool is_inside_append; /* no callback may come then */
 
     uint64_t replayed_lsn; /* highest of the last recovery */

@@ -192,6 +192,41 @@ static void test_busy_spacing(void **state)
     check_and_deinit(&rig);
 }
 
+/* What nobody waits for waits for company, until somebody does. */
+static void test_patience(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 1);
+    open_rig(&rig);
+    const int64_t patience_ns = COMMIT_SPACING_TIMES_MAX * rig.config.commit_spacing_ns;
+    rig.now_ns += patience_ns;
+    rig.is_patient = true;
+    int64_t start = rig.now_ns;
+    append(&rig, 10);
+    journal_tick(rig.journal);
+    assert_int_equal(sim_disk_in_flight(rig.disk), 0);
+    assert_int_equal(rig.wake_ns, start + patience_ns);
+    rig.now_ns++;
+    append(&rig, 10);
+    journal_hurry(rig.journal);
+    journal_tick(rig.journal);
+    assert_int_equal(sim_disk_complete(rig.disk, 1), 1);
+    assert_int_equal(rig.acknowledged_lsn, 2);
+    journal_hurry(rig.journal); /* for nothing: it is not remembered */
+
+    append(&rig, 10);
+    rig.now_ns = rig.wake_ns;
+    journal_tick(rig.journal);
+    assert_int_equal(sim_disk_in_flight(rig.disk), 0);
+    rig.now_ns++;
+    journal_tick(rig.journal);
+    assert_int_equal(sim_disk_complete(rig.disk, 1), 1);
+    assert_int_equal(rig.acknowledged_lsn, 3);
+    assert_int_equal(rig_status(&rig).commits, 2);
+    check_and_deinit(&rig);
+}
+
 static void test_full_batches(void **state)
 {
     (void)state;
@@ -646,6 +681,7 @@ int main(void)
         cmocka_unit_test(test_held_completion),
         cmocka_unit_test(test_spacing),
         cmocka_unit_test(test_busy_spacing),
+        cmocka_unit_test(test_patience),
         cmocka_unit_test(test_full_batches),
         cmocka_unit_test(test_reserve),
         cmocka_unit_test(test_out_of_buffers),

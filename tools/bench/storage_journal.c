@@ -59,6 +59,7 @@ static bool append_one(struct rig *rig)
         return false;
     if (journal_append(rig->journal, &record, &lsn) != ERR_OK)
         return false;
+    journal_hurry(rig->journal);
     run->appended++;
     return true;
 }

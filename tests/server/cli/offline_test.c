@@ -171,6 +171,7 @@ static void store_stream(
 static void journal_record(struct directory *directory, const struct record *record)
 {
     assert_int_equal(journal_append(directory->journal, record, &directory->lsn), ERR_OK);
+    journal_hurry(directory->journal);
     while (!journal_is_idle(directory->journal)) {
         journal_tick(directory->journal);
         disk_plain_run(directory->disk);
