@@ -280,22 +280,32 @@ enum err shelf_check(const struct shelf *shelf, char what[SHELF_DAMAGE_BYTES])
 
 /* ---- Reading ---- */
 
-/* The value whose key is the last at or before `at`, decoded. */
-static enum err get_upto(
-    const struct shelf *shelf, enum table table, struct block_position at, struct block **out)
+/* The value whose key is the last at or before `at`. */
+static enum err walk_to(
+    const struct shelf *shelf, enum table table, struct block_position at, struct walk *walk)
 {
-    CLEANUP(walk_end) struct walk walk = {0};
-    TRY(walk_begin(shelf->view, table, stream_key(shelf), &walk));
-    TRY(walk_upto(&walk, value_key(shelf, at)));
-    walk_fetch(&walk);
-    return block_decode(shelf->codec, walk.value, out);
+    TRY(walk_begin(shelf->view, table, stream_key(shelf), walk));
+    TRY(walk_upto(walk, value_key(shelf, at)));
+    walk_fetch(walk);
+    return ERR_OK;
+}
+
+static bool is_before(struct block_position a, struct block_position b)
+{
+    return a.seq < b.seq || (a.seq == b.seq && a.part < b.part);
 }
 
 enum err shelf_get(
     const struct shelf *shelf, enum table table, struct block_position at, struct block **out)
 {
+    CLEANUP(walk_end) struct walk walk = {0};
+    struct block_summary summary;
     struct block *block;
-    TRY(get_upto(shelf, table, at, &block));
+    TRY(walk_to(shelf, table, at, &walk));
+    TRY(block_summarize(walk.value, &summary));
+    if (!is_before(at, summary.next)) /* past the end: not worth decoding */
+        return ERR_NOTFOUND;
+    TRY(block_decode(shelf->codec, walk.value, &block));
     if (!block_holds(block, at)) {
         block_unref(block);
         return ERR_NOTFOUND;
@@ -306,14 +316,20 @@ enum err shelf_get(
 
 enum err shelf_get_body(const struct shelf *shelf, uint64_t offset, struct buf *out)
 {
+    CLEANUP(walk_end) struct walk walk = {0};
+    struct block_summary summary;
     struct block *block;
-    enum err err = get_upto(shelf, TABLE_BODIES, (struct block_position){offset, 0}, &block);
+    enum err err = walk_to(shelf, TABLE_BODIES, (struct block_position){offset, 0}, &walk);
     if (err == ERR_NOTFOUND)
         return ERR_CLOSED;
     TRY(err);
-    uint64_t skip = offset - block->first_offset;
+    TRY(block_summarize(walk.value, &summary));
+    uint64_t skip = offset - summary.first_offset;
+    if (skip >= summary.bytes) /* past the end: not worth decoding */
+        return ERR_CLOSED;
+    TRY(block_decode(shelf->codec, walk.value, &block));
     struct slice bytes = slice_of(block->bytes, block->size);
-    err = skip >= bytes.size ? ERR_CLOSED : buf_append(out, slice_sub(bytes, skip, bytes.size));
+    err = buf_append(out, slice_sub(bytes, skip, bytes.size));
     block_unref(block);
     return err;
 }

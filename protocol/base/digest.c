@@ -6,13 +6,30 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static const EVP_MD *method; /* constant from its fetching on */
+
+static void fetch_method(void)
+{
+    method = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
+/* Fetched once: that takes the library's locks, and costs more than the digest of an event. */
+static const EVP_MD *sha256_method(void)
+{
+    int ok = pthread_once(&once, fetch_method);
+    ASSERT(ok == 0 && method);
+    return method;
+}
 
 void sha256(struct slice bytes, uint8_t out[SHA256_BYTES])
 {
     unsigned size = 0;
-    int ok = EVP_Digest(bytes.data, bytes.size, out, &size, EVP_sha256(), NULL);
+    int ok = EVP_Digest(bytes.data, bytes.size, out, &size, sha256_method(), NULL);
     ASSERT(ok == 1 && size == SHA256_BYTES);
 }
 
@@ -20,7 +37,7 @@ void sha256_parts(const struct slice *parts, size_t count, uint8_t out[SHA256_BY
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     ASSERT(context);
-    int ok = EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+    int ok = EVP_DigestInit_ex2(context, sha256_method(), NULL);
     for (size_t i = 0; i < count; i++) {
         uint64_t size = htole64(parts[i].size);
         ok &= EVP_DigestUpdate(context, &size, sizeof size);
@@ -34,21 +51,16 @@ void sha256_parts(const struct slice *parts, size_t count, uint8_t out[SHA256_BY
 
 /* ---- Incremental SHA-256 ---- */
 
-/* The method is fetched once: that costs more than the digest of an event. */
 struct sha256 {
-    EVP_MD *method;
     EVP_MD_CTX *context;
 };
 
 enum err sha256_new(struct sha256 **out)
 {
     struct sha256 *sha = calloc(1, sizeof *sha);
-    if (sha) {
-        sha->method = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (sha)
         sha->context = EVP_MD_CTX_new();
-    }
-    if (!sha || !sha->method || !sha->context ||
-        EVP_DigestInit_ex2(sha->context, sha->method, NULL) != 1) {
+    if (!sha || !sha->context || EVP_DigestInit_ex2(sha->context, sha256_method(), NULL) != 1) {
         sha256_free(sha);
         return fault(ERR_NOMEM, "a SHA-256 context");
     }
@@ -61,7 +73,6 @@ struct sha256 *sha256_free(struct sha256 *sha)
     if (!sha)
         return NULL;
     EVP_MD_CTX_free(sha->context);
-    EVP_MD_free(sha->method);
     free(sha);
     return NULL;
 }
@@ -155,7 +166,7 @@ static enum err rsa_sign(EVP_PKEY *key, EVP_MD_CTX *context, struct slice messag
     size_t size = 0;
     if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA)
         return ERR_INVALID;
-    if (EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key) != 1 ||
+    if (EVP_DigestSignInit(context, NULL, sha256_method(), NULL, key) != 1 ||
         EVP_DigestSign(context, NULL, &size, message.data, message.size) != 1)
         return ERR_INVALID;
     TRY(buf_reserve(out, size, &room));

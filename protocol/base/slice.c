@@ -208,15 +208,18 @@ enum err buf_append_byte(struct buf *buf, uint8_t byte)
 enum err buf_printf(struct buf *buf, const char *format, ...)
 {
     va_list args;
+    size_t room = buf->capacity - buf->size;
+    uint8_t *at = room ? buf->data + buf->size : NULL;
     va_start(args, format);
-    int size = vsnprintf(NULL, 0, format, args);
+    int size = vsnprintf((char *)at, room, format, args);
     va_end(args);
     ASSERT(size >= 0);
-    uint8_t *at;
-    TRY(buf_reserve(buf, (size_t)size + 1, &at)); /* + 1: vsnprintf ends with a NUL */
-    va_start(args, format);
-    (void)vsnprintf((char *)at, (size_t)size + 1, format, args);
-    va_end(args);
+    if ((size_t)size >= room) { /* vsnprintf ends with a NUL, and cut it off */
+        TRY(buf_reserve(buf, (size_t)size + 1, &at));
+        va_start(args, format);
+        (void)vsnprintf((char *)at, (size_t)size + 1, format, args);
+        va_end(args);
+    }
     buf_commit(buf, (size_t)size);
     return ERR_OK;
 }

@@ -152,6 +152,8 @@ enum err json_span_text(struct json_span span, struct buf *out)
     size_t size, at = 1;
     if (span.type != JSON_STRING || span.raw.size < 2)
         return ERR_INVALID;
+    if (slice_find_byte(span.raw, '\\') < 0)
+        return buf_append(out, slice_sub(span.raw, 1, span.raw.size - 2));
     while ((size = json_character(span.raw, &at, bytes)) > 0)
         TRY(buf_append(out, slice_of(bytes, size)));
     return ERR_OK;

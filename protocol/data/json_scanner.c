@@ -6,6 +6,7 @@
  *                  └▶ [name ':'] value */
 #include "protocol/data/json_scanner.h"
 
+#include <endian.h>
 #include <string.h>
 
 struct bracket_stack {
@@ -62,17 +63,18 @@ static bool take(struct json_scanner *scanner, int byte)
 
 /* ---- strings ---- */
 
-/* Whether none of eight bytes is a quote, a backslash or a control character: per byte, x - n
- * borrows into the top bit when x < n (https://graphics.stanford.edu/~seander/bithacks.html,
- * ZeroInWord). */
-static bool is_plain_word(uint64_t word)
+/* How many of eight bytes come before the first that is a quote, a backslash or a control character:
+ * per byte, x - n borrows into the top bit when x < n, and what is wrong above that first borrow does
+ * not count (https://graphics.stanford.edu/~seander/bithacks.html, ZeroInWord). */
+static size_t plain_bytes(uint64_t word)
 {
     const uint64_t ones = 0x0101010101010101u;
     uint64_t quote = word ^ ones * '"';
     uint64_t backslash = word ^ ones * '\\';
     uint64_t hits = ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) |
                     ((word - ones * 0x20) & ~word);
-    return (hits & ones * 0x80) == 0;
+    hits &= ones * 0x80;
+    return hits ? (size_t)__builtin_ctzll(hits) / 8 : sizeof word;
 }
 
 static void skip_plain(struct json_scanner *scanner)
@@ -80,10 +82,11 @@ static void skip_plain(struct json_scanner *scanner)
     const struct slice text = scanner->text;
     size_t at = scanner->at;
     uint64_t word;
-    for (; text.size - at >= sizeof word; at += sizeof word) {
+    size_t plain = sizeof word;
+    while (plain == sizeof word && text.size - at >= sizeof word) {
         memcpy(&word, text.data + at, sizeof word);
-        if (!is_plain_word(word))
-            break;
+        plain = plain_bytes(le64toh(word));
+        at += plain;
     }
     while (at < text.size && text.data[at] >= 0x20 && text.data[at] != '"' && text.data[at] != '\\')
         at++;

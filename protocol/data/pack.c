@@ -4,13 +4,13 @@
  * value through msgpack_unpack, which for a scalar neither allocates nor copies; its successor,
  * msgpack_unpack_next, allocates a zone each time. The heads of arrays and maps are read here: the
  * library would allocate by the count that the input claims, and keeps a stack for what is nested.
- * Numbers, bytes and texts are read here too, since the library's state for each value costs more than
+ * Numbers, bytes, texts and booleans are read here too, since the library's state for each value costs more than
  * all the rest of a record; what is anything else, or not well formed, it is left to judge.
  * Nothing below recurses.
  *
  *     head     1001nnnn 0xdc n16 0xdd n32 array     1000nnnn 0xde n16 0xdf n32 map
  *              0nnnnnnn 0xcc n8 … 0xcf n64 number   0xc4 n8 … 0xc6 n32 bytes
- *              101nnnnn 0xd9 n8 … 0xdb n32 text                                                  */
+ *              101nnnnn 0xd9 n8 … 0xdb n32 text      0xc2 0xc3 false, true                         */
 #include "protocol/data/pack.h"
 
 #include <string.h>
@@ -23,6 +23,8 @@ enum {
     HEAD_FIX_NUMBER_MAX = 0x7f,
     FIX_SIZE_MASK = 0x1f,
     HEAD_FIXTEXT = 0xa0,
+    HEAD_FALSE = 0xc2,
+    HEAD_TRUE = 0xc3,
     HEAD_BYTES8 = 0xc4,
     HEAD_BYTES32 = 0xc6,
     HEAD_NUMBER8 = 0xcc,
@@ -227,6 +229,17 @@ static bool read_bytes(struct slice input, msgpack_object *out, size_t *size)
     return true;
 }
 
+static bool read_bool(struct slice input, msgpack_object *out, size_t *size)
+{
+    uint8_t head = input.data[0];
+    if (head != HEAD_FALSE && head != HEAD_TRUE)
+        return false;
+    out->type = MSGPACK_OBJECT_BOOLEAN;
+    out->via.boolean = head == HEAD_TRUE;
+    *size = 1;
+    return true;
+}
+
 /* One scalar; its bytes, if it has any, are borrowed from the input. The zone is where the library
  * puts containers: for a scalar an empty one will do, and stays empty. */
 static enum err read_scalar(struct slice *input, msgpack_object *out, size_t *size)
@@ -237,7 +250,8 @@ static enum err read_scalar(struct slice *input, msgpack_object *out, size_t *si
         return fault(ERR_CORRUPT, "msgpack: cut short");
     if (is_array(input->data[0]) || is_map(input->data[0]))
         return fault(ERR_CORRUPT, "msgpack: a container where a scalar is expected");
-    if (read_number(*input, out, size) || read_bytes(*input, out, size))
+    if (read_number(*input, out, size) || read_bytes(*input, out, size) ||
+        read_bool(*input, out, size))
         return ERR_OK;
     msgpack_unpack_return result =
         msgpack_unpack((const char *)input->data, input->size, &end, &zone, out);

@@ -433,9 +433,11 @@ static bool is_own(const struct cloudflare_path *path)
 
 void cloudflare_admit(struct api *api, struct exchange *exchange)
 {
-    if (!api->config->cloudflare_paths)
+    const struct dialect *dialect;
+    struct slice target = exchange_target(exchange).path;
+    if (!api->config->cloudflare_paths || dialect_for_path(target, &dialect) == ERR_OK)
         return;
-    struct cloudflare_path path = cloudflare_path_read(exchange_target(exchange).path);
+    struct cloudflare_path path = cloudflare_path_read(target);
     if (is_own(&path) && cloudflare_path_is_certain(&path))
         exchange_set_dialect(exchange, &cloudflare_errors);
 }

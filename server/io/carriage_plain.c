@@ -108,8 +108,14 @@ struct place {
 static bool is_common(struct slice url)
 {
     for (size_t i = 0; i < url.size; i++)
-        if (url.data[i] <= ' ' || url.data[i] >= 0x7f || strchr("@#\\", url.data[i]))
-            return false;
+        switch (url.data[i]) {
+        case '@':
+        case '#':
+        case '\\': return false;
+        default:
+            if (url.data[i] <= ' ' || url.data[i] >= 0x7f)
+                return false;
+        }
     return slice_find(url, SLICE("/.")) < 0;
 }
 
@@ -445,11 +451,15 @@ static enum err write_head(
     struct buf *head, const struct upstream_request *request, const struct place *place)
 {
     bool has_slash = place->target.size > 0 && place->target.data[0] == '/';
-    TRY(buf_printf(head, "%s %s%.*s HTTP/1.1\r\n", request->method, has_slash ? "" : "/",
-        (int)place->target.size, (const char *)place->target.data));
-    if (!request_has_header(request, SLICE("Host:")))
-        TRY(buf_printf(head, "Host: %.*s\r\n", (int)place->authority.size,
-            (const char *)place->authority.data));
+    TRY(buf_append_text(head, request->method));
+    TRY(buf_append_text(head, has_slash ? " " : " /"));
+    TRY(buf_append(head, place->target));
+    TRY(buf_append_text(head, " HTTP/1.1\r\n"));
+    if (!request_has_header(request, SLICE("Host:"))) {
+        TRY(buf_append_text(head, "Host: "));
+        TRY(buf_append(head, place->authority));
+        TRY(buf_append_text(head, "\r\n"));
+    }
     if (!request_has_header(request, SLICE("Accept:")))
         TRY(buf_append_text(head, "Accept: */*\r\n"));
     if (!request_has_header(request, SLICE("Accept-Encoding:")))
