@@ -119,10 +119,11 @@ struct upstreams *upstreams_free(struct upstreams *upstreams)
 
 static struct lane *next_lane(struct upstreams *upstreams)
 {
-    bool is_far = upstreams->is_far_only && upstreams->lane_count > 1;
-    if (!is_far && upstreams->load && !load_is_high(upstreams->load))
+    if (upstreams->lane_count == 1)
         return &upstreams->lanes[0];
-    size_t first = is_far ? 1 : 0;
+    if (!upstreams->is_far_only && upstreams->load && !load_is_high(upstreams->load))
+        return &upstreams->lanes[0];
+    size_t first = upstreams->is_far_only ? 1 : 0;
     struct lane *best = &upstreams->lanes[first];
     for (size_t i = first + 1; i < upstreams->lane_count; i++)
         if (upstreams->lanes[i].open_count < best->open_count)
