@@ -290,22 +290,11 @@ static enum err walk_to(
     return ERR_OK;
 }
 
-static bool is_before(struct block_position a, struct block_position b)
+static enum err decode_at(
+    const struct shelf *shelf, struct slice stored, struct block_position at, struct block **out)
 {
-    return a.seq < b.seq || (a.seq == b.seq && a.part < b.part);
-}
-
-enum err shelf_get(
-    const struct shelf *shelf, enum table table, struct block_position at, struct block **out)
-{
-    CLEANUP(walk_end) struct walk walk = {0};
-    struct block_summary summary;
     struct block *block;
-    TRY(walk_to(shelf, table, at, &walk));
-    TRY(block_summarize(walk.value, &summary));
-    if (!is_before(at, summary.next)) /* past the end: not worth decoding */
-        return ERR_NOTFOUND;
-    TRY(block_decode(shelf->codec, walk.value, &block));
+    TRY(block_decode(shelf->codec, stored, &block));
     if (!block_holds(block, at)) {
         block_unref(block);
         return ERR_NOTFOUND;
@@ -313,6 +302,16 @@ enum err shelf_get(
     *out = block;
     return ERR_OK;
 }
+
+enum err shelf_get(
+    const struct shelf *shelf, enum table table, struct block_position at, struct block **out)
+{
+    CLEANUP(walk_end) struct walk walk = {0};
+    TRY(walk_to(shelf, table, at, &walk));
+    return decode_at(shelf, walk.value, at, out);
+}
+
+/* Bodies and asides are read until there is no more, which is found without decoding the last value. */
 
 enum err shelf_get_body(const struct shelf *shelf, uint64_t offset, struct buf *out)
 {
@@ -325,7 +324,7 @@ enum err shelf_get_body(const struct shelf *shelf, uint64_t offset, struct buf *
     TRY(err);
     TRY(block_summarize(walk.value, &summary));
     uint64_t skip = offset - summary.first_offset;
-    if (skip >= summary.bytes) /* past the end: not worth decoding */
+    if (skip >= summary.bytes)
         return ERR_CLOSED;
     TRY(block_decode(shelf->codec, walk.value, &block));
     struct slice bytes = slice_of(block->bytes, block->size);
@@ -338,8 +337,14 @@ enum err shelf_get_body(const struct shelf *shelf, uint64_t offset, struct buf *
 static enum err append_part(
     const struct shelf *shelf, struct block_position at, struct buf *out, bool *has_more)
 {
+    CLEANUP(walk_end) struct walk walk = {0};
+    struct block_summary summary;
     struct block *block;
-    TRY(shelf_get(shelf, TABLE_ASIDES, at, &block));
+    TRY(walk_to(shelf, TABLE_ASIDES, at, &walk));
+    TRY(block_summarize(walk.value, &summary));
+    if (at.seq >= summary.next.seq && summary.next.part == 0)
+        return ERR_NOTFOUND;
+    TRY(decode_at(shelf, walk.value, at, &block));
     enum err err = buf_append(out, slice_of(block->bytes, block->size));
     *has_more = (block->frames[0].flags & FRAME_MORE) != 0;
     block_unref(block);
