@@ -77,7 +77,15 @@ static const char *add_name(struct name_set *set, struct slice raw)
 
 static_assert(JSON_MEMBERS_MAX == 256, "the sentence above says 256");
 
-static enum err check_members(struct json_scanner *scanner)
+static void note_wanted(
+    const struct json_wanted *wanted, struct slice name, const struct json_span *value)
+{
+    for (size_t i = 0; i < wanted->count; i++)
+        if (name_is(name, wanted->names[i]))
+            wanted->spans[i] = *value;
+}
+
+static enum err check_members(struct json_scanner *scanner, const struct json_wanted *wanted)
 {
     struct name_set set;
     struct slice name;
@@ -91,6 +99,7 @@ static enum err check_members(struct json_scanner *scanner)
             scanner->at = (size_t)(name.data - scanner->text.data);
             return ERR_INVALID;
         }
+        note_wanted(wanted, name, &value);
     }
     return err == ERR_CLOSED ? json_scanner_end(scanner) : err;
 }
@@ -108,11 +117,25 @@ static enum err check_utf8(struct json_scanner *scanner)
 
 enum err json_object_check(struct slice text, const char **why, size_t *at)
 {
+    static const struct json_wanted none;
+    return json_object_read(text, &none, why, at);
+}
+
+static void forget_wanted(const struct json_wanted *wanted)
+{
+    for (size_t i = 0; i < wanted->count; i++)
+        wanted->spans[i] = (struct json_span){.raw = SLICE_NONE};
+}
+
+enum err json_object_read(
+    struct slice text, const struct json_wanted *wanted, const char **why, size_t *at)
+{
     struct json_scanner scanner;
+    forget_wanted(wanted);
     json_scanner_init(&scanner, text);
     enum err err = check_utf8(&scanner);
     if (err == ERR_OK)
-        err = check_members(&scanner);
+        err = check_members(&scanner, wanted);
     if (err != ERR_OK) {
         ASSERT(scanner.why && scanner.at <= text.size);
         *why = scanner.why;
@@ -123,17 +146,16 @@ enum err json_object_check(struct slice text, const char **why, size_t *at)
 
 void json_scan_all(struct slice text, const char *const *names, size_t count, struct json_span *out)
 {
+    const struct json_wanted wanted = {names, count, out};
     struct json_scanner scanner;
     struct slice name;
     struct json_span value;
-    memset(out, 0, count * sizeof *out);
+    forget_wanted(&wanted);
     json_scanner_init(&scanner, text);
     if (json_scanner_open(&scanner) != ERR_OK)
         return;
     while (json_scanner_member(&scanner, &name, &value) == ERR_OK)
-        for (size_t i = 0; i < count; i++)
-            if (name_is(name, names[i]))
-                out[i] = value;
+        note_wanted(&wanted, name, &value);
 }
 
 enum err json_scan(struct slice text, const char *name, struct json_span *out)

@@ -31,6 +31,14 @@ struct json_span {
 /* json_object_check — the text is exactly one JSON object, of at most JSON_MEMBERS_MAX members.
  *   answers  ERR_INVALID with a static sentence in *why and the byte offset in *at */
 enum err json_object_check(struct slice text, const char **why, size_t *at) NODISCARD;
+/* json_object_read — json_object_check and json_scan_all in one walk. The spans count on ERR_OK only. */
+struct json_wanted {
+    const char *const *names;
+    size_t count;
+    struct json_span *spans; /* as many as names */
+};
+enum err json_object_read(
+    struct slice text, const struct json_wanted *wanted, const char **why, size_t *at) NODISCARD;
 
 /* json_scan — the span of a top-level member of an object that passed json_object_check. O(text).
  *   answers  ERR_NOTFOUND

@@ -185,13 +185,13 @@ enum err dialect_read_request(const struct dialect *dialect, struct slice body,
 {
     static const char *const names[] = {"model", "stream", "stream_options", "background", "store"};
     struct json_span spans[sizeof names / sizeof names[0]];
+    const struct json_wanted wanted = {names, sizeof names / sizeof names[0], spans};
     struct dialect_request request = {0};
     struct blame blame = {why, param};
     const char *broken;
     size_t at;
-    if (json_object_check(body, &broken, &at) != ERR_OK)
+    if (json_object_read(body, &wanted, &broken, &at) != ERR_OK)
         return refuse(blame, broken, NULL);
-    json_scan_all(body, names, sizeof names / sizeof names[0], spans);
     TRY(read_model(spans[0], &request, blame));
     TRY(read_stream(spans[1], &request, blame));
     if (dialect->asks_usage)

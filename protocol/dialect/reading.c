@@ -146,13 +146,13 @@ bool reading_body_members(
     struct slice body, const char *const *names, size_t count, struct json **out)
 {
     struct json_span spans[8];
+    const struct json_wanted wanted = {names, count, spans};
     const char *why;
     size_t at;
     ASSERT(count <= sizeof spans / sizeof spans[0]);
     memset(out, 0, count * sizeof(struct json *));
-    if (json_object_check(body, &why, &at) != ERR_OK)
+    if (json_object_read(body, &wanted, &why, &at) != ERR_OK)
         return false;
-    json_scan_all(body, names, count, spans);
     for (size_t i = 0; i < count; i++)
         if (spans[i].raw.size && json_parse(spans[i].raw, &out[i]) != ERR_OK)
             out[i] = NULL; /* no memory for it: as if it were absent */

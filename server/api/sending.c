@@ -45,11 +45,11 @@ static bool asks_to_keep(const struct asked *asked)
 {
     static const char *const names[] = {"background", "stream", "store"};
     struct json_span spans[3];
+    const struct json_wanted wanted = {names, 3, spans};
     const char *why;
     size_t at;
-    if (!asked->dialect->again || json_object_check(asked->body, &why, &at))
+    if (!asked->dialect->again || json_object_read(asked->body, &wanted, &why, &at))
         return false;
-    json_scan_all(asked->body, names, 3, spans);
     bool refuses_store = spans[2].raw.size && !json_span_is_true(spans[2]);
     return json_span_is_true(spans[0]) && json_span_is_true(spans[1]) && !refuses_store;
 }

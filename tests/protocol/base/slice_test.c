@@ -128,6 +128,22 @@ static void buf_grows_and_is_consumed(void **state)
     buf_deinit(&buf);
 }
 
+/* The byte after what is printed is written too: a text that would only fit without it does not. */
+static void printing_needs_room_for_its_end(void **state)
+{
+    (void)state;
+    struct buf buf;
+    buf_init(&buf, 8);
+    assert_int_equal(buf_printf(&buf, "%s", ""), ERR_OK);
+    assert_int_equal(buf_printf(&buf, "%s", "12345678"), ERR_LIMIT);
+    assert_int_equal(buf.size, 0);
+    assert_int_equal(buf_printf(&buf, "%s", "1234"), ERR_OK);
+    assert_int_equal(buf_printf(&buf, "%s", "5678"), ERR_LIMIT);
+    assert_int_equal(buf_printf(&buf, "%s", "567"), ERR_OK);
+    assert_true(slice_equal(buf_slice(&buf), SLICE("1234567")));
+    buf_deinit(&buf);
+}
+
 /* A size that no doubling reaches is refused by the allocator, not looped over. */
 static void impossible_sizes_are_faults(void **state)
 {
@@ -163,6 +179,7 @@ int main(void)
         cmocka_unit_test(utf8),
         cmocka_unit_test(buf_keeps_its_bound),
         cmocka_unit_test(buf_grows_and_is_consumed),
+        cmocka_unit_test(printing_needs_room_for_its_end),
         cmocka_unit_test(impossible_sizes_are_faults),
         cmocka_unit_test(reserved_room_counts_when_committed),
     };

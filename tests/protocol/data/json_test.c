@@ -301,6 +301,27 @@ static void test_spans(void **state)
     assert_false(json_span_is_true(span));
 }
 
+static void test_reading_checks_and_finds(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"model", "stream", "store"};
+    struct json_span spans[3];
+    const struct json_wanted wanted = {names, 3, spans};
+    const char *why = NULL;
+    size_t at = 0;
+    assert_int_equal(json_object_read(SLICE("{\"a\":{\"stream\":1},\"m\\u006fdel\":\"x\","
+                                            "\"stream\": true }"),
+                         &wanted, &why, &at),
+        ERR_OK);
+    assert_true(slice_equal(spans[0].raw, SLICE("\"x\"")));
+    assert_true(json_span_is_true(spans[1]));
+    assert_int_equal(spans[2].raw.size, 0);
+    assert_int_equal(
+        json_object_read(SLICE("{\"model\":1,\"model\":2}"), &wanted, &why, &at), ERR_INVALID);
+    assert_int_equal(at, 11);
+    assert_int_equal(json_object_read(SLICE("{\"model\":1,"), &wanted, &why, &at), ERR_INVALID);
+}
+
 static void test_span_text(void **state)
 {
     struct json_span span;
@@ -443,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_object_check_says_where),
         cmocka_unit_test(test_member_count),
         cmocka_unit_test(test_spans),
+        cmocka_unit_test(test_reading_checks_and_finds),
         cmocka_unit_test(test_span_text),
         cmocka_unit_test(test_tree),
         cmocka_unit_test(test_getters_take_anything),

@@ -113,6 +113,17 @@ static void what_is_safe_to_write(void **state)
     assert_false(header_is_clean((struct header){SLICE("A"), SLICE("\x7f")}));
 }
 
+/* RFC 9110 §5.6.2 */
+static void bytes_of_tokens(void **state)
+{
+    (void)state;
+    static const char tokens[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    for (int byte = 0; byte < 256; byte++)
+        assert_int_equal(
+            byte_is_token((uint8_t)byte), memchr(tokens, byte, sizeof tokens - 1) != NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +134,7 @@ int main(void)
         cmocka_unit_test(what_callers_do_not_get),
         cmocka_unit_test(all_else_crosses),
         cmocka_unit_test(what_is_safe_to_write),
+        cmocka_unit_test(bytes_of_tokens),
     };
     return cmocka_run_group_tests_name("protocol/http/header", tests, NULL, NULL);
 }
