@@ -248,11 +248,11 @@ static enum err read_scalar(struct slice *input, msgpack_object *out, size_t *si
     size_t end = 0;
     if (input->size == 0)
         return fault(ERR_CORRUPT, "msgpack: cut short");
-    if (is_array(input->data[0]) || is_map(input->data[0]))
-        return fault(ERR_CORRUPT, "msgpack: a container where a scalar is expected");
     if (read_number(*input, out, size) || read_bytes(*input, out, size) ||
         read_bool(*input, out, size))
         return ERR_OK;
+    if (is_array(input->data[0]) || is_map(input->data[0]))
+        return fault(ERR_CORRUPT, "msgpack: a container where a scalar is expected");
     msgpack_unpack_return result =
         msgpack_unpack((const char *)input->data, input->size, &end, &zone, out);
     ASSERT(!zone.chunk_list.head && !zone.finalizer_array.array);
@@ -267,6 +267,11 @@ enum err pack_read_unsigned(struct slice *input, uint64_t max, uint64_t *out)
 {
     msgpack_object value;
     size_t size;
+    if (input->size > 0 && input->data[0] <= HEAD_FIX_NUMBER_MAX && input->data[0] <= max) {
+        *out = input->data[0]; /* as all keys are */
+        *input = pack_after(*input, 1);
+        return ERR_OK;
+    }
     TRY(read_scalar(input, &value, &size));
     if (value.type != MSGPACK_OBJECT_POSITIVE_INTEGER || value.via.u64 > max)
         return fault(ERR_CORRUPT, "msgpack: no number from 0 to %llu", (unsigned long long)max);
