@@ -398,12 +398,18 @@ static const uint8_t *put_table(struct block_codec *codec, struct gathered *gath
 static enum err pack_payload(
     struct block_codec *codec, struct slice raw, struct slice *out, bool *is_zstd)
 {
+    *is_zstd = false;
+    *out = raw;
+    if (raw.size < BLOCK_PACKED_BYTES_MIN)
+        return ERR_OK;
     size_t size = ZSTD_compress2(
         codec->compressor, codec->packed, codec->packed_capacity, raw.data, raw.size);
     if (ZSTD_isError(size))
         return fault(ERR_NOMEM, "zstd: %s", ZSTD_getErrorName(size));
-    *is_zstd = size < raw.size;
-    *out = *is_zstd ? slice_of(codec->packed, size) : raw;
+    if (size < raw.size) {
+        *is_zstd = true;
+        *out = slice_of(codec->packed, size);
+    }
     return ERR_OK;
 }
 

@@ -74,6 +74,9 @@ enum {
     STORED_FRAMES_MAX = 4096,
     /* An LMDB value: 4 pages less the header, no waste (k * 4096 - 16). */
     BLOCK_STORED_BYTES_MAX = 16368,
+    /* A shorter payload is stored as it is: what zstd takes off a request of one line costs more CPU than
+     * all the rest of its archiving. */
+    BLOCK_PACKED_BYTES_MIN = 256,
     /* First in-memory block of a stream; doubles up to BLOCK_BYTES_MAX. */
     BLOCK_CAPACITY_MIN = 4 * 1024,
     /* One frame entry is reserved per so many bytes; a block also ends when they run out. */

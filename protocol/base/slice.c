@@ -208,7 +208,8 @@ enum err buf_append_byte(struct buf *buf, uint8_t byte)
 enum err buf_printf(struct buf *buf, const char *format, ...)
 {
     va_list args;
-    size_t room = buf->capacity - buf->size;
+    size_t end = buf->capacity < buf->size_max ? buf->capacity : buf->size_max;
+    size_t room = end > buf->size ? end - buf->size : 0;
     uint8_t *at = room ? buf->data + buf->size : NULL;
     va_start(args, format);
     int size = vsnprintf((char *)at, room, format, args);

@@ -141,6 +141,11 @@ static void printing_needs_room_for_its_end(void **state)
     assert_int_equal(buf_printf(&buf, "%s", "5678"), ERR_LIMIT);
     assert_int_equal(buf_printf(&buf, "%s", "567"), ERR_OK);
     assert_true(slice_equal(buf_slice(&buf), SLICE("1234567")));
+    buf_clear(&buf);
+    buf.size_max = 4; /* less than it has: the bound counts */
+    assert_int_equal(buf_printf(&buf, "%s", "1234"), ERR_LIMIT);
+    assert_int_equal(buf_printf(&buf, "%s", "123"), ERR_OK);
+    assert_int_equal(buf_printf(&buf, "%s", "4"), ERR_LIMIT);
     buf_deinit(&buf);
 }
 
