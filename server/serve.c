@@ -25,6 +25,7 @@
 #include "protocol/base/own.h"
 #include "server/api/reopen.h"
 #include "server/durable/entry.h"
+#include "server/io/heap.h"
 #include "server/io/listener.h"
 #include "server/io/upstream_warm.h"
 #include "server/keeper.h"
@@ -546,6 +547,7 @@ static void server_run(struct server *server)
 {
     loop_poll(server->loop, &server->signal_op, server->signal_fd, POLLIN);
     reopen_all(&server->api);
+    heap_use_large_pages();
     server->recovered.done = server_recovered_durably;
     hub_wait_durable(server->hub, &server->recovered);
     loop_run(server->loop);
