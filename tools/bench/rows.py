@@ -182,7 +182,7 @@ class Bench:
                         cpu.add(server.name, result["server_cpu_us_per_event"])
 
     def replay(self, tokenlog, nginx):
-        """Recorded once for all rounds: the static file is the same stream's bytes."""
+        """Recorded once for all rounds: the static files are the same bytes, as many files as streams."""
         model = "mock,events=2000,burst=50"
         rows = (self.row("replay of 2,000-event streams", "MB/s", "more"),
                 self.row("… events/s", "1/s", "more"),
@@ -193,7 +193,7 @@ class Bench:
                    for kind, options in kinds]
         if nginx:
             self.save_static(tokenlog, model)
-            targets.append((nginx, "nginx static file", {"path": "/static/stream.txt"}))
+            targets.append((nginx, "nginx static files", {"path": "/static/stream.txt"}))
         for _ in range(self.size.rounds):
             for server, name, options in targets:
                 self.note(f"replay: {name}")
@@ -211,8 +211,9 @@ class Bench:
         body = json.dumps({"model": model, "stream": True, "messages": []}).encode()
         with urllib.request.urlopen(tokenlog.url + "/v1/chat/completions", body, timeout=30) as reply:
             stream = reply.read()
-        with open(os.path.join(self.house.folder, "static/stream.txt"), "wb") as file:
-            file.write(stream)
+        for number in range(self.size.replay_streams):
+            with open(os.path.join(self.house.folder, f"static/{number}.txt"), "wb") as file:
+                file.write(stream)
 
     def follow(self, tokenlog):
         """At a rate that a core can also pass on from as many streams of their own."""

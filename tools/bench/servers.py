@@ -222,9 +222,11 @@ class House:
             file.write(text)
         return path
 
-    def nginx(self, mock):
+    def nginx(self, mock, static_files=1):
+        """GET /static/stream.txt is one of static/0.txt, static/1.txt …, so many, by turns that the requests' hashes give."""
         port, root = free_port(), os.path.join(self.folder, "static")
         os.makedirs(root, exist_ok=True)
+        shares = "".join(f"        {100 / static_files:.2f}% {i};\n" for i in range(1, static_files))
         config = self.write("nginx.conf", f"""
 {"user root;" if os.geteuid() == 0 else ""}
 worker_processes 1;
@@ -241,10 +243,13 @@ http {{
     scgi_temp_path {self.folder}/nginx-scgi;
     keepalive_requests 100000000;
     sendfile on;
+    split_clients "$connection $connection_requests" $stream {{
+{shares}        * 0;
+    }}
     upstream provider {{ server {mock.url[7:]}; keepalive 4000; keepalive_requests 100000000; }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
-        location /static/ {{ root {self.folder}; types {{ }} default_type text/event-stream; }}
+        location = /static/stream.txt {{ alias {root}/$stream.txt; types {{ }} default_type text/event-stream; }}
         location / {{
             proxy_pass http://provider;
             proxy_http_version 1.1;
