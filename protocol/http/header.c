@@ -146,25 +146,28 @@ bool header_crosses_to_caller(struct slice name, const struct headers *all)
            !is_identity_coding(name, all);
 }
 
+/* A bit for each of the 64 bytes from `64 * index` on. */
+static const uint64_t tokens[] = {
+    0x03ff6cfa00000000, /* !  #$%&'  *+  -.  0-9 */
+    0x57ffffffc7fffffe, /* A-Z  ^_`a-z  |  ~ */
+    0,
+    0,
+};
+
 bool byte_is_token(uint8_t byte)
 {
-    if ((byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') ||
-        (byte >= 'a' && byte <= 'z') || byte == '-')
-        return true;
-    return slice_find_byte(SLICE("!#$%&'*+.^_`|~"), byte) >= 0;
+    return tokens[byte / 64] >> (byte % 64) & 1;
 }
 
+/* No early end: the compiler so takes many bytes at a time. */
 bool header_is_clean(struct header header)
 {
-    if (header.name.size == 0)
-        return false;
+    bool is_clean = header.name.size > 0;
     for (size_t i = 0; i < header.name.size; i++)
-        if (!byte_is_token(header.name.data[i]))
-            return false;
+        is_clean &= byte_is_token(header.name.data[i]);
     for (size_t i = 0; i < header.value.size; i++) {
         uint8_t byte = header.value.data[i];
-        if ((byte < 0x20 && byte != '\t') || byte == 0x7f)
-            return false;
+        is_clean &= (byte >= 0x20 || byte == '\t') & (byte != 0x7f);
     }
-    return true;
+    return is_clean;
 }

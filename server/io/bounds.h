@@ -22,10 +22,12 @@ enum {
 
     RECV_BUFFER_BYTES = 16 * 1024, /* one provided buffer: a TLS record, or the head of a request */
     RECV_BUFFER_COUNT = 512,       /* 8 MiB shared by all; a connection holds none while idle */
+    RECV_BUFFERS_LENT_MIN = 16,    /* of them, to begin with; one more whenever all are taken */
 
     CONN_SEGMENTS_MAX = 64,            /* iovecs of one send */
     CONN_SEND_BYTES_MAX = 256 * 1024,  /* queued for one send: what a slow reader can cost */
     CONN_SCRATCH_BYTES = 4 * 1024,     /* small copies (chunk heads, id lines) of one send */
+    CONN_PIECE_BYTES_MIN = 16 * 1024,  /* less is copied: as cheap as sending it by reference */
     CONN_UNREAD_BYTES_MAX = 64 * 1024, /* received and not consumed (pipelining): receiving stops */
     CONN_UNREAD_BYTES_HARD = CONN_UNREAD_BYTES_MAX + 2 * RECV_BUFFER_BYTES, /* the last receive, and
                                              the TLS record that it completes, still come in */

@@ -12,7 +12,10 @@
  * Receive buffers are provided to the kernel in a ring that it takes from when bytes arrive:
  *
  *   ring   │ address, size, id │ …     RECV_BUFFER_COUNT entries; the kernel's head is hidden
- *   bytes  │ 0: 16 KiB │ 1: 16 KiB │ …  a completion names its buffer in flags >> 16            */
+ *   bytes  │ 0: 16 KiB │ 1: 16 KiB │ …  a completion names its buffer in flags >> 16
+ *
+ * The kernel takes them by turns, whether they are in the cache or not: so it is given few, and one more
+ * for each receive that found none.                                                            */
 #include "server/io/loop.h"
 
 #include <errno.h>
@@ -66,6 +69,7 @@ struct loop {
     bool has_registered_buffers;
     struct io_uring_buf_ring *recv_ring;
     uint8_t *recv_buffers;
+    unsigned recv_lent; /* of them: given to the kernel so far; the others were never touched */
     struct timer_heap timers;
     int64_t now_ns;
     int64_t wall_ns;
@@ -190,6 +194,12 @@ static void recv_buffer_add(struct loop *loop, unsigned id)
     io_uring_buf_ring_advance(loop->recv_ring, 1);
 }
 
+static void recv_buffers_lend(struct loop *loop, unsigned count)
+{
+    while (loop->recv_lent < count && loop->recv_lent < RECV_BUFFER_COUNT)
+        recv_buffer_add(loop, loop->recv_lent++);
+}
+
 static enum err open_recv_ring(struct loop *loop)
 {
     loop->recv_ring = map_pages(recv_ring_bytes);
@@ -208,8 +218,7 @@ static enum err open_recv_ring(struct loop *loop)
             " is needed",
             strerror(-result));
     io_uring_buf_ring_init(loop->recv_ring);
-    for (unsigned id = 0; id < RECV_BUFFER_COUNT; id++)
-        recv_buffer_add(loop, id);
+    recv_buffers_lend(loop, RECV_BUFFERS_LENT_MIN);
     return ERR_OK;
 }
 
@@ -357,6 +366,8 @@ static void run_completion(struct loop *loop, const struct io_uring_cqe *complet
         op->in_flight = false;
         loop->in_flight--;
     }
+    if (completion->res == -ENOBUFS)
+        recv_buffers_lend(loop, loop->recv_lent + 1);
     op->done(op, completion->res, completion->flags);
 }
 

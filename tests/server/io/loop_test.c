@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -334,6 +335,65 @@ static void test_write(void **state)
     assert_null(loop_free(loop));
 }
 
+/* ---- receiving: more sockets at once than there are buffers ------------------------------------ */
+
+enum { HEARD = RECV_BUFFER_COUNT / 2 };
+
+struct heard {
+    struct op op;
+    struct loop *loop;
+    int fd;
+    uint32_t said;
+    bool has_come;
+    unsigned vain; /* times that all buffers were taken */
+    size_t *left;
+};
+
+static void heard_done(struct op *op, int32_t result, uint32_t flags)
+{
+    struct heard *heard = CONTAINER_OF(op, struct heard, op);
+    if (result == -ENOBUFS) {
+        heard->vain++;
+        loop_recv(heard->loop, op, heard->fd);
+        return;
+    }
+    assert_int_equal(result, sizeof heard->said);
+    assert_memory_equal(
+        loop_received(heard->loop, result, flags).data, &heard->said, sizeof heard->said);
+    loop_recv_return(heard->loop, flags);
+    heard->has_come = true;
+    if (--*heard->left == 0)
+        loop_stop(heard->loop);
+}
+
+static void test_more_receives_than_buffers(void **state)
+{
+    (void)state;
+    struct loop *loop = open_loop();
+    static struct heard all[HEARD];
+    int mouths[HEARD];
+    size_t left = HEARD;
+    unsigned vain = 0;
+    for (uint32_t i = 0; i < HEARD; i++) {
+        int ends[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        mouths[i] = ends[0];
+        all[i] = (struct heard){
+            .op.done = heard_done, .loop = loop, .fd = ends[1], .said = i, .left = &left};
+        assert_int_equal(write(ends[0], &i, sizeof i), sizeof i);
+        loop_recv(loop, &all[i].op, ends[1]);
+    }
+    loop_run(loop);
+    for (size_t i = 0; i < HEARD; i++) {
+        assert_true(all[i].has_come);
+        vain += all[i].vain;
+        (void)close(mouths[i]);
+        (void)close(all[i].fd);
+    }
+    assert_true(vain > 0);
+    assert_null(loop_free(loop));
+}
+
 /* ---- other ----------------------------------------------------------------------------------- */
 
 static void test_random_is_not_repeated(void **state)
@@ -419,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_poll_and_cancel),
         cmocka_unit_test(test_more_operations_than_entries),
         cmocka_unit_test(test_write),
+        cmocka_unit_test(test_more_receives_than_buffers),
         cmocka_unit_test(test_random_is_not_repeated),
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_seccomp_is_explained),
