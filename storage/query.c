@@ -224,10 +224,11 @@ enum err query_submit(struct query_readers *readers, struct storage_query *query
         *readers->last = query;
         readers->last = &query->next;
         readers->waiting++;
-        (void)pthread_cond_signal(&readers->wanted);
         err = ERR_OK;
     }
     (void)pthread_mutex_unlock(&readers->lock);
+    if (err == ERR_OK) /* not within the lock: who is woken would run into it, and sleep again */
+        (void)pthread_cond_signal(&readers->wanted);
     return err;
 }
 
