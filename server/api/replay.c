@@ -233,28 +233,32 @@ static void release_block(void *block)
     block_unref(block);
 }
 
+/* The index past the view's frames that end by `limit` in the block's bytes: a stored one has thousands. */
+static uint32_t frames_within(const struct reader_view *view, size_t limit)
+{
+    uint32_t low = view->index, high = view->end;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (view->block->frames[middle].end <= limit)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* Frames that lie next to each other go as one piece: a provider's bytes need nothing in between, and
  * a rendering has its id lines. */
 static enum err push_raw(struct replay *replay, const struct reader_view *view, size_t room)
 {
     struct block *block = view->block;
-    struct slice first = block_frame(block, view->index);
-    const uint8_t *start = first.data + replay->sent;
-    uint32_t index = view->index;
-    size_t size = 0;
-    for (; index < view->end; index++) {
-        struct slice frame = block_frame(block, index);
-        size_t end = (size_t)(frame.data + frame.size - start);
-        if (end > room)
-            break;
-        size = end;
-    }
+    size_t start = (size_t)(block_frame(block, view->index).data - block->bytes) + replay->sent;
+    uint32_t index = frames_within(view, start + room);
     bool is_partial = index == view->index;
-    if (is_partial)
-        size = room;
+    size_t size = is_partial ? room : block->frames[index - 1].end - start;
     if (size)
-        TRY(exchange_push(
-            replay->exchange, SLICE_NONE, slice_of(start, size), release_block, block_ref(block)));
+        TRY(exchange_push(replay->exchange, SLICE_NONE, slice_of(block->bytes + start, size),
+            release_block, block_ref(block)));
     replay->sent = is_partial ? replay->sent + (uint32_t)size : 0;
     if (!is_partial)
         reader_take(replay->reader, index);
