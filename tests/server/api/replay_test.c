@@ -259,6 +259,38 @@ static void test_large(void **state)
     }
 }
 
+/* More than a send holds: the first ends at each place in an event, or just before or behind it, as its
+ * beginning is moved by the offset. */
+static void test_many_sends(void **state)
+{
+    enum { EVENT_BYTES = 64, EVENTS = (CONN_SEND_BYTES_MAX + 64 * 1024) / EVENT_BYTES };
+    struct gateway *gateway = *state;
+    char id[ID_TEXT_BYTES];
+    size_t size = 0, starts[EVENT_BYTES];
+    char *text = calloc(EVENTS + EVENT_BYTES, EVENT_BYTES);
+    assert_non_null(text);
+    for (size_t i = 0; i < EVENTS; i++) {
+        size_t more = i < EVENT_BYTES ? i : 0;
+        if (i < EVENT_BYTES)
+            starts[i] = size;
+        memset(text + size, 'x', EVENT_BYTES + more);
+        (void)snprintf(text + size, EVENT_BYTES, "data: %zu", i);
+        text[size + strlen(text + size)] = ' ';
+        size += EVENT_BYTES + more;
+        memcpy(text + size - 2, "\n\n", 2);
+    }
+    memcpy(text + size, DONE, sizeof DONE);
+    record(gateway, "", text, id);
+    for (size_t from = 0; from < EVENT_BYTES; from++) {
+        struct wire wire;
+        get(gateway, &wire, "GET /v1/streams/%s/events?format=raw&from=%zu", id, from);
+        RIG_UNTIL(gateway->rig, wire_ended(&wire) || wire_has(&wire, "0\r\n\r\n"));
+        assert_string_equal(body_of(&wire), text + starts[from]);
+        wire_close(&wire);
+    }
+    free(text);
+}
+
 /* An opaque body as events: base64, in whole fragments; raw: as it was. */
 static void test_opaque(void **state)
 {
@@ -329,6 +361,7 @@ int main(void)
         TEST(test_follow_and_snapshot),
         TEST(test_the_end_is_shown_when_durable),
         TEST(test_large),
+        TEST(test_many_sends),
         TEST(test_opaque),
         TEST(test_stuck),
     };
