@@ -12,6 +12,7 @@ enum {
     LOOP_COALESCED_MAX = 256,         /* completions that a turn under load waits for */
     LOOP_WORKERS_MAX = 2,             /* kernel threads for buffered file writes; each kind */
     LOOP_DEFER_PASSES_MAX = 4,        /* rounds of tasks that defer tasks; the rest: next turn */
+    LOOP_ENDS_MAX = 2,                /* of one turn: once more for what the first has deferred */
     LOOP_SLICE_NS = 100 * 1000,       /* the least that the kernel allows */
     LOAD_WINDOW_NS =
         50 * 1000 * 1000,          /* as many connections as one accepts in it may be too many */
@@ -27,7 +28,6 @@ enum {
     CONN_SEGMENTS_MAX = 64,            /* iovecs of one send */
     CONN_SEND_BYTES_MAX = 256 * 1024,  /* queued for one send: what a slow reader can cost */
     CONN_SCRATCH_BYTES = 4 * 1024,     /* small copies (chunk heads, id lines) of one send */
-    CONN_PIECE_BYTES_MIN = 16 * 1024,  /* less is copied: as cheap as sending it by reference */
     CONN_UNREAD_BYTES_MAX = 64 * 1024, /* received and not consumed (pipelining): receiving stops */
     CONN_UNREAD_BYTES_HARD = CONN_UNREAD_BYTES_MAX + 2 * RECV_BUFFER_BYTES, /* the last receive, and
                                              the TLS record that it completes, still come in */

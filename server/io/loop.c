@@ -3,7 +3,9 @@
  *   other threads ── posted (lock-free stack) ──┐ the push that finds it empty writes the eventfd
  *                                               ▼
  *   ┌▶ enter ─▶ completions ─▶ timers ─▶ posted ─▶ deferred ─▶ turn_end ─┐
- *   └────────────────────────────────────────────────────────────────────┘
+ *   │                                                ▲   what it deferred │
+ *   │                                                └────────────────────┤
+ *   └─────────────────────────────────────────────────────────────────────┘
  *
  * user_data of a submission is the address of its op, or 0 where nobody waits (cancels). Every
  * completion of an enter is copied out and the queue advanced before the first `done` runs, since
@@ -437,6 +439,17 @@ static void run_deferred(struct loop *loop)
     }
 }
 
+/* What the turn's end has woken is done in this turn too, so that what it sends is submitted by the call
+ * that then waits. */
+static void end_turn(struct loop *loop)
+{
+    for (int end = 0; end == 0 || (loop->deferred && end < LOOP_ENDS_MAX); end++) {
+        run_deferred(loop);
+        if (loop->turn_end)
+            loop->turn_end(loop->turn_end_context);
+    }
+}
+
 static void loop_turn(struct loop *loop)
 {
     loop_enter(loop);
@@ -446,9 +459,7 @@ static void loop_turn(struct loop *loop)
     run_completions(loop);
     run_timers(loop);
     run_posted(loop);
-    run_deferred(loop);
-    if (loop->turn_end)
-        loop->turn_end(loop->turn_end_context);
+    end_turn(loop);
 }
 
 /* What runs beside the loop (the archiver, above all) computes for milliseconds on end: the loop asks for

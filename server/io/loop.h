@@ -47,7 +47,7 @@ enum err loop_new(struct loop **out) NODISCARD;
  * are waited for (at most LOOP_DRAIN_MS) and their `done` runs in here. */
 struct loop *loop_free(struct loop *loop);
 /* loop_run — until loop_stop; may be called again. turn_end, if set, runs at the end of every turn,
- * before the submit. */
+ * before the submit, and again if it has deferred something. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop); /* from the loop's thread: others post a task that calls it */
 void loop_on_turn_end(struct loop *loop, void (*turn_end)(void *context), void *context);

@@ -3,18 +3,23 @@
 PACE_MS = 50  # a token that comes later than this against its schedule was not at its stream's pace
 RATE = 50
 FIRST, SLOW_FIRST = 200, 16  # streams a search begins with
+TRIES = 2  # a moment in which the machine is not ours fails a run: what fails twice is not held
 STREAMS_MAX = 8000  # no search goes further: the generator's core is full long before
 FACTORS = {True: (0.5, 1, 2, 3), False: (0.5, 0.75, 1, 1.5, 2, 3)}  # by --quick
 
 
 class Search:
-    """The most streams that are held, by doubling and then halving the step; each step is one run of the generator."""
+    """The most streams that are held, by doubling and then halving the step; each step is a run of the generator, or
+    two."""
 
     def __init__(self, bench, server, first):
         self.bench, self.server = bench, server
         self.first, self.halvings = first, 1 if bench.size.is_quick else 3
 
     def holds(self, streams):
+        return any(self.holds_once(streams) for _ in range(TRIES))
+
+    def holds_once(self, streams):
         size = self.bench.size
         warmup, seconds = (1.2, 0.6) if size.is_quick else (1.5, 1.5)
         self.bench.note(f"streams held: {self.server.name}: {streams}")

@@ -194,6 +194,57 @@ static void test_deferred_run_in_the_same_turn(void **state)
     assert_null(loop_free(loop));
 }
 
+/* A turn's end that wakes somebody, as what has become durable wakes its readers. */
+struct waker {
+    struct task task;
+    struct loop *loop;
+    int ends, woken_after;
+    uint64_t woken_in_turn;
+};
+
+static uint64_t turns_of(const struct loop *loop)
+{
+    struct loop_status status;
+    loop_status(loop, &status);
+    return status.turns;
+}
+
+static void woken(struct task *task)
+{
+    struct waker *waker = CONTAINER_OF(task, struct waker, task);
+    waker->woken_in_turn = turns_of(waker->loop);
+    waker->woken_after = waker->ends;
+    loop_stop(waker->loop);
+}
+
+static void nothing(struct task *task)
+{
+    (void)task;
+}
+
+static void end_wakes(void *context)
+{
+    struct waker *waker = context;
+    if (waker->ends++ == 0)
+        loop_defer(waker->loop, &waker->task);
+}
+
+static void test_what_the_end_defers_runs_in_the_same_turn(void **state)
+{
+    (void)state;
+    struct loop *loop = open_loop();
+    struct waker waker = {.task.run = woken, .loop = loop};
+    uint64_t before = turns_of(loop);
+    loop_on_turn_end(loop, end_wakes, &waker);
+    struct chain at_once = {{NULL, nothing}, loop, 0, 0};
+    loop_defer(loop, &at_once.task); /* or the first turn would wait */
+    loop_run(loop);
+    assert_int_equal(waker.woken_in_turn, before + 1);
+    assert_int_equal(waker.woken_after, 1);
+    assert_int_equal(waker.ends, 2); /* and what it did had its end */
+    assert_null(loop_free(loop));
+}
+
 /* ---- under load ------------------------------------------------------------------------------ */
 
 struct ping {
@@ -476,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_posts_from_threads),
         cmocka_unit_test(test_coalescing_waits_for_nothing_in_vain),
         cmocka_unit_test(test_deferred_run_in_the_same_turn),
+        cmocka_unit_test(test_what_the_end_defers_runs_in_the_same_turn),
         cmocka_unit_test(test_poll_and_cancel),
         cmocka_unit_test(test_more_operations_than_entries),
         cmocka_unit_test(test_write),
