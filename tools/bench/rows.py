@@ -49,7 +49,7 @@ class Size:
         self.readers = 1000
         # Two sockets a stream, and what a server has open besides.
         self.held = 1000 if is_quick else min(10000, (files - 400) // 200 * 100)
-        self.readers_attached = 1000 if is_quick else 2000
+        self.readers_attached = 2000 if is_quick else min(8000, (files - 400) // 200 * 100)  # the heap grows by 2 MiB
         self.peer_rounds = 1 if is_quick else 2
         self.peer_clients = 50
         self.peer_seconds = 1 if is_quick else 2
